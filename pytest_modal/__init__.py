@@ -1,0 +1,1 @@
+"""GPU-backed research tests: functions go to the GPU, data comes back, everything else stays local."""
