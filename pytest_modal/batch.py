@@ -1,0 +1,252 @@
+"""The data types in the middle: what is sent, and what comes back.
+
+Nothing here knows of pytest or of Modal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+Buffers = Sequence[bytes | memoryview]
+
+Status = Literal[
+    "ok",
+    "raised",
+    "not data",
+    "timed out",
+    "crashed",
+    "dependency failed",
+]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a call runs. Every call of one environment shares one Modal Function.
+
+    Attributes
+    ----------
+    gpu : str or tuple of str or None
+        A GPU type, or types in order of preference.
+    timeout : float
+        Seconds that one call may take, loading its models included.
+    packages : tuple of str or None
+        Requirements of the image; None derives them from the imports.
+    local_packages : tuple of str
+        Importable local packages whose source travels with the call.
+    """
+
+    gpu: str | tuple[str, ...] | None = "T4"
+    timeout: float = 1800
+    packages: tuple[str, ...] | None = None
+    local_packages: tuple[str, ...] = ()
+    image: Any = None
+    volumes: tuple[tuple[str, Any], ...] = ()
+    secrets: tuple[Any, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    cpu: float | None = None
+    memory: int | None = None
+    region: str | tuple[str, ...] | None = None
+    retries: int = 0
+    max_containers: int = 1
+
+    @property
+    def key(self) -> str:
+        """Digest of all settings; equal for calls that can share a container."""
+        return digest_of(*(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self)))
+
+    def __str__(self) -> str:
+        gpu = self.gpu if isinstance(self.gpu, str) else " or ".join(self.gpu or ("no GPU",))
+        parts = [gpu, f"timeout {self.timeout:g} s"]
+        if self.max_containers > 1:
+            parts.append(f"{self.max_containers} containers")
+        if self.packages is not None:
+            parts.append(", ".join(self.packages))
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class ShippedFunction:
+    """A function by value: what travels, and where its source stands.
+
+    Attributes
+    ----------
+    payload : bytes
+        The pickled function.
+    location : str
+        ``path:line`` of its definition, relative to the rootdir.
+    """
+
+    key: str
+    name: str
+    location: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Data:
+    """An argument that is data, encoded."""
+
+    digest: str
+    buffers: Buffers = field(repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoding."""
+        return sum(len(memoryview(buffer).cast("B")) for buffer in self.buffers)
+
+
+@dataclass(frozen=True)
+class FromCall:
+    """An argument that is the result of another call."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class FromContainer:
+    """An argument that is the value of a container fixture."""
+
+    key: str
+
+
+Argument = Data | FromCall | FromContainer
+
+
+@dataclass
+class Node:
+    """What calls and container fixtures share: a function with bound arguments."""
+
+    key: str
+    label: str
+    function: ShippedFunction
+    arguments: Mapping[str, Argument]
+    environment: Environment
+    param: Data | None = None
+    takes_request: bool = False
+
+    def references(self, kind: type[FromCall] | type[FromContainer]) -> list[str]:
+        """Keys of the calls, or of the container fixtures, among the arguments."""
+        return [argument.key for argument in self.arguments.values() if isinstance(argument, kind)]
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the arguments that are data."""
+        sent = [argument for argument in self.arguments.values() if isinstance(argument, Data)]
+        return sum(data.size for data in [*sent, *([self.param] if self.param else [])])
+
+
+@dataclass
+class Container(Node):
+    """A container fixture, bound: built once in each container that needs it."""
+
+
+@dataclass
+class Call(Node):
+    """One call of a GPU function.
+
+    Attributes
+    ----------
+    containers : tuple of str
+        Keys of the container fixtures that it needs, each after those that it needs itself.
+    tests : list of str
+        Node ids of the tests that use its result.
+    """
+
+    containers: tuple[str, ...] = ()
+    tests: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Batch:
+    """Everything that one session has to do.
+
+    Attributes
+    ----------
+    calls : list of Call
+        In the order of execution: what a call depends on comes before it.
+    containers : dict
+        The container fixtures that the calls need, by key.
+    shards : dict
+        For each sharded call, which is not in `calls`, the keys of its parts in order.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    containers: dict[str, Container] = field(default_factory=dict)
+    shards: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def parts(self, key: str) -> tuple[str, ...]:
+        """Return the keys of the calls whose results make up the result of `key`."""
+        return self.shards.get(key, (key,))
+
+    def dependencies(self, call: Call) -> list[str]:
+        """Return the keys of the calls whose results this one needs, its container fixtures included."""
+        nodes = [call, *(self.containers[key] for key in call.containers)]
+        return [part for node in nodes for key in node.references(FromCall) for part in self.parts(key)]
+
+    @property
+    def environments(self) -> list[Environment]:
+        """The distinct environments, in order of first use."""
+        return list({call.environment.key: call.environment for call in self.calls}.values())
+
+    @property
+    def tests(self) -> int:
+        """How many tests wait for results."""
+        return len({nodeid for call in self.calls for nodeid in call.tests})
+
+
+@dataclass(frozen=True)
+class Load:
+    """A container fixture was built: which, in which container, in how many seconds."""
+
+    key: str
+    label: str
+    container: str
+    seconds: float
+
+
+@dataclass
+class Outcome:
+    """What became of a call.
+
+    Attributes
+    ----------
+    phase : str
+        What was going on when it failed: "start", "load <fixture>", "call" or "return".
+    error : mapping or None
+        The remote exception as data (see `pytest_modal.worker.describe`), or what else is known.
+    container_key : str or None
+        The container fixture that is to blame, when one is.
+    peak_memory : int or None
+        Bytes: peak of the GPU's memory during the call, or of the process's where no GPU was used.
+    value_bytes : int
+        Size of the encoded result.
+    """
+
+    key: str
+    status: Status
+    seconds: float = 0.0
+    phase: str = "call"
+    error: Mapping[str, Any] | None = None
+    container_key: str | None = None
+    container: str = ""
+    device: str = ""
+    peak_memory: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    loads: list[Load] = field(default_factory=list)
+    teardown_errors: list[Mapping[str, Any]] = field(default_factory=list)
+    value_bytes: int = 0
+    attempts: int = 1
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result."""
+        return self.status == "ok"
+
+
+def digest_of(*parts: str) -> str:
+    """Return a short content hash of texts, in order."""
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

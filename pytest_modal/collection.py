@@ -1,0 +1,108 @@
+"""What is done while pytest collects: markers read, parameters requested, false greens refused."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from pytest_modal.declare import MARKER, DeclarationError, parameters_of, read_marker
+
+
+def request_parameters(collector: pytest.Collector, obj: Any) -> None:
+    """Make pytest see what the marker's function takes: fixtures and parametrized values of the test."""
+    marks = [mark for mark in _marks(obj) if mark.name == MARKER]
+    if not marks or not inspect.isfunction(obj):
+        return
+    try:
+        marker = read_marker([*reversed(marks), *collector.iter_markers(MARKER)], collector.nodeid)
+    except DeclarationError:
+        return  # told once the test is collected
+    if marker.remote is None:
+        return
+    parametrized = {name for mark in [*_marks(obj), *collector.iter_markers()] for name in _argnames(mark)}
+    wanted = [
+        name
+        for name, has_default in parameters_of(marker.remote.function).items()
+        if name not in marker.args and (not has_default or name in parametrized)
+    ]
+    if wanted:
+        pytest.mark.usefixtures(*wanted)(obj)
+
+
+def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -> None:
+    """Mark the tests that reach a remote fixture; turn mistakes into collection errors."""
+    errors = []
+    tests = [item for item in report.result if isinstance(item, pytest.Function)]
+    for item in tests:
+        if error := _check_test(item):
+            errors.append(error)
+    errors += _marked_functions(collector, {inspect.unwrap(item.function) for item in tests})
+    if errors:
+        report.outcome = "failed"
+        report.longrepr = "\n\n".join(dict.fromkeys(errors))
+        report.result = []
+
+
+def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
+    """Return the selected GPU tests of a session that will really run tests."""
+    option = session.config.option
+    if option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False):
+        return []
+    if session.testsfailed and not option.continue_on_collection_errors:
+        return []
+    return [item for item in session.items if item.get_closest_marker(MARKER) is not None]
+
+
+def _check_test(item: pytest.Function) -> str | None:
+    marked = item.get_closest_marker(MARKER) is not None
+    from pytest_modal._pytest_compat import declared_names
+
+    if not marked and not declared_names(item):
+        return None
+    from pytest_modal.planning import marker_of, reaches_remote
+
+    if not marked:
+        if reaches_remote(item):
+            item.add_marker(MARKER)
+        return None
+    try:
+        marker = marker_of(item)
+    except DeclarationError as error:
+        return str(error)
+    if marker.remote is None and not reaches_remote(item):
+        return (
+            "a GPU test that sends nothing to a GPU: it is marked modal_gpu and reaches no remote fixture\n"
+            f"  where: {item.nodeid}\n"
+            "  what to do: request a @pytest_modal.fixture, give the marker a function=, or remove the marker"
+        )
+    return None
+
+
+def _marked_functions(collector: pytest.Collector, tests: set[Any]) -> list[str]:
+    # pytest takes `@pytest.mark.modal_gpu(f)` for a decoration of f and then calls f(test): the test is gone.
+    errors = []
+    for name, obj in vars(getattr(collector, "obj", None) or object).items():
+        if not inspect.isfunction(obj) or obj in tests:
+            continue
+        if any(mark.name == MARKER for mark in _marks(obj)):
+            errors.append(
+                f"{name} carries the marker modal_gpu but is not a test: `@pytest.mark.modal_gpu({name})` marks "
+                f"{name} itself, and the test below it vanishes\n"
+                f"  where: {obj.__code__.co_filename}:{obj.__code__.co_firstlineno}\n"
+                f"  what to do: write @pytest.mark.modal_gpu(function={name})"
+            )
+    return errors
+
+
+def _marks(obj: Any) -> list[pytest.Mark]:
+    marks = getattr(obj, "pytestmark", [])
+    return [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
+
+
+def _argnames(mark: pytest.Mark) -> list[str]:
+    if mark.name != "parametrize":
+        return []
+    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)

@@ -1,0 +1,417 @@
+"""From selected tests to a batch: which calls they need, with which arguments, where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modal import _pytest_compat as compat
+from pytest_modal import data
+from pytest_modal.batch import (
+    Argument,
+    Batch,
+    Call,
+    Container,
+    Data,
+    Environment,
+    FromCall,
+    FromContainer,
+    Node,
+    digest_of,
+)
+from pytest_modal.declare import (
+    MARKER,
+    SETTINGS,
+    UNSET,
+    Marker,
+    RemoteFunction,
+    parameters_of,
+    read_marker,
+    remote_of,
+)
+from pytest_modal.handout import PLAN, ItemPlan, Sent
+from pytest_modal.order import sort_calls
+from pytest_modal.shipping import Shipper, ShippingError
+
+
+class PlanningError(Exception):
+    """A test can't be planned; the message says what, where and what to do."""
+
+
+@dataclass
+class _Visit:
+    """One test while it is planned."""
+
+    item: pytest.Function
+    marker: Marker
+    plan: ItemPlan = field(default_factory=ItemPlan)
+    containers: dict[tuple[RemoteFunction, str], str] = field(default_factory=dict)
+
+
+class Planner:
+    """Builds the batch of a session.
+
+    Parameters
+    ----------
+    rootdir : Path
+        What lies under it is the project.
+    defaults : mapping
+        Settings of the project for every environment.
+    mocks : bool
+        Whether ``mock=`` stands in for the bodies.
+    """
+
+    def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool) -> None:
+        self._rootdir = rootdir
+        self._defaults = defaults
+        self._mocks = mocks
+        self._shipper = Shipper(rootdir)
+        self._encoded: dict[int, tuple[Any, Data]] = {}
+        self._bodies: dict[RemoteFunction, Callable[..., Any]] = {}
+        self._calls: dict[str, Call] = {}
+        self._batch = Batch()
+
+    def plan(self, items: Sequence[pytest.Item]) -> Batch:
+        """Plan the tests; each gets its `ItemPlan`, with an error where it can't be planned."""
+        planned = [item for item in items if isinstance(item, pytest.Function) and is_remote(item)]
+        selected = [item for item in planned if not compat.sends_nothing(item)]
+        for item, following in zip(selected, [*selected[1:], None], strict=True):
+            self._plan_item(item, following)
+        self._batch.calls = list(self._calls.values())
+        sort_calls(self._batch)
+        return self._batch
+
+    def _plan_item(self, item: pytest.Function, following: pytest.Function | None) -> None:
+        visit = _Visit(item, marker_of(item))
+        item.stash[PLAN] = visit.plan
+        try:
+            with compat.active(item, following) as request:
+                # They would have run before any other fixture; they stay alive, so they run once all the same.
+                for name in compat.session_autouse(item):
+                    if not _reaches_remote(item, name):
+                        request.getfixturevalue(name)
+                for remote, chain in self._wanted(visit):
+                    self._call(visit, remote, _along(visit.item, request, chain[:-1]), chain)
+        except (PlanningError, ShippingError, data.NotDataError) as error:
+            visit.plan.error = str(error)
+        except pytest.skip.Exception as skipped:
+            visit.plan.reason = f"a fixture skipped the test when the batch was planned: {skipped}"
+        except (Exception, pytest.fail.Exception) as error:
+            # The fixture runs again at setup and tells by itself; if it succeeds then, this is what is said.
+            visit.plan.reason = (
+                f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
+            )
+
+    def _wanted(self, visit: _Visit) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
+        if visit.marker.remote is not None:
+            yield visit.marker.remote, ()
+        for remote, chain, asked_by in reached(visit.item):
+            if not remote.in_container:
+                yield remote, chain
+            elif asked_by is not None:
+                raise PlanningError(
+                    f"{asked_by} asks for the container fixture {remote.name!r}, whose value never leaves the GPU\n"
+                    f"  where: {visit.item.nodeid}\n"
+                    f"  what to do: write a @pytest_modal.fixture that takes {remote.name!r} and returns data"
+                )
+
+    def _call(
+        self, visit: _Visit, remote: RemoteFunction, parent: pytest.FixtureRequest, chain: tuple[str, ...]
+    ) -> str:
+        if remote in visit.plan.calls:
+            return visit.plan.calls[remote]
+        containers = [found for found in self._containers_of(visit, remote, chain) if found is not remote]
+        environment = self._environment(visit, remote, containers)
+        node = self._node(visit, remote, parent, chain, environment)
+        needed = tuple(dict.fromkeys(self._containers_in_order(node)))
+        call = Call(**vars(node), containers=needed)
+        for part in self._split(visit, remote, call):
+            self._calls.setdefault(part.key, part).tests.append(visit.item.nodeid)
+        visit.plan.calls[remote] = call.key
+        return call.key
+
+    def _split(self, visit: _Visit, remote: RemoteFunction, call: Call) -> list[Call]:
+        if remote.shard is None or remote.shard not in call.arguments:
+            return [call]
+        sent = visit.plan.sent.get((remote, remote.shard))
+        if sent is None or not isinstance(sent.value, list):
+            raise PlanningError(
+                f"shard={remote.shard!r} of {remote.name}: that argument is not a list that is known here\n"
+                f"  where: {self._shipper.location(remote.function)}\n"
+                "  what to do: shard a list that a local fixture or a parametrization gives"
+            )
+        count = max(1, min(call.environment.max_containers, len(sent.value)))
+        bounds = [len(sent.value) * index // count for index in range(count + 1)]
+        parts = []
+        for index in range(count):
+            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard)
+            parts.append(
+                Call(
+                    **vars(call)
+                    | {
+                        "key": f"{call.key}-{index + 1}of{count}",
+                        "label": f"{call.label} {index + 1}/{count}",
+                        "arguments": {**call.arguments, remote.shard: piece},
+                        "tests": [],
+                    }
+                )
+            )
+        self._batch.shards[call.key] = tuple(part.key for part in parts)
+        return parts
+
+    def _node(
+        self,
+        visit: _Visit,
+        remote: RemoteFunction,
+        parent: pytest.FixtureRequest,
+        chain: tuple[str, ...],
+        environment: Environment,
+    ) -> Node:
+        body = self._body(remote)
+        shipped = self._shipper.ship(body, remote.name, environment.local_packages)
+        definition = _definition(visit.item, chain)
+        request, param, takes_request, shown = parent, None, False, []
+        if definition is not None:
+            value = compat.param_of(visit.item, definition.argname)
+            request = compat.request_for(parent, definition, value)
+            if value is not compat.NOTHING:
+                param = self._data(value, f"request.param of {remote.name}")
+                shown.append(value)
+        arguments: dict[str, Argument] = {}
+        for name, has_default in parameters_of(body).items():
+            if name == "request" and definition is not None:
+                takes_request = True
+                continue
+            argument = self._argument(visit, remote, name, has_default, request, chain, environment, shown)
+            if argument is not None:
+                arguments[name] = argument
+        references = [f"{name}={_key(argument)}" for name, argument in sorted(arguments.items())]
+        key = digest_of(shipped.key, environment.key, param.digest if param else "", *references)
+        label = remote.name + (f"[{', '.join(map(_shown, shown))}]" if shown else "")
+        return Node(key, label, shipped, arguments, environment, param, takes_request)
+
+    def _argument(
+        self,
+        visit: _Visit,
+        remote: RemoteFunction,
+        name: str,
+        has_default: bool,
+        request: pytest.FixtureRequest,
+        chain: tuple[str, ...],
+        environment: Environment,
+        shown: list[Any],
+    ) -> Argument | None:
+        marked = remote is visit.marker.remote
+        if marked and name in visit.marker.args:
+            return self._send(visit, remote, name, visit.marker.args[name])
+        path = (*chain, name)
+        definition = _definition(visit.item, path)
+        if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
+            return None
+        if definition is None:
+            raise PlanningError(
+                f"parameter {name!r} of {remote.name} is neither a fixture nor parametrized\n"
+                f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
+                f"  what to do: define a fixture {name!r}, or parametrize the test with it"
+            )
+        inner = remote_of(definition.func)
+        if inner is None:
+            value = self._local_value(visit, remote, name, definition, request, path)
+            if compat.is_parametrized(definition):
+                shown.append(value)
+            return self._send(visit, remote, name, value)
+        if not inner.in_container:
+            return FromCall(self._call(visit, inner, request, path))
+        known = visit.containers.get((inner, environment.key))
+        if known is None:
+            node = self._node(visit, inner, request, path, environment)
+            self._batch.containers.setdefault(node.key, Container(**vars(node)))
+            known = visit.containers[inner, environment.key] = node.key
+        return FromContainer(known)
+
+    def _local_value(
+        self,
+        visit: _Visit,
+        remote: RemoteFunction,
+        name: str,
+        definition: compat.FixtureDef,
+        request: pytest.FixtureRequest,
+        path: tuple[str, ...],
+    ) -> Any:
+        where = f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
+        if compat.is_parametrized(definition):
+            if remote.in_container and definition.scope != "session":
+                raise PlanningError(
+                    f"container fixture {remote.name!r} takes {name!r}, which is parametrized for one test at a "
+                    f"time; a container outlives tests\n{where}"
+                    f'  what to do: @pytest.mark.parametrize("{name}", [...], scope="session")'
+                )
+            return compat.param_of(visit.item, name)
+        if definition.scope == "function":
+            raise PlanningError(
+                f"remote fixture {remote.name!r} takes the function-scoped local fixture {name!r}: it would have "
+                f"another value when the test runs than when the batch is sent\n{where}"
+                f'  what to do: give {name!r} scope="module" or wider, or use it in the test'
+            )
+        if remote.in_container and definition.scope != "session":
+            raise PlanningError(
+                f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
+                f'outlives tests\n{where}  what to do: give {name!r} scope="session"'
+            )
+        if _reaches_remote(visit.item, *path):
+            raise PlanningError(
+                f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU\n{where}"
+                f"  what to do: do that step on the GPU too: make {name!r} a @pytest_modal.fixture"
+            )
+        return request.getfixturevalue(name)
+
+    def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: Any) -> Data:
+        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
+        visit.plan.sent[remote, name] = Sent(value, sent.digest)
+        return sent
+
+    def _data(self, value: Any, where: str) -> Data:
+        # The value is kept along: its id stays its own.
+        if id(value) not in self._encoded:
+            buffers = data.encode(value, where)
+            self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
+        return self._encoded[id(value)][1]
+
+    def _body(self, remote: RemoteFunction) -> Callable[..., Any]:
+        if remote not in self._bodies:
+            mocked = self._mocks and remote.mock is not UNSET
+            self._bodies[remote] = remote.function if not mocked else _standing_in(remote.mock)
+        return self._bodies[remote]
+
+    def _containers_of(
+        self, visit: _Visit, remote: RemoteFunction, chain: tuple[str, ...]
+    ) -> Iterator[RemoteFunction]:
+        for name in parameters_of(self._body(remote)):
+            path = (*chain, name)
+            definition = _definition(visit.item, path)
+            inner = remote_of(definition.func) if definition is not None else None
+            if inner is not None and inner.in_container:
+                yield from self._containers_of(visit, inner, path)
+                yield inner
+
+    def _containers_in_order(self, node: Node) -> Iterator[str]:
+        for key in node.references(FromContainer):
+            yield from self._containers_in_order(self._batch.containers[key])
+            yield key
+
+    def _environment(
+        self, visit: _Visit, remote: RemoteFunction, containers: Sequence[RemoteFunction]
+    ) -> Environment:
+        # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
+        own = {**remote.settings, **visit.marker.settings}
+        settings: dict[str, Any] = {}
+        said_by: dict[str, RemoteFunction] = {}
+        for name in SETTINGS:
+            if name in own:
+                settings[name] = own[name]
+                continue
+            for container in dict.fromkeys(containers):
+                if name not in container.settings:
+                    continue
+                if name in settings and settings[name] != container.settings[name]:
+                    other = said_by[name]
+                    raise PlanningError(
+                        f"{remote.name} can't be in two environments: {other.name} says {name}={settings[name]!r}, "
+                        f"{container.name} says {name}={container.settings[name]!r}\n"
+                        f"  where: {self._shipper.location(other.function)} and "
+                        f"{self._shipper.location(container.function)}\n"
+                        f"  what to do: give both the same {name}, or decide on {remote.name}: {name}=..."
+                    )
+                settings[name], said_by[name] = container.settings[name], container
+        return Environment(**{**self._defaults, **settings})
+
+
+def marker_of(item: pytest.Item) -> Marker:
+    """Read the ``modal_gpu`` markers of a test."""
+    return read_marker(list(item.iter_markers(MARKER)), item.nodeid)
+
+
+def is_remote(item: pytest.Item) -> bool:
+    """Whether a test is one of ours."""
+    return item.get_closest_marker(MARKER) is not None
+
+
+def reaches_remote(item: pytest.Function) -> bool:
+    """Whether a test asks, directly or not, for a value that is computed on the GPU."""
+    return any(not remote.in_container for remote, _, _ in reached(item))
+
+
+def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
+    """Walk the fixtures that a test asks for.
+
+    Yields
+    ------
+    remote : RemoteFunction
+        A remote fixture that the test or a local fixture asks for.
+    path : tuple of str
+        The names that lead to it.
+    asked_by : str or None
+        Who asks, if it is the test itself or a local fixture, by a parameter.
+    """
+    own, seen = compat.own_names(item), set[Any]()
+    for name in compat.initial_names(item):
+        yield from _reached(item, (name,), item.name if name in own else None, seen)
+
+
+def _reached(
+    item: pytest.Function, path: tuple[str, ...], asked_by: str | None, seen: set[Any]
+) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
+    definition = _definition(item, path)
+    if definition is None or (definition, asked_by is None) in seen:
+        return
+    seen.add((definition, asked_by is None))
+    remote = remote_of(definition.func)
+    if remote is not None:
+        yield remote, path, asked_by
+    else:
+        for name in definition.argnames:
+            yield from _reached(item, (*path, name), f"fixture {path[-1]!r}", seen)
+
+
+def _reaches_remote(item: pytest.Function, *path: str) -> bool:
+    return any(True for _ in _reached(item, path, None, set()))
+
+
+def _along(
+    item: pytest.Function, request: pytest.FixtureRequest, path: tuple[str, ...]
+) -> pytest.FixtureRequest:
+    """Return the request that stands at the end of a path of fixtures."""
+    for length in range(1, len(path) + 1):
+        definition = _definition(item, path[:length])
+        if definition is not None:
+            request = compat.request_for(request, definition, compat.param_of(item, path[length - 1]))
+    return request
+
+
+def _definition(item: pytest.Function, path: tuple[str, ...]) -> compat.FixtureDef | None:
+    """Return the definition at the end of a path of names: a fixture that names itself gets the one it overrides."""
+    if not path:
+        return None
+    chain = compat.fixture_chain(item, path[-1])
+    depth = path.count(path[-1])
+    return chain[-depth] if depth <= len(chain) else None
+
+
+def _standing_in(mock: Any) -> Callable[..., Any]:
+    if callable(mock):
+        return mock  # type: ignore[no-any-return]
+    return lambda: mock
+
+
+def _key(argument: Argument) -> str:
+    return argument.digest if isinstance(argument, Data) else argument.key
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, str | int | float):
+        return str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
+    return type(value).__name__

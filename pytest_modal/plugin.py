@@ -1,0 +1,120 @@
+"""Options and hooks; everything else is elsewhere, and imported when a GPU test is there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_modal import artifacts, handout, settings
+from pytest_modal.artifacts import output_dir, save_csv, save_figure, save_json
+from pytest_modal.declare import MARKER
+
+__all__ = ["modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
+
+ARTIFACTS = pytest.StashKey[list[Any]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    settings.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(*, function=None, args={{}}, mock=None, shard=None, **environment): "
+        "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
+    )
+    config.stash[ARTIFACTS] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
+    if getattr(obj, "pytestmark", None):
+        from pytest_modal.collection import request_parameters
+
+        request_parameters(collector, obj)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    if report.passed and isinstance(collector, pytest.Module | pytest.Class):
+        from pytest_modal.collection import check_collected
+
+        check_collected(collector, report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    from pytest_modal.collection import gpu_tests
+
+    if tests := gpu_tests(session):
+        from pytest_modal.run import run_batch, show_plan
+
+        if session.config.getoption("modal_plan"):
+            show_plan(session.config, tests)
+        else:
+            run_batch(session.config, tests)
+    if session.config.getoption("modal_plan"):
+        session.items.clear()
+    return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    handout.check_item(item)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if errors := handout.teardown_errors(item):
+        pytest.fail("\n\n".join(errors), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: object) -> Generator[None, Any, Any]:
+    report = yield
+    if report.when == "teardown" and (written := artifacts.collect(item)):
+        # An attribute of the report: it reaches the controller of pytest-xdist too.
+        report.modal_artifacts = written
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: Any, config: pytest.Config) -> None:
+    if written := report.__dict__.pop("modal_artifacts", None):
+        config.stash[ARTIFACTS] += written
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
+        session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    results = config.stash.get(handout.RESULTS, None)
+    if results is not None or config.stash[ARTIFACTS]:
+        from pytest_modal.run import finish
+
+        finish(config, terminalreporter)
+
+
+@pytest.fixture
+def modal_result(request: pytest.FixtureRequest) -> Any:
+    """The result of the function that the test's ``modal_gpu`` marker names."""
+    __tracebackhide__ = True
+    from pytest_modal.planning import marker_of
+
+    return handout.marked_value(request.node, marker_of(request.node).remote)
+
+
+@pytest.fixture(scope="session")
+def modal_session(request: pytest.FixtureRequest) -> Any:
+    """Facts of the run: ``mode``, ``app_id``, ``dashboard_url``, and per call in ``calls``."""
+    from pytest_modal.run import session_facts
+
+    return session_facts(request.config)

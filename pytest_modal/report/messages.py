@@ -1,0 +1,109 @@
+"""Say what became of a call: what happened, where, what to do."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_modal.batch import Batch, Call, Outcome
+from pytest_modal.store import Results
+
+# Everything from a container is text of unknown origin: it must not steer the terminal.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LIKELY = {
+    "ModuleNotFoundError": "is it a package of the image, or local code? Local code travels by name "
+    "(`from helpers import f`) or with local_packages=[...]",
+    "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
+    "FileNotFoundError": "a container has none of your files: read the file in a local fixture and pass its content",
+}
+
+
+def explain(results: Results, outcome: Outcome) -> str:
+    """Explain a failed call in three parts."""
+    call = _call(results.batch, outcome.key)
+    what, remedy = _what(results.batch, call, outcome)
+    lines = [what, f"  where: {_where(results.batch, call, outcome)}"]
+    if outcome.attempts > 1:
+        lines.append(f"  tried: {outcome.attempts} times")
+    lines.append(f"  what to do: {remedy}")
+    if outcome.error and "frames" in outcome.error:
+        lines += ["", remote_traceback(outcome.error)]
+    return safe("\n".join(lines))
+
+
+def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
+    """Explain an exception after the ``yield`` of a container fixture."""
+    fixture = results.batch.containers[error["container_key"]]
+    return safe(
+        f"container fixture {fixture.label} raised {error['type']} after its yield\n"
+        f"  where: {fixture.function.location}, in container {outcome.container}\n"
+        "  what to do: mend what follows the yield; the results before it are kept\n\n"
+        + remote_traceback(error)
+    )
+
+
+def remote_traceback(error: Mapping[str, Any]) -> str:
+    """Format a described exception as Python would, with the source lines of this machine."""
+    lines: list[str] = []
+    for link, words in (
+        ("cause", "The above exception was the direct cause of the following exception:"),
+        ("context", "During handling of the above exception, another exception occurred:"),
+    ):
+        if link in error:
+            lines += [remote_traceback(error[link]), "", words, ""]
+    lines.append("Remote traceback (most recent call last):")
+    frames = [traceback.FrameSummary(path, line, name) for path, line, name in error["frames"]]
+    lines += "".join(traceback.StackSummary.from_list(frames).format()).splitlines()
+    lines.append(f"{error['type']}: {error['message']}" if error["message"] else error["type"])
+    lines += error["notes"]
+    for inner in error.get("exceptions", []):
+        lines += ["", *(f"  | {line}" for line in remote_traceback(inner).splitlines())]
+    return "\n".join(lines)
+
+
+def safe(text: str) -> str:
+    """Show control characters instead of obeying them."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def _what(batch: Batch, call: Call, outcome: Outcome) -> tuple[str, str]:
+    error = outcome.error or {}
+    if outcome.status == "not data":
+        return (
+            f"{call.label} returned something that is not data: {error['message']}",
+            "return numbers, strings, lists, dicts and arrays; what can't be data stays in a container fixture",
+        )
+    if outcome.status == "dependency failed":
+        return error["message"], "mend that one first"
+    subject = call.label
+    if outcome.container_key is not None:
+        subject = (
+            f"container fixture {batch.containers[outcome.container_key].label}, which {call.label} uses,"
+        )
+    if outcome.status == "timed out":
+        return (
+            f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})",
+            f"give it more time, timeout={2 * max(1, int(outcome.seconds))}, or less work",
+        )
+    if outcome.status == "crashed":
+        return (
+            f"{subject} crashed: {error.get('message', 'the container ended')} (phase: {outcome.phase})",
+            "send less data at a time, or ask for more memory, if it ran out of it; its last output may say more",
+        )
+    kind = str(error.get("type", ""))
+    remedy = _LIKELY.get(kind.rpartition(".")[2], "mend the function")
+    return f"{subject} raised {kind}", remedy
+
+
+def _where(batch: Batch, call: Call, outcome: Outcome) -> str:
+    function = call.function
+    if outcome.container_key is not None:
+        function = batch.containers[outcome.container_key].function
+    container = f", in container {outcome.container}" if outcome.container else ""
+    return f"{function.location}{container}"
+
+
+def _call(batch: Batch, key: str) -> Call:
+    return next(call for call in batch.calls if call.key == key)

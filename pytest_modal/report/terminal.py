@@ -1,0 +1,186 @@
+"""The lines before the batch, the live progress, and the terminal summary."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from pytest_modal.backends import Progress
+from pytest_modal.batch import Batch, Outcome
+from pytest_modal.report.messages import safe
+from pytest_modal.store import Results
+
+
+class Screen(Protocol):
+    """What is used of pytest's terminal reporter."""
+
+    def write_line(self, line: str, **markup: bool) -> None: ...
+    def section(self, title: str, sep: str = "=", **markup: bool) -> None: ...
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Return bytes in a unit that people read."""
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def announce(screen: Screen, where: str, batch: Batch) -> None:
+    """Say in one line where the batch runs: nobody mistakes a mock for a GPU run."""
+    models = f", {count(len(batch.containers), 'container fixture')}" if batch.containers else ""
+    screen.write_line(
+        f"modal: {where}: {count(len(batch.calls), 'call')} for {count(batch.tests, 'test')}, "
+        f"{count(len(batch.environments), 'environment')}{models}"
+    )
+
+
+class Ticker(Protocol):
+    """Told what happens while the batch runs."""
+
+    def progress(self, event: Progress) -> None: ...
+    def outcome(self, outcome: Outcome) -> None: ...
+
+
+@contextlib.contextmanager
+def live(screen: Screen | None, batch: Batch, *, verbose: bool) -> Iterator[Ticker]:
+    """Show a live line on a terminal, and plain lines elsewhere."""
+    if screen is not None and sys.stdout.isatty():
+        with _live_line(batch) as ticker:
+            yield ticker
+    else:
+        yield _Lines(screen.write_line if screen is not None else lambda line: None, batch, verbose)
+
+
+class _Lines:
+    """A line for each model load and each tenth of the calls, which a log can hold."""
+
+    def __init__(self, write: Callable[[str], None], batch: Batch, verbose: bool) -> None:
+        self._write, self._batch, self._verbose = write, batch, verbose
+        self._done = self._failed = 0
+
+    def progress(self, event: Progress) -> None:
+        if event.what != "running" or self._verbose:
+            self._write(f"modal: {event.what} {safe(event.label)}")
+
+    def outcome(self, outcome: Outcome) -> None:
+        total = len(self._batch.calls)
+        before, self._done = self._done, self._done + 1
+        self._failed += not outcome.ok
+        if self._verbose or self._done * 10 // total > before * 10 // total:
+            failed = f", {self._failed} failed" if self._failed else ""
+            self._write(f"modal: {self._done}/{count(total, 'call')} done{failed}")
+
+
+@contextlib.contextmanager
+def _live_line(batch: Batch) -> Iterator[Ticker]:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    class Live:
+        def __init__(self, bar: Bar) -> None:
+            self._bar = bar
+            self._task = bar.add_task("starting", total=len(batch.calls), loads=0, failed="")
+            self._failed = self._loads = 0
+
+        def progress(self, event: Progress) -> None:
+            self._bar.update(self._task, description=escape(f"{event.what} {safe(event.label)}"[:60]))
+
+        def outcome(self, outcome: Outcome) -> None:
+            self._loads += len(outcome.loads)
+            self._failed += not outcome.ok
+            failed = f"[red]{self._failed} failed" if self._failed else ""
+            self._bar.update(self._task, advance=1, loads=self._loads, failed=failed)
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("modal:"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("calls, {task.fields[loads]} model loads {task.fields[failed]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bar(*columns, console=Console(file=sys.stdout), transient=True) as bar:
+        yield Live(bar)
+
+
+def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[str, str]]) -> None:
+    """Print what would be sent: ``--modal-plan``."""
+    screen.section("modal plan")
+    announce(screen, where, batch)
+    for environment in batch.environments:
+        calls = [call for call in batch.calls if call.environment.key == environment.key]
+        loads = dict.fromkeys(key for call in calls for key in call.containers)
+        screen.write_line("")
+        screen.write_line(f"environment: {environment}")
+        packages = ", ".join(environment.packages or ()) or "derived from the imports"
+        screen.write_line(f"  packages: {packages}")
+        for key in loads:
+            container = batch.containers[key]
+            screen.write_line(
+                f"  load {safe(container.label)}  ({container.function.location}, sends {size(container.payload_bytes)})"
+            )
+        for call in calls:
+            screen.write_line(
+                f"  call {safe(call.label)}  ({call.function.location}, sends {size(call.payload_bytes)}, "
+                f"for {count(len(call.tests), 'test')})"
+            )
+    for nodeid, error in errors:
+        screen.write_line("")
+        screen.write_line(f"can't be planned: {nodeid}", red=True)
+        for line in safe(error).splitlines():
+            screen.write_line(f"  {line}")
+    screen.write_line("")
+    screen.write_line("Nothing was sent and no test was run.")
+
+
+def summarize(screen: Screen, results: Results, artifacts: Sequence[Any], index: str | None) -> None:
+    """Write the terminal summary of a run."""
+    outcomes = list(results.outcomes.values())
+    loads = [load for outcome in outcomes for load in outcome.loads]
+    statuses = Counter(outcome.status for outcome in outcomes)
+    devices = Counter(outcome.device for outcome in outcomes if outcome.device)
+    containers = {outcome.container for outcome in outcomes if outcome.container}
+    screen.section("modal")
+    screen.write_line(f"mode: {results.mode}; device: {', '.join(devices) or 'none'}")
+    if results.batch.calls:
+        failed = "".join(
+            f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok"
+        )
+        missing = len(results.batch.calls) - len(outcomes)
+        failed += f", {missing} without an outcome" if missing else ""
+        screen.write_line(
+            f"{count(len(results.batch.calls), 'call')} in {count(len(results.batch.environments), 'environment')} "
+            f"and {count(len(containers), 'container')}: {statuses['ok']} good{failed}; "
+            f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
+        )
+        for label, number in Counter(load.label for load in loads).items():
+            seconds = sum(load.seconds for load in loads if load.label == label)
+            screen.write_line(f"loaded {safe(label)}: {count(number, 'time')}, {seconds:.2f} s")
+        phases = {
+            "planning": results.seconds.get("plan", 0.0),
+            "model loads": sum(load.seconds for load in loads),
+            "calls": sum(outcome.seconds for outcome in outcomes),
+        }
+        phases["other"] = max(0.0, results.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
+        screen.write_line(
+            "seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items())
+        )
+    if artifacts:
+        screen.write_line(f"{count(len(artifacts), 'artifact')}, listed in {index}:")
+        for artifact in artifacts[:20]:
+            screen.write_line(f"  {artifact['path']} ({size(artifact['bytes'])})")
+        if len(artifacts) > 20:
+            screen.write_line(f"  ... and {len(artifacts) - 20} more")

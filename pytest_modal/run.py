@@ -1,0 +1,95 @@
+"""Plan the selected tests, run the batch, keep its outcomes, and sum up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_modal.artifacts import output_root, write_index
+from pytest_modal.backends import Backend
+from pytest_modal.backends.local import LocalBackend
+from pytest_modal.batch import Batch
+from pytest_modal.handout import PLAN, RESULTS
+from pytest_modal.planning import Planner
+from pytest_modal.report import terminal
+from pytest_modal.settings import Settings, resolve
+from pytest_modal.store import Results, SessionFacts, facts
+
+
+def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    """Run everything that the tests need from the GPU, before the first of them starts."""
+    settings = resolve(config)
+    screen = config.pluginmanager.get_plugin("terminalreporter")
+    if settings.mode == "skip":
+        for item in tests:
+            item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
+        config.stash[RESULTS] = Results(settings.mode, Batch())
+        if screen is not None:
+            screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+        return
+    started = time.perf_counter()
+    backend, batch = _plan(config, settings, tests)
+    results = config.stash[RESULTS] = Results(backend.mode, batch)
+    config.add_cleanup(results.close)
+    results.seconds["plan"] = time.perf_counter() - started
+    if screen is not None:
+        terminal.announce(screen, backend.describe(), batch)
+    if not batch.calls:
+        return
+    started = time.perf_counter()
+    verbose = config.get_verbosity() > 0
+    with terminal.live(screen, batch, verbose=verbose) as ticker:
+        outcomes = backend.run(batch, results.encoded, ticker.progress)
+        try:
+            for outcome, value in outcomes:
+                results.put(outcome, value)
+                ticker.outcome(outcome)
+        finally:
+            # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
+            outcomes.close()  # type: ignore[attr-defined]
+            results.seconds["run"] = time.perf_counter() - started
+
+
+def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    """Print what would be sent, and send nothing."""
+    backend, batch = _plan(config, resolve(config), tests)
+    screen = config.pluginmanager.get_plugin("terminalreporter")
+    if screen is not None:
+        errors = [
+            (item.nodeid, message)
+            for item in tests
+            if (plan := item.stash.get(PLAN, None)) is not None and (message := plan.error or plan.reason)
+        ]
+        terminal.print_plan(screen, backend.describe(), batch, errors)
+
+
+def finish(config: pytest.Config, screen: Any) -> None:
+    """Write the index of artifacts and the terminal summary."""
+    from pytest_modal.plugin import ARTIFACTS
+
+    written = sorted(config.stash[ARTIFACTS], key=lambda artifact: str(artifact["path"]))
+    index = write_index(output_root(config), written) if written else None
+    shown = None
+    if index is not None:
+        shown = (
+            index.relative_to(config.rootpath).as_posix()
+            if index.is_relative_to(config.rootpath)
+            else str(index)
+        )
+    results = config.stash.get(RESULTS, None) or Results("none", Batch())
+    terminal.summarize(screen, results, written, shown)
+
+
+def session_facts(config: pytest.Config) -> SessionFacts:
+    """Return the facts of the run for the fixture ``modal_session``."""
+    results = config.stash.get(RESULTS, None)
+    return facts(results) if results is not None else SessionFacts(resolve(config).mode, None, None, ())
+
+
+def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
+    backend = LocalBackend(config.rootpath)
+    planner = Planner(config.rootpath, settings.environment, mocks=True)
+    return backend, planner.plan(tests)

@@ -1,0 +1,222 @@
+"""Ship functions by value: what a container unpickles needs no module of the project.
+
+A function travels with the helpers, classes and constants that it reaches by name in any module under the
+rootdir, compiled from source, free of pytest's assertion rewriting. What unpickles it travels too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import sys
+import types
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from pytest_modal.batch import ShippedFunction, digest_of
+
+TRAVELLING = ("data", "worker")
+
+
+class ShippingError(Exception):
+    """A function can't be shipped; the message says why and what to do."""
+
+
+@functools.cache
+def bundle() -> bytes:
+    """Return a zip file with the worker, the data boundary and cloudpickle, to put on ``sys.path``."""
+    here = Path(__file__).parent
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("pytest_modal/__init__.py", "")
+        for name in TRAVELLING:
+            archive.write(here / f"{name}.py", f"pytest_modal/{name}.py")
+        for source in sorted(Path(cloudpickle.__file__).parent.glob("*.py")):
+            archive.write(source, f"cloudpickle/{source.name}")
+    return packed.getvalue()
+
+
+class Shipper:
+    """Pickles functions by value, each once.
+
+    Parameters
+    ----------
+    rootdir : Path
+        Modules under it are local: what they define travels by value.
+    """
+
+    def __init__(self, rootdir: Path) -> None:
+        self._rootdir = rootdir
+        self._shipped: dict[tuple[Any, tuple[str, ...]], ShippedFunction] = {}
+
+    def ship(
+        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]
+    ) -> ShippedFunction:
+        """Return `function` as bytes.
+
+        Raises
+        ------
+        ShippingError
+            It reaches something that can't travel: a local module, a fixture, an open file.
+        """
+        key = (function, local_packages)
+        if key not in self._shipped:
+            self._shipped[key] = self._pickle(function, name, local_packages)
+        return self._shipped[key]
+
+    def _pickle(
+        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]
+    ) -> ShippedFunction:
+        location = self.location(function)
+        local = [module for module in _loaded_modules() if self._is_local(module, local_packages)]
+        stream = io.BytesIO()
+        try:
+            with _by_value(local):
+                _Pickler(stream, name, location, {module.__name__ for module in local}).dump(function)
+        except ShippingError:
+            raise
+        except Exception as error:
+            raise ShippingError(
+                f"{name} can't be shipped: it reaches something that can't be pickled ({error})\n"
+                f"  where: {location}\n"
+                "  what to do: open or build that object in the function's body, or pass data as a parameter"
+            ) from error
+        payload = stream.getvalue()
+        return ShippedFunction(digest_of(name, location, payload.hex()), name, location, payload)
+
+    def location(self, function: Callable[..., Any]) -> str:
+        """Return ``path:line`` of a function, relative to the rootdir."""
+        code = getattr(function, "__code__", None)
+        if code is None:
+            return repr(function)
+        path = Path(code.co_filename)
+        with contextlib.suppress(ValueError):
+            path = path.relative_to(self._rootdir)
+        return f"{path.as_posix()}:{code.co_firstlineno}"
+
+    def _is_local(self, module: types.ModuleType, local_packages: tuple[str, ...]) -> bool:
+        path = getattr(module, "__file__", None)
+        name = module.__name__
+        if not isinstance(path, str) or name.partition(".")[0] in (*local_packages, "pytest_modal"):
+            return False
+        parts = Path(path)
+        return parts.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(
+            parts.parts
+        )
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Replaces rewritten functions by plain ones and refuses what can't travel."""
+
+    def __init__(self, stream: io.BytesIO, name: str, location: str, local: set[str]) -> None:
+        super().__init__(stream, protocol=5)
+        self._name, self._location, self._local = name, location, local
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
+            obj = without_assertion_rewriting(obj)
+        elif isinstance(obj, types.ModuleType):
+            self._check_module(obj.__name__)
+        elif _is_fixture(obj):
+            raise ShippingError(
+                f"{self._name} uses the fixture {getattr(obj, '__name__', obj)!r} as if it were a value\n"
+                f"  where: {self._location}\n"
+                "  what to do: name the fixture as a parameter, as in pytest"
+            )
+        return super().reducer_override(obj)
+
+    def _check_module(self, name: str) -> None:
+        top = name.partition(".")[0]
+        if name in self._local:
+            raise ShippingError(
+                f"{self._name} reaches the local module {name!r}, which a container does not have (PM105)\n"
+                f"  where: {self._location}\n"
+                f"  what to do: `from {name} import ...` what it needs at the top of the file, so that it travels "
+                f'by value, or ship the package: local_packages=["{top}"]'
+            )
+        if top in ("pytest", "_pytest", "pytest_modal"):
+            raise ShippingError(
+                f"{self._name} uses {name!r}, which a container does not have\n"
+                f"  where: {self._location}\n"
+                "  what to do: return data from the function and assert, skip or fail in the test"
+            )
+
+
+def _is_fixture(obj: Any) -> bool:
+    return hasattr(obj, "_get_wrapped_function") or hasattr(obj, "_pytestfixturefunction")
+
+
+@contextlib.contextmanager
+def _by_value(modules: list[types.ModuleType]) -> Iterator[None]:
+    already = cloudpickle.list_registry_pickle_by_value()
+    added = [module for module in modules if module.__name__ not in already]
+    for module in added:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in added:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _loaded_modules() -> list[types.ModuleType]:
+    # cloudpickle finds a module again by its name: aliases under another name are left out.
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if isinstance(module, types.ModuleType) and getattr(module, "__name__", None) == name
+    ]
+
+
+def without_assertion_rewriting(function: types.FunctionType) -> types.FunctionType:
+    """Return the function as its source says, without what pytest's import hook made of its asserts."""
+    if not any(name.startswith("@") for name in _names(function.__code__)):
+        return function
+    plain = _plain_codes(function.__code__.co_filename).get(_identity(function.__code__))
+    if plain is None:
+        raise ShippingError(
+            f"{function.__qualname__} is not in its source file any more\n"
+            f"  where: {function.__code__.co_filename}:{function.__code__.co_firstlineno}\n"
+            "  what to do: run pytest again; the file changed while it ran"
+        )
+    copy = types.FunctionType(
+        plain, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
+    copy.__dict__.update(function.__dict__)
+    copy.__annotations__ = function.__annotations__
+    return copy
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _identity(code: types.CodeType) -> tuple[str, int]:
+    return code.co_qualname, code.co_firstlineno
+
+
+@functools.lru_cache(maxsize=64)
+def _plain_codes(path: str) -> dict[tuple[str, int], types.CodeType]:
+    found: dict[tuple[str, int], types.CodeType] = {}
+
+    def visit(code: types.CodeType) -> None:
+        found[_identity(code)] = code
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                visit(constant)
+
+    source = importlib.util.decode_source(Path(path).read_bytes())
+    # The flags of this module (its own __future__ import) must not leak into the user's code.
+    visit(compile(source, path, "exec", dont_inherit=True))
+    return found

@@ -1,0 +1,403 @@
+"""What runs in the container: build container fixtures, run calls, return data.
+
+Standard library only until a function imports more. It travels in a zip file (`pytest_modal.shipping`),
+where ``pytest_modal`` is an empty package that holds this module and `pytest_modal.data`. The same code
+serves the local worker process and Modal's containers.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import os
+import pickle
+import queue
+import resource
+import struct
+import sys
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from pytest_modal import data
+
+KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
+MAX_FRAMES = 100
+Buffers = list[bytes | memoryview]
+Frame = struct.Struct("<QQ")
+
+
+class ContainerFailed(Exception):
+    """A container fixture raised; `error` describes what."""
+
+    def __init__(self, key: str, error: Mapping[str, Any]) -> None:
+        super().__init__(key)
+        self.key = key
+        self.error = error
+
+
+class Missing(Exception):
+    """The request names blobs that this container has never had."""
+
+
+class Request:
+    """The stand-in for pytest's ``request``: in a container only ``request.param`` exists."""
+
+    def __init__(self, *param: Any) -> None:
+        if param:
+            self.param = param[0]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "param":
+            raise AttributeError("request.param: this fixture has no params=")
+        raise AttributeError(
+            f"request.{name} does not exist in a container: the body runs on the GPU machine, "
+            "where only request.param is known. Compute it in a local fixture and pass it as a parameter."
+        )
+
+
+def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
+    """Turn an exception into data: type, message, notes, frames, causes.
+
+    Frames are ``(file, line, function)``; the source lines are looked up on the user's machine.
+    """
+    seen |= {id(error)}
+    frames = [
+        (frame.f_code.co_filename, line, frame.f_code.co_name)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename != __file__
+    ]
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"<str() of it raised {type(broken).__name__}>"
+    kind = type(error)
+    described: dict[str, Any] = {
+        "type": kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}",
+        "message": printable(message),
+        "notes": [printable(str(note)) for note in getattr(error, "__notes__", [])],
+        "frames": frames[-MAX_FRAMES:],
+    }
+    cause, context = error.__cause__, error.__context__
+    if cause is not None and id(cause) not in seen:
+        described["cause"] = describe(cause, seen)
+    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
+        described["context"] = describe(context, seen)
+    if isinstance(error, BaseExceptionGroup):
+        described["exceptions"] = [describe(each, seen) for each in error.exceptions[:20]]
+    return described
+
+
+def printable(text: str) -> str:
+    """Make text encodable; exception messages can hold anything."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Tee(io.TextIOBase):
+    """Pass writes on, and keep the last of them for the call's outcome."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._kept: collections.deque[str] = collections.deque()
+        self._size = 0
+
+    def write(self, text: str) -> int:
+        self._kept.append(text[-KEPT_OUTPUT:])
+        self._size += len(self._kept[-1])
+        while self._size - len(self._kept[0]) >= KEPT_OUTPUT:
+            self._size -= len(self._kept.popleft())
+        self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def text(self) -> str:
+        return printable("".join(self._kept)[-KEPT_OUTPUT:])
+
+
+class Worker:
+    """Runs calls one after the other and keeps container fixtures between them.
+
+    Parameters
+    ----------
+    name : str
+        Names this container in outcomes.
+    notify : callable
+        Told each phase as it begins, so that a call that never returns can be explained.
+    """
+
+    def __init__(self, name: str, notify: Callable[[str, str], None] = lambda phase, key: None) -> None:
+        self.name = name
+        self._notify = notify
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._containers: dict[str, Any] = {}
+        self._failed: dict[str, Mapping[str, Any]] = {}
+        self._teardowns: dict[str, Generator[Any, None, None]] = {}
+
+    def handle(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Buffers]:
+        """Run one call.
+
+        Parameters
+        ----------
+        request : mapping
+            ``call`` and ``containers`` (bound functions), ``blobs`` (pickled functions and encoded data by
+            key) and ``release`` (keys of the container fixtures that no later call needs).
+
+        Returns
+        -------
+        reply : dict
+            The outcome as data.
+        value : list of buffers
+            The encoded result; empty unless the status is "ok".
+        """
+        reply: dict[str, Any] = {"status": "ok", "container": self.name, "loads": [], "phase": "start"}
+        value: Buffers = []
+        started = time.perf_counter()
+        with self._captured() as (stdout, stderr):
+            try:
+                value = self._call(request, reply)
+            except Missing as missing:
+                return {"status": "missing", "blobs": list(missing.args)}, []
+            except ContainerFailed as failed:
+                reply |= {"status": "raised", "container_key": failed.key, "error": dict(failed.error)}
+            except data.NotDataError as error:
+                reply |= {"status": "not data", "error": {"type": "NotDataError", "message": str(error)}}
+            # A remote SystemExit or KeyboardInterrupt must not end the container: it is this call's outcome.
+            except BaseException as error:
+                reply |= {"status": "raised", "error": describe(error)}
+            reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
+            self._look_at_device(reply)
+            reply["teardown_errors"] = self.release(request["release"])
+        reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
+        return reply, value if reply["status"] == "ok" else []
+
+    def release(self, keys: list[str]) -> list[dict[str, Any]]:
+        """Drop container fixtures; what follows their ``yield`` runs now."""
+        errors = []
+        for key in keys:
+            self._containers.pop(key, None)
+            teardown = self._teardowns.pop(key, None)
+            if teardown is None:
+                continue
+            try:
+                next(teardown, None)
+            except BaseException as error:
+                errors.append(describe(error) | {"container_key": key})
+        if keys:
+            _free_memory()
+        return errors
+
+    def release_all(self) -> list[dict[str, Any]]:
+        """Drop every container fixture, the last built first."""
+        return self.release(list(reversed(self._containers)))
+
+    def _call(self, request: Mapping[str, Any], reply: dict[str, Any]) -> Buffers:
+        needed = [spec for spec in request["containers"] if spec["key"] not in self._containers]
+        blobs = request["blobs"]
+        self._require([*needed, request["call"]], blobs)
+        for spec in needed:
+            reply["phase"] = f"load {spec['label']}"
+            self._build(spec, blobs, reply)
+        _reset_peak_memory()
+        self._notify("call", "")
+        reply["phase"] = "call"
+        result = self._run(request["call"], blobs)
+        reply["phase"] = "return"
+        value = data.encode(result, where=request["call"]["name"])
+        # A CUDA fault shows up only when somebody waits for the device: here it is still this call's own.
+        _wait_for_device()
+        return value
+
+    def _require(self, specs: list[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> None:
+        missing = []
+        for spec in specs:
+            if spec["function"] not in self._functions and spec["function"] not in blobs:
+                missing.append(spec["function"])
+            wanted = [key for kind, key in spec["arguments"].values() if kind == "data"]
+            wanted += [spec["param"]] if spec["param"] else []
+            missing += [key for key in wanted if key not in blobs]
+        if missing:
+            raise Missing(*dict.fromkeys(missing))
+
+    def _build(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes], reply: dict[str, Any]) -> None:
+        key = spec["key"]
+        if key in self._failed:
+            raise ContainerFailed(key, self._failed[key])
+        self._notify("load", key)
+        started = time.perf_counter()
+        try:
+            value = self._run(spec, blobs)
+            if isinstance(value, types.GeneratorType):
+                self._teardowns[key] = value
+                value = next(value)
+            _wait_for_device()
+        except BaseException as error:
+            self._failed[key] = describe(error)
+            raise ContainerFailed(key, self._failed[key]) from None
+        self._containers[key] = value
+        reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
+
+    def _run(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Any:
+        function = self._functions.get(spec["function"])
+        if function is None:
+            function = self._functions[spec["function"]] = pickle.loads(blobs[spec["function"]])
+        arguments = {
+            name: self._containers[key] if kind == "container" else data.decode(blobs[key])
+            for name, (kind, key) in spec["arguments"].items()
+        }
+        if spec["request"]:
+            arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
+        return function(**arguments)
+
+    def _look_at_device(self, reply: dict[str, Any]) -> None:
+        reply["device"], reply["peak_memory"], reply["poisoned"] = "cpu", _peak_resident(), False
+        torch = _torch_with_cuda()
+        if torch is None:
+            return
+        try:
+            torch.cuda.synchronize()
+            reply["device"] = torch.cuda.get_device_name()
+            reply["peak_memory"] = torch.cuda.max_memory_allocated()
+        except Exception:
+            # After a device-side assert every CUDA call fails: the process is of no more use.
+            reply["poisoned"] = True
+
+    @contextlib.contextmanager
+    def _captured(self) -> Iterator[tuple[Tee, Tee]]:
+        stdout, stderr = Tee(sys.stdout), Tee(sys.stderr)
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            yield stdout, stderr
+
+
+def _torch_with_cuda() -> Any:
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return torch if cuda is not None and cuda.is_initialized() else None
+
+
+def _wait_for_device() -> None:
+    torch = _torch_with_cuda()
+    if torch is not None:
+        torch.cuda.synchronize()
+
+
+def _reset_peak_memory() -> None:
+    torch = _torch_with_cuda()
+    if torch is not None:
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _free_memory() -> None:
+    import gc
+
+    gc.collect()
+    torch = _torch_with_cuda()
+    if torch is not None:
+        with contextlib.suppress(Exception):
+            torch.cuda.empty_cache()
+
+
+def _peak_resident() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+# --- the local process: requests on standard input, replies on standard output -----------------------------
+
+
+def write_message(stream: BinaryIO, header: Any, value: Buffers | None = None) -> None:
+    """Write a message: two lengths, an encoded header, and the bytes of a value."""
+    head = data.encode(header, where="message")
+    value = value or []
+    stream.write(Frame.pack(_length(head), _length(value)))
+    for buffer in [*head, *value]:
+        stream.write(buffer)
+    stream.flush()
+
+
+def read_message(stream: BinaryIO) -> tuple[Any, bytes] | None:
+    """Read a message, or None at the end of the stream."""
+    lengths = stream.read(Frame.size)
+    if len(lengths) < Frame.size:
+        return None
+    header, value = Frame.unpack(lengths)
+    head, body = stream.read(header), stream.read(value)
+    if len(head) < header or len(body) < value:
+        return None
+    return data.decode(head), body
+
+
+def _length(buffers: Buffers) -> int:
+    return sum(memoryview(buffer).nbytes for buffer in buffers)
+
+
+def main(name: str, output: str, forbidden: list[str]) -> None:
+    """Serve the local backend.
+
+    Parameters
+    ----------
+    name : str
+        Name of this container.
+    output : str
+        File that takes what the functions print: the parent reads it even after a crash.
+    forbidden : list of str
+        Directories whose modules a container would not have: the project's own.
+    """
+    hide(forbidden)
+    replies = os.fdopen(os.dup(1), "wb")
+    requests: BinaryIO = os.fdopen(os.dup(0), "rb")
+    for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
+        opened = os.open(path, flags)
+        os.dup2(opened, target)
+        os.close(opened)
+    sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while (message := read_message(requests)) is not None:
+            inbox.put(message[0])
+        # The parent is gone; a call that still runs would hold a GPU that nobody waits for.
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    worker = Worker(name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}))
+    write_message(replies, {"event": "ready", "key": ""})
+    while "stop" not in (request := inbox.get()):
+        write_message(replies, *worker.handle(request))
+    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
+    os._exit(0)
+
+
+def hide(forbidden: list[str]) -> None:
+    """Take the project off the import path, as it would be missing in a container."""
+    roots = tuple(os.path.join(root, "") for root in forbidden)
+
+    def is_project(path: str) -> bool:
+        path = os.path.join(os.path.realpath(path or "."), "")
+        return path.startswith(roots) and not {"site-packages", "dist-packages"} & set(path.split(os.sep))
+
+    sys.path[:] = [entry for entry in sys.path if entry.endswith(".zip") or not is_project(entry)]
+    # Editable installs of modern build tools don't use the path: they map names to directories.
+    for finder in list(sys.meta_path):
+        module = sys.modules.get(getattr(finder, "__module__", ""))
+        mapping = getattr(module, "MAPPING", None)
+        if isinstance(mapping, dict):
+            for package in [name for name, where in mapping.items() if is_project(str(where))]:
+                del mapping[package]
