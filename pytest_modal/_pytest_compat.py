@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from _pytest.compat import NOTSET
 from _pytest.fixtures import SubRequest
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
@@ -96,15 +97,11 @@ class _Chain:
         return self._nodes
 
 
-def request_for(
-    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: Any = NOTHING
-) -> pytest.FixtureRequest:
+def request_for(request: pytest.FixtureRequest, fixturedef: FixtureDef, param: Any = NOTHING) -> pytest.FixtureRequest:
     """Return the request that a fixture's function would see, without running it.
 
     What it resolves is what pytest would hand to that function: overrides and scopes included.
     """
-    from _pytest.fixtures import NOTSET
-
     value = NOTSET if param is NOTHING else param
     scope = Scope(fixturedef.scope)
     return SubRequest(request, scope, value, 0, fixturedef, _ispytest=True)

@@ -42,7 +42,8 @@ class Artifact(TypedDict):
     bytes: int
 
 
-ARTIFACTS = pytest.StashKey[list[Artifact]]()
+ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
+WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
 _DIRECTORY = pytest.StashKey[Path]()
 _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
 

@@ -33,11 +33,8 @@ def request_parameters(collector: pytest.Collector, obj: Any) -> None:
 
 def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -> None:
     """Mark the tests that reach a remote fixture; turn mistakes into collection errors."""
-    errors = []
     tests = [item for item in report.result if isinstance(item, pytest.Function)]
-    for item in tests:
-        if error := _check_test(item):
-            errors.append(error)
+    errors = [error for item in tests if (error := _check_test(item))]
     errors += _marked_functions(collector, {inspect.unwrap(item.function) for item in tests})
     if errors:
         report.outcome = "failed"
@@ -61,7 +58,7 @@ def _check_test(item: pytest.Function) -> str | None:
 
     if not marked and not declared_names(item):
         return None
-    from pytest_modal.planning import marker_of, reaches_remote
+    from pytest_modal.reach import marker_of, reaches_remote
 
     if not marked:
         if reaches_remote(item):
@@ -97,8 +94,9 @@ def _marked_functions(collector: pytest.Collector, tests: set[Any]) -> list[str]
 
 
 def _marks(obj: Any) -> list[pytest.Mark]:
-    marks = getattr(obj, "pytestmark", [])
-    return [getattr(mark, "mark", mark) for mark in (marks if isinstance(marks, list) else [marks])]
+    marks: Any = getattr(obj, "pytestmark", [])
+    each = marks if isinstance(marks, list) else [marks]
+    return [mark.mark if isinstance(mark, pytest.MarkDecorator) else mark for mark in each]
 
 
 def _argnames(mark: pytest.Mark) -> list[str]:

@@ -22,55 +22,16 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from pytest_modal.refusal import RefusedError, type_name, way_out
+
 Encoded = list[bytes | memoryview]
 
 MAGIC = b"PMDATA1\n"
 ALIGNMENT = 16
-MAX_DEPTH = 200
+MAX_DEPTH = 100
 PACKED_FROM = 16  # numbers in a list from which on their memory is shorter than their text
 MAX_JSON_INT = 1 << 63
 _HEAD = struct.Struct("<8sII")
-
-# Types that look like data but come back as another type, or have no data form, and the usual way out.
-_WAYS_OUT = {
-    "builtins.set": "sorted({})",
-    "builtins.frozenset": "sorted({})",
-    "builtins.range": "list({})",
-    "builtins.map": "list({})",
-    "builtins.zip": "list({})",
-    "builtins.filter": "list({})",
-    "builtins.generator": "list({})",
-    "builtins.dict_keys": "list({})",
-    "builtins.dict_values": "list({})",
-    "builtins.dict_items": "list({})",
-    "builtins.bytearray": "bytes({})",
-    "builtins.memoryview": "bytes({})",
-    "collections.OrderedDict": "dict({})",
-    "collections.defaultdict": "dict({})",
-    "collections.Counter": "dict({})",
-    "collections.deque": "list({})",
-    "decimal.Decimal": "float({}) or str({})",
-    "fractions.Fraction": "float({})",
-    "datetime.datetime": "{}.isoformat()",
-    "datetime.date": "{}.isoformat()",
-    "datetime.timedelta": "{}.total_seconds()",
-    "uuid.UUID": "str({})",
-    "DataFrame": '{}.to_dict("records")',
-    "Series": "{}.to_numpy()",
-    "Index": "{}.to_numpy()",
-    "MaskedArray": "{}.filled(numpy.nan)",
-    "recarray": "numpy.array({}, dtype={}.dtype.descr)",
-    "matrix": "numpy.asarray({})",
-    "BatchEncoding": "dict({})",
-    "PurePath": "str({})",
-    "Enum": "{}.value",
-    "dict": "dict({})",
-    "list": "list({})",
-    "str": "str({})",
-    "int": "int({})",
-    "float": "float({})",
-    "bytes": "bytes({})",
-}
 
 
 class NotDataError(TypeError):
@@ -93,14 +54,6 @@ class NotDataError(TypeError):
 
 class CorruptDataError(ValueError):
     """Bytes are not a whole and valid encoding."""
-
-
-class _Refused(Exception):
-    """Carries the path upwards, so that only a refusal pays for it."""
-
-    def __init__(self, type_name: str, way_out: str) -> None:
-        self.type_name, self.way_out = type_name, way_out
-        self.segments: list[str] = []
 
 
 def encode(value: Any, where: str = "value") -> Encoded:
@@ -128,12 +81,12 @@ def encode(value: Any, where: str = "value") -> Encoded:
     encoder = _Encoder()
     try:
         skeleton = encoder.node(value, 0)
-    except _Refused as refused:
+    except RefusedError as refused:
         path = where + "".join(reversed(refused.segments))
         if len(path) > 200:
             path = f"{path[:120]}...{path[-60:]}"
-        way_out = refused.way_out.replace("{}", path if len(path) < 60 else "it")
-        raise NotDataError(path, refused.type_name, way_out) from None
+        remedy = refused.way_out.replace("{}", path if len(path) < 60 else "it")
+        raise NotDataError(path, refused.type_name, remedy) from None
     text = json.dumps(skeleton, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     lengths = [len(text), *(buffer.nbytes for buffer in encoder.buffers)]
     index = struct.pack(f"<{len(lengths)}Q", *lengths)
@@ -208,7 +161,7 @@ class _Encoder:
         if kind is float:
             return value if math.isfinite(value) else {"f": struct.pack("<d", value).hex()}
         if depth > MAX_DEPTH:
-            raise _Refused(_name(kind), f"it contains itself, or is nested deeper than {MAX_DEPTH} levels")
+            raise RefusedError(type_name(kind), f"it contains itself, or is nested deeper than {MAX_DEPTH} levels")
         if kind is list:
             return self._list(value, depth)
         if kind is dict:
@@ -251,8 +204,8 @@ class _Encoder:
         nodes: list[Any] = []
         try:
             for each in value:
-                nodes.append(self.node(each, depth + 1))
-        except _Refused as refused:
+                nodes.append(self.node(each, depth + 1))  # noqa: PERF401 - a generator would halve the depth
+        except RefusedError as refused:
             refused.segments.append(f"[{len(nodes)}]")
             raise
         return nodes
@@ -269,14 +222,14 @@ class _Encoder:
             for key, each in value.items():
                 pairs += [self._key(key, depth), self.node(each, depth + 1)]
             return {"m": pairs}
-        except _Refused as refused:
+        except RefusedError as refused:
             refused.segments.append(f"[{_short(key)}]")
             raise
 
     def _key(self, key: Any, depth: int) -> Any:
         try:
             return self.node(key, depth + 1)
-        except _Refused as refused:
+        except RefusedError as refused:
             refused.segments.append(".<key>")
             raise
 
@@ -292,14 +245,12 @@ class _Encoder:
         if _is_model_output(kind):
             return self._dict(dict(value.items()), depth)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return self._dict(
-                {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth
-            )
-        raise _Refused(_name(kind), _way_out(value, kind))
+            return self._dict({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth)
+        raise RefusedError(type_name(kind), way_out(value, kind))
 
     def _array(self, value: Any, numpy: Any) -> Any:
         if value.dtype.hasobject or value.dtype.kind == "T":
-            raise _Refused(f"numpy array of dtype {value.dtype}", "return {}.tolist()")
+            raise RefusedError(f"numpy array of dtype {value.dtype}", "return {}.tolist()")
         fortran = value.flags.f_contiguous and not value.flags.c_contiguous
         flat = numpy.ascontiguousarray(value.T if fortran else value).reshape(-1)
         memory = flat.view(numpy.uint8) if flat.nbytes else b""
@@ -323,11 +274,11 @@ def _little_endian(packed: array.array[Any]) -> array.array[Any]:
 
 def _tensor_to_array(tensor: Any, torch: Any) -> Any:
     if tensor.layout is not torch.strided:
-        raise _Refused(f"torch.Tensor with layout {tensor.layout}", "return {}.to_dense()")
+        raise RefusedError(f"torch.Tensor with layout {tensor.layout}", "return {}.to_dense()")
     if tensor.is_meta:
-        raise _Refused("torch.Tensor on meta", "it has no values: materialize it first")
+        raise RefusedError("torch.Tensor on meta", "it has no values: materialize it first")
     if tensor.is_quantized:
-        raise _Refused("quantized torch.Tensor", "return {}.dequantize()")
+        raise RefusedError("quantized torch.Tensor", "return {}.dequantize()")
     tensor = tensor.detach()
     if tensor.dtype is torch.bfloat16 or "float8" in str(tensor.dtype):
         tensor = tensor.float()
@@ -337,39 +288,20 @@ def _tensor_to_array(tensor: Any, torch: Any) -> Any:
         # A CUDA fault surfaces here too; its own class must reach the caller.
         if "numpy" not in str(error).lower() and not isinstance(error, TypeError):
             raise
-        raise _Refused(f"torch.Tensor of {tensor.dtype} on {tensor.device}", "return {}.float()") from None
+        raise RefusedError(f"torch.Tensor of {tensor.dtype} on {tensor.device}", "return {}.float()") from None
 
 
 def _is_model_output(kind: type) -> bool:
     return any(
-        base.__name__ == "ModelOutput" and base.__module__.partition(".")[0] == "transformers"
-        for base in kind.__mro__
+        base.__name__ == "ModelOutput" and base.__module__.partition(".")[0] == "transformers" for base in kind.__mro__
     )
-
-
-def _name(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _way_out(value: Any, kind: type) -> str:
-    if hasattr(value, "_asdict"):
-        return "return {}._asdict()"
-    if callable(getattr(value, "read", None)):
-        return "read it and return its content"
-    if callable(value):
-        return "call it and return its result"
-    for base in kind.__mro__:
-        way_out = _WAYS_OUT.get(f"{base.__module__}.{base.__qualname__}") or _WAYS_OUT.get(base.__qualname__)
-        if way_out:
-            return f"return {way_out}"
-    return "return numbers, strings, lists, dicts or arrays made from it"
 
 
 def _short(key: Any) -> str:
     try:
         text = f'"{key}"' if type(key) is str else repr(key)
     except Exception:
-        text = f"<{_name(type(key))}>"
+        text = f"<{type_name(type(key))}>"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -385,7 +317,7 @@ def _decode(view: memoryview, copy: bool) -> Any:
     if zlib.crc32(text, zlib.crc32(view[_HEAD.size : start])) != checksum:
         raise CorruptDataError("truncated or changed: the checksum does not hold")
     position = start + lengths[0]
-    buffers = []
+    buffers: list[memoryview] = []
     for length in lengths[1:]:
         position += -position % ALIGNMENT if not buffers else 0
         buffers.append(view[position : position + length])

@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
 
 import pytest
@@ -16,7 +16,7 @@ from pytest_modal.batch import Environment
 
 CONTAINER = "container"
 SCOPES = ("function", "class", "module", "package", "session", CONTAINER)
-SETTINGS = tuple(field.name for field in fields(Environment))
+SETTINGS = tuple(each.name for each in fields(Environment))
 MARKER_KEYWORDS = ("function", "args", "mock", "shard", *SETTINGS)
 MARKER = "modal_gpu"
 _SPEC = "__pytest_modal__"
@@ -53,7 +53,7 @@ class RemoteFunction:
     scope: str = "function"
     mock: Any = UNSET
     shard: str | None = None
-    settings: Mapping[str, Any] = None  # type: ignore[assignment]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def in_container(self) -> bool:
@@ -115,12 +115,8 @@ def fixture(
         if scope not in SCOPES:
             raise _error(f"{what}: unknown scope {scope!r}", where, _one_of(scope, SCOPES))
         if shard is not None and scope == CONTAINER:
-            raise _error(
-                f"{what}: a container fixture can't be sharded", where, "shard the data fixture that uses it"
-            )
-        settings = checked_settings(
-            environment, what, where, (*SETTINGS, "mock", "shard", "params", "ids", "name")
-        )
+            raise _error(f"{what}: a container fixture can't be sharded", where, "shard the data fixture that uses it")
+        settings = checked_settings(environment, what, where, (*SETTINGS, "mock", "shard", "params", "ids", "name"))
         remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings)
         _check_mock_and_shard(remote, what, where)
         # A container's value lives as long as the session's containers: that is what pytest has to know.
@@ -178,7 +174,9 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
     DeclarationError
         Positional arguments, unknown keywords, values of the wrong kind.
     """
-    remote, args, settings = None, {}, {}
+    remote: RemoteFunction | None = None
+    args: Mapping[str, Any] = {}
+    settings: dict[str, Any] = {}
     for mark in marks:
         what = "@pytest.mark.modal_gpu"
         if mark.args:
@@ -196,11 +194,9 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
         if function is not None and remote is None:
             _check_function(function, f"{what}(function=...)", where, generator=False)
             if not isinstance(own_args, Mapping):
-                raise _error(
-                    f"{what}: args= is a {type(own_args).__name__}", where, 'write args={"name": value}'
-                )
+                raise _error(f"{what}: args= is a {type(own_args).__name__}", where, 'write args={"name": value}')
             remote, args = (
-                RemoteFunction(function.__name__, function, mock=mock, shard=shard, settings={}),
+                RemoteFunction(function.__name__, function, mock=mock, shard=shard),
                 own_args,
             )
             unknown = set(args) - set(inspect.signature(function).parameters)
@@ -273,9 +269,7 @@ def _check_function(function: Any, what: str, where: str, *, generator: bool) ->
             "give a module-level `def`; for a partial or a method, write a function that calls it",
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise _error(
-            f"{what} is async", where, "write a plain `def`; run an event loop inside it if you must"
-        )
+        raise _error(f"{what} is async", where, "write a plain `def`; run an event loop inside it if you must")
     if inspect.isgeneratorfunction(function) and not generator:
         raise _error(
             f"{what} is a generator, but its value is data",
@@ -298,9 +292,7 @@ def _check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None
     if callable(remote.mock):
         _check_function(remote.mock, f"{what}: mock", where_is(remote.mock), generator=remote.in_container)
         unknown = [
-            name
-            for name, default in parameters_of(remote.mock).items()
-            if not default and name not in parameters
+            name for name, default in parameters_of(remote.mock).items() if not default and name not in parameters
         ]
         if unknown:
             raise _error(
@@ -309,9 +301,7 @@ def _check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None
                 f"use parameters of {remote.name}: {', '.join(parameters) or 'it has none'}",
             )
     if remote.shard is not None and remote.shard not in parameters:
-        raise _error(
-            f"{what}: shard={remote.shard!r} is no parameter", where, _one_of(remote.shard, list(parameters))
-        )
+        raise _error(f"{what}: shard={remote.shard!r} is no parameter", where, _one_of(remote.shard, list(parameters)))
 
 
 def _one_of(name: object, known: Sequence[str]) -> str:

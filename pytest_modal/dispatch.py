@@ -107,10 +107,7 @@ class Dispatch:
             peak_memory=reply["peak_memory"],
             stdout=reply["stdout"],
             stderr=reply["stderr"],
-            loads=[
-                Load(load["key"], load["label"], reply["container"], load["seconds"])
-                for load in reply["loads"]
-            ],
+            loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
             teardown_errors=reply["teardown_errors"],
         )
 

@@ -100,13 +100,13 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> Any:
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
                 return _value(item, key, remote.name)
     if remote is None:
-        pytest.fail(
+        return pytest.fail(
             "modal_result needs a function to be the result of\n"
             f"  where: {item.nodeid}\n"
             "  what to do: @pytest.mark.modal_gpu(function=...)",
             pytrace=False,
         )
-    _fail_not_planned(item, remote, plan)
+    return _fail_not_planned(item, remote, plan)
 
 
 def check_item(item: pytest.Item) -> None:

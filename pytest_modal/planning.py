@@ -23,18 +23,10 @@ from pytest_modal.batch import (
     Node,
     digest_of,
 )
-from pytest_modal.declare import (
-    MARKER,
-    SETTINGS,
-    UNSET,
-    Marker,
-    RemoteFunction,
-    parameters_of,
-    read_marker,
-    remote_of,
-)
+from pytest_modal.declare import SETTINGS, UNSET, Marker, RemoteFunction, parameters_of, remote_of
 from pytest_modal.handout import PLAN, ItemPlan, Sent
 from pytest_modal.order import sort_calls
+from pytest_modal.reach import definition_at, is_remote, leads_to_remote, marker_of, reached, request_along
 from pytest_modal.shipping import Shipper, ShippingError
 
 
@@ -92,19 +84,17 @@ class Planner:
             with compat.active(item, following) as request:
                 # They would have run before any other fixture; they stay alive, so they run once all the same.
                 for name in compat.session_autouse(item):
-                    if not _reaches_remote(item, name):
+                    if not leads_to_remote(item, name):
                         request.getfixturevalue(name)
                 for remote, chain in self._wanted(visit):
-                    self._call(visit, remote, _along(visit.item, request, chain[:-1]), chain)
+                    self._call(visit, remote, request_along(visit.item, request, chain[:-1]), chain)
         except (PlanningError, ShippingError, data.NotDataError) as error:
             visit.plan.error = str(error)
         except pytest.skip.Exception as skipped:
             visit.plan.reason = f"a fixture skipped the test when the batch was planned: {skipped}"
         except (Exception, pytest.fail.Exception) as error:
             # The fixture runs again at setup and tells by itself; if it succeeds then, this is what is said.
-            visit.plan.reason = (
-                f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
-            )
+            visit.plan.reason = f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
 
     def _wanted(self, visit: _Visit) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
         if visit.marker.remote is not None:
@@ -173,7 +163,7 @@ class Planner:
     ) -> Node:
         body = self._body(remote)
         shipped = self._shipper.ship(body, remote.name, environment.local_packages)
-        definition = _definition(visit.item, chain)
+        definition = definition_at(visit.item, chain)
         request, param, takes_request, shown = parent, None, False, []
         if definition is not None:
             value = compat.param_of(visit.item, definition.argname)
@@ -209,7 +199,7 @@ class Planner:
         if marked and name in visit.marker.args:
             return self._send(visit, remote, name, visit.marker.args[name])
         path = (*chain, name)
-        definition = _definition(visit.item, path)
+        definition = definition_at(visit.item, path)
         if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
             return None
         if definition is None:
@@ -262,7 +252,7 @@ class Planner:
                 f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
                 f'outlives tests\n{where}  what to do: give {name!r} scope="session"'
             )
-        if _reaches_remote(visit.item, *path):
+        if leads_to_remote(visit.item, *path):
             raise PlanningError(
                 f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU\n{where}"
                 f"  what to do: do that step on the GPU too: make {name!r} a @pytest_modal.fixture"
@@ -287,12 +277,10 @@ class Planner:
             self._bodies[remote] = remote.function if not mocked else _standing_in(remote.mock)
         return self._bodies[remote]
 
-    def _containers_of(
-        self, visit: _Visit, remote: RemoteFunction, chain: tuple[str, ...]
-    ) -> Iterator[RemoteFunction]:
+    def _containers_of(self, visit: _Visit, remote: RemoteFunction, chain: tuple[str, ...]) -> Iterator[RemoteFunction]:
         for name in parameters_of(self._body(remote)):
             path = (*chain, name)
-            definition = _definition(visit.item, path)
+            definition = definition_at(visit.item, path)
             inner = remote_of(definition.func) if definition is not None else None
             if inner is not None and inner.in_container:
                 yield from self._containers_of(visit, inner, path)
@@ -303,9 +291,7 @@ class Planner:
             yield from self._containers_in_order(self._batch.containers[key])
             yield key
 
-    def _environment(
-        self, visit: _Visit, remote: RemoteFunction, containers: Sequence[RemoteFunction]
-    ) -> Environment:
+    def _environment(self, visit: _Visit, remote: RemoteFunction, containers: Sequence[RemoteFunction]) -> Environment:
         # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
         own = {**remote.settings, **visit.marker.settings}
         settings: dict[str, Any] = {}
@@ -328,77 +314,6 @@ class Planner:
                     )
                 settings[name], said_by[name] = container.settings[name], container
         return Environment(**{**self._defaults, **settings})
-
-
-def marker_of(item: pytest.Item) -> Marker:
-    """Read the ``modal_gpu`` markers of a test."""
-    return read_marker(list(item.iter_markers(MARKER)), item.nodeid)
-
-
-def is_remote(item: pytest.Item) -> bool:
-    """Whether a test is one of ours."""
-    return item.get_closest_marker(MARKER) is not None
-
-
-def reaches_remote(item: pytest.Function) -> bool:
-    """Whether a test asks, directly or not, for a value that is computed on the GPU."""
-    return any(not remote.in_container for remote, _, _ in reached(item))
-
-
-def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
-    """Walk the fixtures that a test asks for.
-
-    Yields
-    ------
-    remote : RemoteFunction
-        A remote fixture that the test or a local fixture asks for.
-    path : tuple of str
-        The names that lead to it.
-    asked_by : str or None
-        Who asks, if it is the test itself or a local fixture, by a parameter.
-    """
-    own, seen = compat.own_names(item), set[Any]()
-    for name in compat.initial_names(item):
-        yield from _reached(item, (name,), item.name if name in own else None, seen)
-
-
-def _reached(
-    item: pytest.Function, path: tuple[str, ...], asked_by: str | None, seen: set[Any]
-) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
-    definition = _definition(item, path)
-    if definition is None or (definition, asked_by is None) in seen:
-        return
-    seen.add((definition, asked_by is None))
-    remote = remote_of(definition.func)
-    if remote is not None:
-        yield remote, path, asked_by
-    else:
-        for name in definition.argnames:
-            yield from _reached(item, (*path, name), f"fixture {path[-1]!r}", seen)
-
-
-def _reaches_remote(item: pytest.Function, *path: str) -> bool:
-    return any(True for _ in _reached(item, path, None, set()))
-
-
-def _along(
-    item: pytest.Function, request: pytest.FixtureRequest, path: tuple[str, ...]
-) -> pytest.FixtureRequest:
-    """Return the request that stands at the end of a path of fixtures."""
-    for length in range(1, len(path) + 1):
-        definition = _definition(item, path[:length])
-        if definition is not None:
-            request = compat.request_for(request, definition, compat.param_of(item, path[length - 1]))
-    return request
-
-
-def _definition(item: pytest.Function, path: tuple[str, ...]) -> compat.FixtureDef | None:
-    """Return the definition at the end of a path of names: a fixture that names itself gets the one it overrides."""
-    if not path:
-        return None
-    chain = compat.fixture_chain(item, path[-1])
-    depth = path.count(path[-1])
-    return chain[-depth] if depth <= len(chain) else None
 
 
 def _standing_in(mock: Any) -> Callable[..., Any]:

@@ -13,8 +13,6 @@ from pytest_modal.declare import MARKER
 
 __all__ = ["modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
 
-ARTIFACTS = pytest.StashKey[list[Any]]()
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     settings.add_options(parser)
@@ -26,7 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(*, function=None, args={{}}, mock=None, shard=None, **environment): "
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
-    config.stash[ARTIFACTS] = []
+    config.stash[artifacts.WRITTEN] = []
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,7 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: object) -> Generator[None
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> None:
     if written := report.__dict__.pop("modal_artifacts", None):
-        config.stash[ARTIFACTS] += written
+        config.stash[artifacts.WRITTEN] += written
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -97,7 +95,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     results = config.stash.get(handout.RESULTS, None)
-    if results is not None or config.stash[ARTIFACTS]:
+    if results is not None or config.stash[artifacts.WRITTEN]:
         from pytest_modal.run import finish
 
         finish(config, terminalreporter)
@@ -107,7 +105,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 def modal_result(request: pytest.FixtureRequest) -> Any:
     """The result of the function that the test's ``modal_gpu`` marker names."""
     __tracebackhide__ = True
-    from pytest_modal.planning import marker_of
+    from pytest_modal.reach import marker_of
 
     return handout.marked_value(request.node, marker_of(request.node).remote)
 

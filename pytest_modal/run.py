@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.artifacts import output_root, write_index
+from pytest_modal.artifacts import WRITTEN, Artifact, output_root, write_index
 from pytest_modal.backends import Backend
 from pytest_modal.backends.local import LocalBackend
 from pytest_modal.batch import Batch
@@ -68,17 +68,12 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
 
 def finish(config: pytest.Config, screen: Any) -> None:
     """Write the index of artifacts and the terminal summary."""
-    from pytest_modal.plugin import ARTIFACTS
-
-    written = sorted(config.stash[ARTIFACTS], key=lambda artifact: str(artifact["path"]))
+    everything: list[Artifact] = config.stash[WRITTEN]
+    written = sorted(everything, key=lambda artifact: artifact["path"])
     index = write_index(output_root(config), written) if written else None
     shown = None
     if index is not None:
-        shown = (
-            index.relative_to(config.rootpath).as_posix()
-            if index.is_relative_to(config.rootpath)
-            else str(index)
-        )
+        shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
     results = config.stash.get(RESULTS, None) or Results("none", Batch())
     terminal.summarize(screen, results, written, shown)
 

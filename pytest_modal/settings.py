@@ -69,10 +69,7 @@ def resolve(config: pytest.Config) -> Settings:
     """
     # Precedence: command line, environment variable, ini, default.
     mode = (
-        config.getoption("modal_mode")
-        or os.environ.get("PYTEST_MODAL_MODE")
-        or config.getini("modal_mode")
-        or "local"
+        config.getoption("modal_mode") or os.environ.get("PYTEST_MODAL_MODE") or config.getini("modal_mode") or "local"
     )
     if mode not in MODES:
         raise pytest.UsageError(

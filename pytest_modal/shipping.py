@@ -21,7 +21,7 @@ import cloudpickle
 
 from pytest_modal.batch import ShippedFunction, digest_of
 
-TRAVELLING = ("data", "worker")
+TRAVELLING = ("data", "refusal", "worker", "worker_process")
 
 
 class ShippingError(Exception):
@@ -55,9 +55,7 @@ class Shipper:
         self._rootdir = rootdir
         self._shipped: dict[tuple[Any, tuple[str, ...]], ShippedFunction] = {}
 
-    def ship(
-        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]
-    ) -> ShippedFunction:
+    def ship(self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]) -> ShippedFunction:
         """Return `function` as bytes.
 
         Raises
@@ -70,9 +68,7 @@ class Shipper:
             self._shipped[key] = self._pickle(function, name, local_packages)
         return self._shipped[key]
 
-    def _pickle(
-        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]
-    ) -> ShippedFunction:
+    def _pickle(self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]) -> ShippedFunction:
         location = self.location(function)
         local = [module for module in _loaded_modules() if self._is_local(module, local_packages)]
         stream = io.BytesIO()
@@ -106,9 +102,7 @@ class Shipper:
         if not isinstance(path, str) or name.partition(".")[0] in (*local_packages, "pytest_modal"):
             return False
         parts = Path(path)
-        return parts.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(
-            parts.parts
-        )
+        return parts.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(parts.parts)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

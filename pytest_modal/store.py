@@ -32,9 +32,7 @@ class Results:
     dashboard_url: str | None = None
 
     def __post_init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(
-            prefix="pytest-modal-results-", ignore_cleanup_errors=True
-        )
+        self._directory = tempfile.TemporaryDirectory(prefix="pytest-modal-results-", ignore_cleanup_errors=True)
 
     def put(self, outcome: Outcome, value: Buffers) -> None:
         """Keep an outcome, and its encoded value on disk."""

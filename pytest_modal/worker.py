@@ -10,28 +10,23 @@ from __future__ import annotations
 import collections
 import contextlib
 import io
-import os
 import pickle
-import queue
 import resource
-import struct
 import sys
-import threading
 import time
 import traceback
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from pytest_modal import data
 
 KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
 MAX_FRAMES = 100
 Buffers = list[bytes | memoryview]
-Frame = struct.Struct("<QQ")
 
 
-class ContainerFailed(Exception):
+class ContainerError(Exception):
     """A container fixture raised; `error` describes what."""
 
     def __init__(self, key: str, error: Mapping[str, Any]) -> None:
@@ -40,7 +35,7 @@ class ContainerFailed(Exception):
         self.error = error
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """The request names blobs that this container has never had."""
 
 
@@ -77,9 +72,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> dict[s
         message = f"<str() of it raised {type(broken).__name__}>"
     kind = type(error)
     described: dict[str, Any] = {
-        "type": kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}",
+        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
         "message": printable(message),
         "notes": [printable(str(note)) for note in getattr(error, "__notes__", [])],
         "frames": frames[-MAX_FRAMES:],
@@ -173,9 +166,9 @@ class Worker:
         with self._captured() as (stdout, stderr):
             try:
                 value = self._call(request, reply)
-            except Missing as missing:
+            except MissingError as missing:
                 return {"status": "missing", "blobs": list(missing.args)}, []
-            except ContainerFailed as failed:
+            except ContainerError as failed:
                 reply |= {"status": "raised", "container_key": failed.key, "error": dict(failed.error)}
             except data.NotDataError as error:
                 reply |= {"status": "not data", "error": {"type": "NotDataError", "message": str(error)}}
@@ -234,12 +227,12 @@ class Worker:
             wanted += [spec["param"]] if spec["param"] else []
             missing += [key for key in wanted if key not in blobs]
         if missing:
-            raise Missing(*dict.fromkeys(missing))
+            raise MissingError(*dict.fromkeys(missing))
 
     def _build(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes], reply: dict[str, Any]) -> None:
         key = spec["key"]
         if key in self._failed:
-            raise ContainerFailed(key, self._failed[key])
+            raise ContainerError(key, self._failed[key])
         self._notify("load", key)
         started = time.perf_counter()
         try:
@@ -250,7 +243,7 @@ class Worker:
             _wait_for_device()
         except BaseException as error:
             self._failed[key] = describe(error)
-            raise ContainerFailed(key, self._failed[key]) from None
+            raise ContainerError(key, self._failed[key]) from None
         self._containers[key] = value
         reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
 
@@ -317,87 +310,3 @@ def _free_memory() -> None:
 def _peak_resident() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
-
-
-# --- the local process: requests on standard input, replies on standard output -----------------------------
-
-
-def write_message(stream: BinaryIO, header: Any, value: Buffers | None = None) -> None:
-    """Write a message: two lengths, an encoded header, and the bytes of a value."""
-    head = data.encode(header, where="message")
-    value = value or []
-    stream.write(Frame.pack(_length(head), _length(value)))
-    for buffer in [*head, *value]:
-        stream.write(buffer)
-    stream.flush()
-
-
-def read_message(stream: BinaryIO) -> tuple[Any, bytes] | None:
-    """Read a message, or None at the end of the stream."""
-    lengths = stream.read(Frame.size)
-    if len(lengths) < Frame.size:
-        return None
-    header, value = Frame.unpack(lengths)
-    head, body = stream.read(header), stream.read(value)
-    if len(head) < header or len(body) < value:
-        return None
-    return data.decode(head), body
-
-
-def _length(buffers: Buffers) -> int:
-    return sum(memoryview(buffer).nbytes for buffer in buffers)
-
-
-def main(name: str, output: str, forbidden: list[str]) -> None:
-    """Serve the local backend.
-
-    Parameters
-    ----------
-    name : str
-        Name of this container.
-    output : str
-        File that takes what the functions print: the parent reads it even after a crash.
-    forbidden : list of str
-        Directories whose modules a container would not have: the project's own.
-    """
-    hide(forbidden)
-    replies = os.fdopen(os.dup(1), "wb")
-    requests: BinaryIO = os.fdopen(os.dup(0), "rb")
-    for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
-        opened = os.open(path, flags)
-        os.dup2(opened, target)
-        os.close(opened)
-    sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
-    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def listen() -> None:
-        while (message := read_message(requests)) is not None:
-            inbox.put(message[0])
-        # The parent is gone; a call that still runs would hold a GPU that nobody waits for.
-        os._exit(1)
-
-    threading.Thread(target=listen, daemon=True).start()
-    worker = Worker(name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}))
-    write_message(replies, {"event": "ready", "key": ""})
-    while "stop" not in (request := inbox.get()):
-        write_message(replies, *worker.handle(request))
-    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
-    os._exit(0)
-
-
-def hide(forbidden: list[str]) -> None:
-    """Take the project off the import path, as it would be missing in a container."""
-    roots = tuple(os.path.join(root, "") for root in forbidden)
-
-    def is_project(path: str) -> bool:
-        path = os.path.join(os.path.realpath(path or "."), "")
-        return path.startswith(roots) and not {"site-packages", "dist-packages"} & set(path.split(os.sep))
-
-    sys.path[:] = [entry for entry in sys.path if entry.endswith(".zip") or not is_project(entry)]
-    # Editable installs of modern build tools don't use the path: they map names to directories.
-    for finder in list(sys.meta_path):
-        module = sys.modules.get(getattr(finder, "__module__", ""))
-        mapping = getattr(module, "MAPPING", None)
-        if isinstance(mapping, dict):
-            for package in [name for name, where in mapping.items() if is_project(str(where))]:
-                del mapping[package]

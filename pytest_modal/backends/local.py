@@ -25,7 +25,8 @@ from pytest_modal.backends import Progress, Result
 from pytest_modal.batch import Batch, Call, Environment, Outcome
 from pytest_modal.dispatch import Dispatch
 from pytest_modal.shipping import ShippingError, bundle
-from pytest_modal.worker import KEPT_OUTPUT, printable, read_message, write_message
+from pytest_modal.worker import KEPT_OUTPUT, printable
+from pytest_modal.worker_process import read_message, write_message
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
 STOP_TIMEOUT = 30.0  # seconds for what follows the `yield` of the last container fixtures
@@ -72,9 +73,7 @@ class LocalBackend:
             try:
                 for call in batch.calls:
                     blocked = dispatch.blocked(call)
-                    outcome, value = (
-                        (blocked, b"") if blocked else _run(call, dispatch, process_for, progress)
-                    )
+                    outcome, value = (blocked, b"") if blocked else _run(call, dispatch, process_for, progress)
                     waiting.remove(call.environment.key)
                     if call.environment.key not in waiting and (last := processes.get(call.environment.key)):
                         outcome.teardown_errors += last.stop()
@@ -121,7 +120,7 @@ class _Process:
         for path in self._output.values():
             path.touch()
         start = (
-            "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.worker import main; "
+            "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.worker_process import main; "
             "main(sys.argv[2], sys.argv[3], sys.argv[4:])"
         )
         forbidden = [os.path.realpath(rootdir), os.path.realpath(Path.cwd())]
@@ -149,14 +148,12 @@ class _Process:
     def alive(self) -> bool:
         return self._popen.poll() is None
 
-    def call(
-        self, call: Call, dispatch: Dispatch, progress: Callable[[Progress], None]
-    ) -> tuple[Outcome, bytes]:
+    def call(self, call: Call, dispatch: Dispatch, progress: Callable[[Progress], None]) -> tuple[Outcome, bytes]:
         """Run one call and wait for its outcome, whatever it is."""
         offsets = {kind: path.stat().st_size for kind, path in self._output.items()}
         labels = dispatch.labels(call)
         deadline = time.monotonic() + START_TIMEOUT
-        phase, container_key = "start", None
+        phase, container_key = "start", ""
         if self._ready:
             deadline = self._send(call, dispatch)
         while True:
@@ -175,11 +172,9 @@ class _Process:
                 self._ready = True
                 deadline = self._send(call, dispatch)
             elif "event" in header:
-                container_key = header["key"] or None
+                container_key = header["key"]
                 phase = f"load {labels[container_key]}" if container_key else header["event"]
-                progress(
-                    Progress("loading" if container_key else "running", labels.get(container_key, call.label))
-                )
+                progress(Progress("loading" if container_key else "running", labels.get(container_key, call.label)))
             elif header["status"] == "missing":
                 self._known.clear()
                 self._send(call, dispatch)
@@ -190,7 +185,7 @@ class _Process:
                     self.kill()
                 outcome.stdout, outcome.stderr = (self._since(kind, offsets[kind]) for kind in self._output)
                 return outcome, value
-        outcome.container, outcome.container_key = self.name, container_key
+        outcome.container, outcome.container_key = self.name, container_key or None
         outcome.stdout, outcome.stderr = (self._since(kind, offsets[kind]) for kind in self._output)
         return outcome, b""
 

@@ -39,8 +39,7 @@ def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any
     return safe(
         f"container fixture {fixture.label} raised {error['type']} after its yield\n"
         f"  where: {fixture.function.location}, in container {outcome.container}\n"
-        "  what to do: mend what follows the yield; the results before it are kept\n\n"
-        + remote_traceback(error)
+        "  what to do: mend what follows the yield; the results before it are kept\n\n" + remote_traceback(error)
     )
 
 
@@ -79,9 +78,7 @@ def _what(batch: Batch, call: Call, outcome: Outcome) -> tuple[str, str]:
         return error["message"], "mend that one first"
     subject = call.label
     if outcome.container_key is not None:
-        subject = (
-            f"container fixture {batch.containers[outcome.container_key].label}, which {call.label} uses,"
-        )
+        subject = f"container fixture {batch.containers[outcome.container_key].label}, which {call.label} uses,"
     if outcome.status == "timed out":
         return (
             f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})",

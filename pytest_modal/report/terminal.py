@@ -129,9 +129,8 @@ def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[
         screen.write_line(f"  packages: {packages}")
         for key in loads:
             container = batch.containers[key]
-            screen.write_line(
-                f"  load {safe(container.label)}  ({container.function.location}, sends {size(container.payload_bytes)})"
-            )
+            sent = size(container.payload_bytes)
+            screen.write_line(f"  load {safe(container.label)}  ({container.function.location}, sends {sent})")
         for call in calls:
             screen.write_line(
                 f"  call {safe(call.label)}  ({call.function.location}, sends {size(call.payload_bytes)}, "
@@ -156,9 +155,7 @@ def summarize(screen: Screen, results: Results, artifacts: Sequence[Any], index:
     screen.section("modal")
     screen.write_line(f"mode: {results.mode}; device: {', '.join(devices) or 'none'}")
     if results.batch.calls:
-        failed = "".join(
-            f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok"
-        )
+        failed = "".join(f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok")
         missing = len(results.batch.calls) - len(outcomes)
         failed += f", {missing} without an outcome" if missing else ""
         screen.write_line(
@@ -175,9 +172,7 @@ def summarize(screen: Screen, results: Results, artifacts: Sequence[Any], index:
             "calls": sum(outcome.seconds for outcome in outcomes),
         }
         phases["other"] = max(0.0, results.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
-        screen.write_line(
-            "seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items())
-        )
+        screen.write_line("seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items()))
     if artifacts:
         screen.write_line(f"{count(len(artifacts), 'artifact')}, listed in {index}:")
         for artifact in artifacts[:20]:
