@@ -83,7 +83,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: object) -> Generator[None
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> None:
-    if written := report.__dict__.pop("modal_artifacts", None):
+    # Workers of pytest-xdist have terminals of their own that nobody sees: their reports travel on.
+    if not hasattr(config, "workerinput") and (written := report.__dict__.pop("modal_artifacts", None)):
         config.stash[artifacts.WRITTEN] += written
 
 
@@ -94,8 +95,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    results = config.stash.get(handout.RESULTS, None)
-    if results is not None or config.stash[artifacts.WRITTEN]:
+    if hasattr(config, "workerinput"):
+        return
+    if handout.RESULTS in config.stash or config.stash[artifacts.WRITTEN]:
         from pytest_modal.run import finish
 
         finish(config, terminalreporter)

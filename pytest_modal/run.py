@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -68,14 +69,13 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
 
 def finish(config: pytest.Config, screen: Any) -> None:
     """Write the index of artifacts and the terminal summary."""
-    everything: list[Artifact] = config.stash[WRITTEN]
-    written = sorted(everything, key=lambda artifact: artifact["path"])
-    index = write_index(output_root(config), written) if written else None
-    shown = None
+    index = write_index(output_root(config), config.stash[WRITTEN]) if config.stash[WRITTEN] else None
+    listed: list[Artifact] = []
+    shown = ""
     if index is not None:
+        listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
         shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
-    results = config.stash.get(RESULTS, None) or Results("none", Batch())
-    terminal.summarize(screen, results, written, shown)
+    terminal.summarize(screen, config.stash.get(RESULTS, None), listed, shown)
 
 
 def session_facts(config: pytest.Config) -> SessionFacts:

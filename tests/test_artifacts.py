@@ -26,11 +26,6 @@ NODEID = "tests/test_x.py::test_a"
 WRITE = "(output_dir / 'here.txt').write_text(request.node.nodeid)"
 
 
-@pytest.fixture(autouse=True)
-def no_root_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PYTEST_MODAL_OUTPUT_DIR", raising=False)
-
-
 @pytest.fixture
 def no_figures() -> Any:
     plt.close("all")
@@ -166,9 +161,7 @@ def pytest_collection_modifyitems(items):
     items += [pytest.Function.from_parent(item.parent, name=item.name) for item in items]
 """
     )
-    pytester.makepyfile(
-        test_x=f"def test_a(output_dir, request):\n    assert not any(output_dir.iterdir()); {WRITE}"
-    )
+    pytester.makepyfile(test_x=f"def test_a(output_dir, request):\n    assert not any(output_dir.iterdir()); {WRITE}")
     run(pytester, passed=2)
     first, second = sorted(written(pytester))
     assert first == "test_x/test_a"
@@ -338,9 +331,7 @@ def test_the_root_is_taken_from_the_nearest_place(
     assert written(pytester, expected) == {"test_x/test_a": "test_x.py::test_a"}
 
 
-def test_the_root_is_relative_to_the_rootdir(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_root_is_relative_to_the_rootdir(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makeini("[pytest]")
     pytester.makepyfile(**{"tests/test_x": f"def test_a(output_dir, request): {WRITE}"})
     monkeypatch.chdir(pytester.path / "tests")
@@ -380,9 +371,7 @@ def test_the_rootdir_is_no_root(pytester: pytest.Pytester) -> None:
     ],
 )
 def test_a_name_cannot_leave_the_directory(saver: Saver, name: str) -> None:
-    with pytest.raises(
-        ValueError, match=r"(?s)isn't the name of a file.*where: tests/test_x.py::test_a.*what to do"
-    ):
+    with pytest.raises(ValueError, match=r"(?s)isn't the name of a file.*where: tests/test_x.py::test_a.*what to do"):
         saver.json(name, 1)
     assert [path for path in saver.root.rglob("*") if path.is_file()] == []
 
@@ -395,9 +384,7 @@ def test_a_name_cannot_leave_through_a_link(saver: Saver, tmp_path: Path) -> Non
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["plots/deep/x.json", "plots\\deep\\x.json", Path("plots", "deep", "x.json")]
-)
+@pytest.mark.parametrize("name", ["plots/deep/x.json", "plots\\deep\\x.json", Path("plots", "deep", "x.json")])
 def test_a_name_may_have_subdirectories(saver: Saver, name: str | Path) -> None:
     assert saver.json(name, 1) == saver.directory / "plots" / "deep" / "x.json"
 
@@ -575,9 +562,7 @@ def test_what_is_no_figure_is_an_error(saver: Saver) -> None:
         saver.figure("line.png")
     _, axes = plt.subplots(2)
     for value in (axes, axes[0], "figure"):
-        with pytest.raises(
-            TypeError, match=rf"(?s)no figure: {type(value).__name__}.*what to do: .*ax\.figure"
-        ):
+        with pytest.raises(TypeError, match=rf"(?s)no figure: {type(value).__name__}.*what to do: .*ax\.figure"):
             saver.figure("line.png", value)
     assert list(saver.directory.iterdir()) == []
 
@@ -647,9 +632,7 @@ def test_data_comes_back_from_any_json_reader(saver: Saver, data: Any, read: Any
         pytest.fail(f"{constant} is no JSON")
 
     content = json.loads(saver.json("x.json", data).read_bytes(), parse_constant=refuse)
-    assert content == (
-        read if read is not None else {"1": "int", "null": "none", "b": 0, "0.5": "float", "3": "np"}
-    )
+    assert content == (read if read is not None else {"1": "int", "null": "none", "b": 0, "0.5": "float", "3": "np"})
 
 
 json_data = st.recursive(
@@ -678,9 +661,7 @@ def test_json_data_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory
         ({"a": {(1, 2): 3}}, 'data["a"]', "(1, 2)"),
     ],
 )
-def test_what_has_no_json_form_is_an_error_with_its_path(
-    saver: Saver, data: Any, where: str, what: str
-) -> None:
+def test_what_has_no_json_form_is_an_error_with_its_path(saver: Saver, data: Any, where: str, what: str) -> None:
     with pytest.raises(TypeError) as caught:
         saver.json("x.json", data)
     first, second, third = str(caught.value).splitlines()
@@ -781,6 +762,4 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
         "import sys, pytest_modal.artifacts\n"
         "print(sorted({'pandas', 'numpy', 'matplotlib', 'torch', 'modal'} & set(sys.modules)))"
     )
-    assert (
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"[]"
-    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"[]"

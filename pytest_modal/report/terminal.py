@@ -145,37 +145,43 @@ def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[
     screen.write_line("Nothing was sent and no test was run.")
 
 
-def summarize(screen: Screen, results: Results, artifacts: Sequence[Any], index: str | None) -> None:
+def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any], index: str) -> None:
     """Write the terminal summary of a run."""
-    outcomes = list(results.outcomes.values())
-    loads = [load for outcome in outcomes for load in outcome.loads]
-    statuses = Counter(outcome.status for outcome in outcomes)
-    devices = Counter(outcome.device for outcome in outcomes if outcome.device)
-    containers = {outcome.container for outcome in outcomes if outcome.container}
     screen.section("modal")
-    screen.write_line(f"mode: {results.mode}; device: {', '.join(devices) or 'none'}")
-    if results.batch.calls:
-        failed = "".join(f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok")
-        missing = len(results.batch.calls) - len(outcomes)
-        failed += f", {missing} without an outcome" if missing else ""
-        screen.write_line(
-            f"{count(len(results.batch.calls), 'call')} in {count(len(results.batch.environments), 'environment')} "
-            f"and {count(len(containers), 'container')}: {statuses['ok']} good{failed}; "
-            f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
-        )
-        for label, number in Counter(load.label for load in loads).items():
-            seconds = sum(load.seconds for load in loads if load.label == label)
-            screen.write_line(f"loaded {safe(label)}: {count(number, 'time')}, {seconds:.2f} s")
-        phases = {
-            "planning": results.seconds.get("plan", 0.0),
-            "model loads": sum(load.seconds for load in loads),
-            "calls": sum(outcome.seconds for outcome in outcomes),
-        }
-        phases["other"] = max(0.0, results.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
-        screen.write_line("seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items()))
+    if results is not None:
+        _summarize_calls(screen, results)
     if artifacts:
         screen.write_line(f"{count(len(artifacts), 'artifact')}, listed in {index}:")
         for artifact in artifacts[:20]:
             screen.write_line(f"  {artifact['path']} ({size(artifact['bytes'])})")
         if len(artifacts) > 20:
             screen.write_line(f"  ... and {len(artifacts) - 20} more")
+
+
+def _summarize_calls(screen: Screen, results: Results) -> None:
+    outcomes = list(results.outcomes.values())
+    devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
+    screen.write_line(f"mode: {results.mode}; device: {', '.join(devices) or 'none'}")
+    if not results.batch.calls:
+        return
+    statuses = Counter(outcome.status for outcome in outcomes)
+    failed = "".join(f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok")
+    missing = len(results.batch.calls) - len(outcomes)
+    failed += f", {missing} without an outcome" if missing else ""
+    containers = {outcome.container for outcome in outcomes if outcome.container}
+    screen.write_line(
+        f"{count(len(results.batch.calls), 'call')} in {count(len(results.batch.environments), 'environment')} "
+        f"and {count(len(containers), 'container')}: {statuses['ok']} good{failed}; "
+        f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
+    )
+    loads = [load for outcome in outcomes for load in outcome.loads]
+    for label, number in Counter(load.label for load in loads).items():
+        seconds = sum(load.seconds for load in loads if load.label == label)
+        screen.write_line(f"loaded {safe(label)}: {count(number, 'time')}, {seconds:.2f} s")
+    phases = {
+        "planning": results.seconds.get("plan", 0.0),
+        "model loads": sum(load.seconds for load in loads),
+        "calls": sum(outcome.seconds for outcome in outcomes),
+    }
+    phases["other"] = max(0.0, results.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
+    screen.write_line("seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items()))

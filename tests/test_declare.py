@@ -1,0 +1,123 @@
+"""What a user may declare, and what is refused with a way out."""
+
+from __future__ import annotations
+
+import pytest
+
+import pytest_modal
+from pytest_modal.declare import DeclarationError
+
+
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"gpus": "T4"}, "did you mean 'gpu'?"),
+        ({"package": ["torch"]}, "did you mean 'packages'?"),
+        ({"scope": "contianer"}, "did you mean 'container'?"),
+        ({"packages": "torch"}, 'give a list of names, such as ["torch", "transformers"]'),
+        ({"timeout": 0}, "give a positive number"),
+        ({"timeout": "1h"}, "give a positive number"),
+        ({"retries": 1.5}, "give a whole number"),
+        ({"env": {"A": 1}}, "give a dict of text to text"),
+        ({"shard": "problem"}, "use one of"),
+    ],
+)
+def test_a_wrong_keyword_is_refused_with_the_right_one(keywords: dict[str, object], said: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        pytest_modal.fixture(_answers, **keywords)
+    assert said in str(refused.value)
+    assert "test_declare.py:" in str(refused.value)
+
+
+def _answers(model: object) -> None: ...
+
+
+async def _asynchronous() -> None: ...
+
+
+def _generator() -> object:
+    yield 1
+
+
+def _star(*args: object) -> None: ...
+
+
+class _Suite:
+    def method(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (_asynchronous, "is async"),
+        (_generator, "is a generator, but its value is data"),
+        (_star, "parameter 'args' can't be bound by name"),
+        (_Suite.method, "is defined inside _Suite"),
+        (print, "is not a plain function"),
+    ],
+)
+def test_a_function_that_cannot_be_shipped_is_refused(function: object, said: str) -> None:
+    with pytest.raises(DeclarationError, match=said):
+        pytest_modal.fixture(function)  # type: ignore[arg-type]
+
+
+def test_a_mock_with_other_parameters_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="mock takes prompts, which _answers does not"):
+        pytest_modal.fixture(_answers, mock=_mock_of_something_else)
+
+
+def _mock_of_something_else(prompts: object) -> None: ...
+
+
+def test_a_marker_that_swallowed_its_test_is_a_collection_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def generate(prompts=()):
+            return prompts
+
+        @pytest.mark.modal_gpu(generate)
+        def test_generate(modal_result):
+            assert False
+        """
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*generate carries the marker modal_gpu but is not a test*",
+            "*write @pytest.mark.modal_gpu(function=generate)",
+        ]
+    )
+
+
+def test_a_gpu_test_that_sends_nothing_is_a_collection_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import pytest\n@pytest.mark.modal_gpu\ndef test_nothing(): pass")
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*a GPU test that sends nothing to a GPU*", "*where: *::test_nothing"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ("modal_gpu(gpus='T4', function=f)", "*did you mean 'gpu'?*"),
+        ("modal_gpu(args={'a': 1})", "*args=, mock= and shard= need a function=*"),
+        ("modal_gpu(function=f, args={'b': 1})", "*args= names ?'b'?, which f does not take*"),
+        ("modal_gpu('T4', function=f)", "*takes keywords only, not 'T4'*"),
+    ],
+)
+def test_a_wrong_marker_is_a_collection_error(pytester: pytest.Pytester, marker: str, said: str) -> None:
+    pytester.makepyfile(f"import pytest\ndef f(a=1): return a\n@pytest.mark.{marker}\ndef test_it(modal_result): pass")
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([said])
+
+
+def test_strict_markers_know_the_marker(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import pytest\ndef f(): return 1\n@pytest.mark.modal_gpu(function=f)\n"
+        "def test_it(modal_result): assert modal_result == 1"
+    )
+    pytester.runpytest("--strict-markers", "--strict-config", "-Werror").assert_outcomes(passed=1)

@@ -1,0 +1,290 @@
+"""Whatever a call does, it becomes that call's outcome, and the others go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+BAD_AND_GOOD = """
+    import pytest
+    import pytest_modal
+
+
+    class Local(Exception):
+        def __reduce__(self):
+            raise TypeError("can't be pickled")
+
+
+    def work(kind):
+        import os, signal, sys, time
+        print("working on", kind)
+        if kind == "raise":
+            raise ValueError("not \\x1b[31m red")
+        if kind == "chain":
+            try:
+                {}["missing"]
+            except KeyError as error:
+                raise Local("local class") from error
+        if kind == "exit":
+            sys.exit(3)
+        if kind == "interrupt":
+            raise KeyboardInterrupt
+        if kind == "set":
+            return [{"logits": {1, 2}}]
+        if kind == "killed":
+            sys.stderr.write("last words\\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "segfault":
+            import ctypes
+            ctypes.string_at(0)
+        if kind == "endless":
+            time.sleep(60)
+        if kind == "os-exit":
+            os._exit(0)
+        if kind == "noisy":
+            print("x" * 1_000_000)
+        return kind
+
+
+    KINDS = [
+        "good", "raise", "chain", "exit", "interrupt", "set", "killed", "segfault", "endless", "os-exit", "noisy", "z"
+    ]
+
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.modal_gpu(function=work, timeout=2)
+    def test_work(modal_result, kind):
+        assert modal_result == kind
+"""
+
+
+def test_each_failure_is_an_error_that_names_its_cause(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=BAD_AND_GOOD)
+    result = pytester.runpytest("-p", "no:randomly", "-Werror")
+    result.assert_outcomes(passed=3, errors=9)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_work?raise?*",
+            "work?raise? raised ValueError",
+            "  where: test_it.py:10, in container local-*",
+            "  what to do: *",
+            "Remote traceback (most recent call last):",
+            '  File "*test_it.py", line 14, in work',
+            '    raise ValueError("not \\x1b?31m red")',
+            "ValueError: not \\x1b?31m red",
+            "*Captured modal stdout setup*",
+            "working on raise",
+            "*ERROR at setup of test_work?chain?*",
+            "KeyError: 'missing'",
+            "The above exception was the direct cause of the following exception:",
+            "test_it.Local: local class",
+            "work?exit? raised SystemExit",
+            "work?interrupt? raised KeyboardInterrupt",
+            'work?set? returned something that is not data: work?0??"logits"?: set is not data; return sorted(*',
+            "work?killed? crashed: the worker process was killed by SIGKILL (most often: out of memory) (phase: call)",
+            "  tried: 2 times",
+            "*Captured modal stderr setup*",
+            "last words",
+            "work?segfault? crashed: * SIGSEGV (segmentation fault) (phase: call)",
+            "work?endless? timed out after 2 s (phase: call)",
+            "  what to do: give it more time, timeout=4, or less work",
+            "work?os-exit? crashed: the worker process ended with exit status 0 (phase: call)",
+        ]
+    )
+
+
+def test_a_container_fixture_that_fails_is_built_once_and_explained_to_all(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container", timeout=5)
+        def broken():
+            print("loading the broken one")
+            raise OSError("no such weights")
+
+        @pytest_modal.fixture(scope="container")
+        def crashing():
+            import os
+            os.abort()
+
+        @pytest_modal.fixture(params=range(3))
+        def answer(request, broken):
+            return request.param
+
+        @pytest_modal.fixture(params=range(3))
+        def other(request, crashing):
+            return request.param
+
+        @pytest_modal.fixture
+        def after(answer):
+            return answer
+
+        def test_broken(answer): pass
+        def test_crashing(other): pass
+        def test_after(after): pass
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly", "-rE")
+    result.assert_outcomes(errors=9)
+    text = result.stdout.str()
+    assert text.count("modal: loading broken") == 1
+    assert text.count("modal: loading crashing") == 2  # once more, alone, and never again
+    result.stdout.fnmatch_lines(
+        [
+            "container fixture broken, which answer[[]?] uses, raised OSError",
+            "  where: test_it.py:4, in container local-1",
+            "container fixture crashing, which other[[]?] uses, crashed: * (aborted) (phase: load crashing)",
+        ]
+    )
+
+
+def test_what_follows_the_yield_runs_when_the_last_user_is_done(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import builtins
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container", params=["a", "b"])
+        def model(request):
+            import builtins
+            alive = builtins.__dict__.setdefault("alive", [])
+            alive.append(request.param)
+            yield alive
+            alive.remove(request.param)
+
+        @pytest_modal.fixture(params=[1, 2])
+        def alive(request, model):
+            return list(model)
+
+        def test_one_at_a_time(alive):
+            assert len(alive) == 1
+
+        @pytest_modal.fixture(scope="container")
+        def untidy():
+            yield 1
+            raise RuntimeError("could not clean up")
+
+        @pytest_modal.fixture
+        def value(untidy):
+            return untidy
+
+        def test_untidy(value):
+            assert value == 1
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly")
+    result.assert_outcomes(passed=5, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at teardown of test_untidy*",
+            "container fixture untidy raised RuntimeError after its yield",
+            "RuntimeError: could not clean up",
+        ]
+    )
+
+
+def test_retries_are_as_many_as_declared(pytester: pytest.Pytester) -> None:
+    counter = pytester.path / "count"
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        def flaky(path):
+            with open(path, "a") as file:
+                file.write("x")
+            with open(path) as file:
+                if len(file.read()) < 3:
+                    raise ConnectionError
+            return 1
+
+        @pytest.mark.modal_gpu(function=flaky, retries=2, args={{"path": {str(counter)!r}}})
+        def test_it(modal_result):
+            assert modal_result == 1
+        """
+    )
+    pytester.runpytest().assert_outcomes(passed=1)
+    assert counter.read_text() == "xxx"
+
+
+def test_ctrl_c_stops_the_worker_and_reaches_pytest(pytester: pytest.Pytester) -> None:
+    pid = pytester.path / "pid"
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        def endless():
+            import os, time
+            with open({str(pid)!r}, "w") as file:
+                file.write(str(os.getpid()))
+            time.sleep(60)
+
+        @pytest.mark.modal_gpu(function=endless)
+        def test_it(modal_result): pass
+        """
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    _wait_until(lambda: pid.exists() and pid.read_text() != "")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    _wait_until(lambda: not _alive(int(pid.read_text())))
+
+
+def test_a_killed_pytest_leaves_no_worker_behind(pytester: pytest.Pytester) -> None:
+    pid = pytester.path / "pid"
+    source = f"""
+        import os, time, pytest
+
+        def endless():
+            import os, time
+            with open({str(pid)!r}, "w") as file:
+                file.write(str(os.getpid()))
+            time.sleep(60)
+
+        @pytest.mark.modal_gpu(function=endless)
+        def test_it(modal_result): pass
+    """
+    (pytester.path / "test_it.py").write_text(textwrap.dedent(source))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], cwd=pytester.path, stdout=subprocess.DEVNULL
+    )
+    _wait_until(lambda: pid.exists() and pid.read_text() != "")
+    process.kill()
+    process.wait()
+    _wait_until(lambda: not _alive(int(pid.read_text())))
+
+
+def _wait_until(condition: object, limit: float = 60.0) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A process that nobody has waited for yet is dead all the same.
+    status = os.path.join("/proc", str(pid), "stat")  # noqa: PTH118
+    try:
+        with open(status) as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return not os.path.exists("/proc")  # noqa: PTH110

@@ -1,0 +1,76 @@
+"""The contract with pytest's private side: each name that the plugin uses, seen to work."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_version = tuple(int(part) for part in pytest.__version__.split(".")[:2])
+
+
+def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.fixture(scope="session", autouse=True)
+        def always(): pass
+
+        @pytest.fixture(scope="module")
+        def overridden(): return 1
+
+        torn_down = []
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtestloop(session):
+            item, other = session.items[:2]
+            assert compat.own_names(item) == ("overridden", "n")
+            assert {"overridden", "n", "used", "always"} <= set(compat.initial_names(item))
+            assert [d.func() for d in compat.fixture_chain(item, "overridden") if not d.argnames] == [1]
+            assert len(compat.fixture_chain(item, "overridden")) == 2
+            assert compat.fixture_chain(item, "not_there") == ()
+            assert compat.is_parametrized(compat.fixture_chain(item, "n")[-1])
+            assert not compat.is_parametrized(compat.fixture_chain(item, "used")[-1])
+            assert compat.param_of(item, "n") == 5 and compat.param_of(item, "used") is compat.NOTHING
+            assert compat.session_autouse(item) == ["always"]
+            assert compat.sends_nothing(other) and not compat.sends_nothing(item)
+            assert "overridden" in compat.declared_names(item)
+            before = item._request
+            with compat.active(item, None) as request:
+                assert request.getfixturevalue("overridden") == [1]
+                definition = compat.fixture_chain(item, "overridden")[-1]
+                assert compat.request_for(request, definition, 7).param == 7
+                # seen from the overriding fixture, its own name is the one that it overrides
+                assert compat.request_for(request, definition).getfixturevalue("overridden") is not None
+                assert torn_down == []
+            assert torn_down == ["overridden"]
+            assert list(session._setupstate.stack) == [session]
+            assert item._request is not before and item.funcargs == {}
+            return (yield)
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+        import conftest
+
+        @pytest.fixture
+        def used(): pass
+
+        @pytest.fixture(scope="module")
+        def overridden(overridden):
+            yield [overridden]
+            conftest.torn_down.append("overridden")
+
+        @pytest.mark.usefixtures("used")
+        @pytest.mark.parametrize("n", [5])
+        def test_it(overridden, n, request):
+            from pytest_modal._pytest_compat import item_of
+            assert overridden == [1] and item_of(request) is request.node
+
+        @pytest.mark.skip
+        def test_skipped(): pass
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:modal")
+    result.assert_outcomes(passed=1, skipped=1)
