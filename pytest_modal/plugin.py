@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[artifacts.WRITTEN] = []
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ArtifactReports(config), "pytest_modal_artifacts")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,26 +83,32 @@ def pytest_runtest_makereport(item: pytest.Item, call: object) -> Generator[None
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_report_teststatus(report: Any, config: pytest.Config) -> None:
-    # Workers of pytest-xdist have terminals of their own that nobody sees: their reports travel on.
-    if not hasattr(config, "workerinput") and (written := report.__dict__.pop("modal_artifacts", None)):
-        config.stash[artifacts.WRITTEN] += written
+class ArtifactReports:
+    """Gathers what tests wrote, from their reports: those of the workers of pytest-xdist arrive here too."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._written = config.stash[artifacts.WRITTEN]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._written += vars(report).get("modal_artifacts", [])
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
         session.exitstatus = pytest.ExitCode.OK
+    if session.config.stash[artifacts.WRITTEN]:
+        artifacts.write_index(artifacts.output_root(session.config), session.config.stash[artifacts.WRITTEN])
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    # Workers of pytest-xdist have terminals too, which nobody sees.
     if hasattr(config, "workerinput"):
         return
     if handout.RESULTS in config.stash or config.stash[artifacts.WRITTEN]:
-        from pytest_modal.run import finish
+        from pytest_modal.run import summarize
 
-        finish(config, terminalreporter)
+        summarize(config, terminalreporter)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.artifacts import WRITTEN, Artifact, output_root, write_index
+from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
 from pytest_modal.backends.local import LocalBackend
 from pytest_modal.batch import Batch
@@ -67,14 +67,13 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         terminal.print_plan(screen, backend.describe(), batch, errors)
 
 
-def finish(config: pytest.Config, screen: Any) -> None:
-    """Write the index of artifacts and the terminal summary."""
-    index = write_index(output_root(config), config.stash[WRITTEN]) if config.stash[WRITTEN] else None
+def summarize(config: pytest.Config, screen: Any) -> None:
+    """Write the terminal summary."""
+    index = output_root(config) / "artifacts.json"
     listed: list[Artifact] = []
-    shown = ""
-    if index is not None:
+    if config.stash[WRITTEN] and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
-        shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
+    shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
     terminal.summarize(screen, config.stash.get(RESULTS, None), listed, shown)
 
 
