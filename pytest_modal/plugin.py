@@ -96,8 +96,8 @@ class ArtifactReports:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
         session.exitstatus = pytest.ExitCode.OK
-    if session.config.stash[artifacts.WRITTEN]:
-        artifacts.write_index(artifacts.output_root(session.config), session.config.stash[artifacts.WRITTEN])
+    if written := session.config.stash[artifacts.WRITTEN]:
+        artifacts.write_index(artifacts.output_root(session.config), written)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,0 +1,126 @@
+"""Whether the model knows what it knows: calibration and perplexity, computed here from returned logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from figures import COLOURS, MARKERS, figure, wilson
+from inference import answer_logits
+
+import pytest_modal
+
+BINS = 10
+LEAST_IN_BIN = 5  # fewer characters say nothing
+
+
+@pytest_modal.fixture(scope="module")
+def logits(model: Any, problems: list[dict[str, Any]]) -> dict[str, Any]:
+    """The logits of every character of the true answers."""
+    return answer_logits(model, problems)
+
+
+@pytest.fixture(scope="module")
+def characters(logits: dict[str, Any], problems: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a character of an answer: log-probability of the true one, confidence in the likeliest one."""
+    scores, targets = logits["logits"].astype(np.float64), logits["targets"]
+    row, position = np.nonzero(targets >= 0)
+    chosen = scores[row, position]
+    log_probabilities = chosen - np.logaddexp.reduce(chosen, axis=1, keepdims=True)
+    truth = targets[row, position]
+    return pd.DataFrame(
+        {
+            "id": [problems[index]["id"] for index in row],
+            "operation": [problems[index]["operation"] for index in row],
+            "digits": [problems[index]["digits"] for index in row],
+            "position": position,
+            "log_probability": log_probabilities[np.arange(len(row)), truth],
+            "confidence": np.exp(log_probabilities.max(axis=1)),
+            "is_correct": log_probabilities.argmax(axis=1) == truth,
+        }
+    )
+
+
+def reliability(characters: pd.DataFrame) -> pd.DataFrame:
+    """Return accuracy and mean confidence in equal-width bins of confidence."""
+    bins = np.minimum((characters.confidence * BINS).astype(int), BINS - 1)
+    table = characters.groupby(bins.rename("bin")).agg(
+        n=("confidence", "size"), confidence=("confidence", "mean"), accuracy=("is_correct", "mean")
+    )
+    return table.reset_index()
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """Return the expected calibration error (Naeini et al. 2015): the mean gap, weighted by bin size."""
+    return float((table.n * (table.accuracy - table.confidence).abs()).sum() / table.n.sum())
+
+
+def test_calibration(characters: pd.DataFrame, save_csv: Any, save_figure: Any) -> None:
+    groups = {
+        "1 to 3 digits": characters[characters.digits <= 3],
+        "4 digits (not seen)": characters[characters.digits == 4],
+    }
+    tables = {name: reliability(rows) for name, rows in groups.items()}
+    errors = {name: calibration_error(table) for name, table in tables.items()}
+    save_csv("reliability.csv", pd.concat([table.assign(group=name) for name, table in tables.items()]))
+    with figure() as (drawn, axis):
+        axis.plot([0, 1], [0, 1], color="0.5", linestyle="--", label="perfect calibration")
+        for (name, table), operation in zip(tables.items(), COLOURS, strict=True):
+            shown = table[table.n >= LEAST_IN_BIN]
+            intervals = [wilson(round(n * share), n) for n, share in zip(shown.n, shown.accuracy, strict=True)]
+            axis.errorbar(
+                shown.confidence,
+                shown.accuracy,
+                yerr=np.abs(np.transpose(intervals) - shown.accuracy.to_numpy()),
+                capsize=3,
+                color=COLOURS[operation],
+                marker=MARKERS[operation],
+                label=f"{name}, ECE {100 * errors[name]:.1f}%",
+            )
+        axis.set(
+            xlabel="confidence in the likeliest character",
+            ylabel="share of correct characters",
+            title="Calibration of single characters",
+            xlim=(0, 1.02),
+            ylim=(-0.02, 1.02),
+        )
+        drawn.legend(loc="outside lower center", fontsize=8)
+        save_figure("reliability.png", drawn)
+    seen, unseen = errors.values()
+    assert seen < 0.1 < unseen
+
+
+def test_perplexity(characters: pd.DataFrame, save_csv: Any, save_figure: Any, save_json: Any) -> None:
+    groups = characters.groupby(["operation", "digits"]).log_probability
+    table = groups.agg(characters="size", nll="mean", error="sem").reset_index()
+    table["nll"] *= -1
+    table["perplexity"] = np.exp(table.nll)
+    table["low"], table["high"] = np.exp(table.nll - 1.96 * table.error), np.exp(table.nll + 1.96 * table.error)
+    save_csv("perplexity.csv", table)
+    save_json("perplexity.json", {"overall": np.exp(-characters.log_probability.mean()), "unit": "per character"})
+    with figure() as (drawn, axis):
+        for operation, rows in table.groupby("operation"):
+            axis.errorbar(
+                rows.digits,
+                rows.perplexity,
+                yerr=[rows.perplexity - rows.low, rows.high - rows.perplexity],
+                capsize=3,
+                color=COLOURS[operation],
+                marker=MARKERS[operation],
+                label=operation,
+            )
+        axis.set_yscale("log")
+        axis.set_xticks(sorted(table.digits.unique()))
+        axis.set(
+            xlabel="digits of each operand",
+            ylabel="perplexity per character of the answer",
+            title="Perplexity by length",
+        )
+        axis.legend()
+        save_figure("perplexity.png", drawn)
+    perplexity = table.set_index(["operation", "digits"]).perplexity
+    for operation in COLOURS:
+        assert 1 <= perplexity[operation, 2] < 1.6
+        assert perplexity[operation, 4] > 2 * perplexity[operation, 2]
