@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(*, function=None, args={{}}, mock=None, shard=None, **environment): "
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
+    config.stash[settings.SETTINGS] = settings.resolve(config)
     config.stash[artifacts.WRITTEN] = []
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(ArtifactReports(config), "pytest_modal_artifacts")

@@ -16,13 +16,13 @@ from pytest_modal.batch import Batch
 from pytest_modal.handout import PLAN, RESULTS
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
-from pytest_modal.settings import Settings, resolve
+from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.store import Results, SessionFacts, facts
 
 
 def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     """Run everything that the tests need from the GPU, before the first of them starts."""
-    settings = resolve(config)
+    settings = config.stash[SETTINGS]
     screen = config.pluginmanager.get_plugin("terminalreporter")
     if settings.mode == "skip":
         for item in tests:
@@ -56,7 +56,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     """Print what would be sent, and send nothing."""
-    backend, batch = _plan(config, resolve(config), tests)
+    backend, batch = _plan(config, config.stash[SETTINGS], tests)
     screen = config.pluginmanager.get_plugin("terminalreporter")
     if screen is not None:
         errors = [
@@ -80,7 +80,7 @@ def summarize(config: pytest.Config, screen: Any) -> None:
 def session_facts(config: pytest.Config) -> SessionFacts:
     """Return the facts of the run for the fixture ``modal_session``."""
     results = config.stash.get(RESULTS, None)
-    return facts(results) if results is not None else SessionFacts(resolve(config).mode, None, None, ())
+    return facts(results) if results is not None else SessionFacts(config.stash[SETTINGS].mode, None, None, ())
 
 
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:

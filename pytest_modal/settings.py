@@ -29,6 +29,9 @@ class Settings:
     environment: dict[str, Any]
 
 
+SETTINGS = pytest.StashKey[Settings]()
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Register options and ini values.
 

@@ -30,4 +30,5 @@ def test_nothing_heavy_is_imported_and_nothing_is_written(pytester: pytest.Pytes
     result.assert_outcomes(passed=5)
     result.stdout.no_fnmatch_line("*modal:*")
     assert json.loads((pytester.path / "imported.json").read_text()) == []
-    assert {path.name for path in pytester.path.iterdir()} <= {"test_plain.py", "imported.json", "__pycache__"}
+    assert not (pytester.path / "modal_output").exists()
+    assert not (pytester.path / ".pytest_cache").exists()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest_version = tuple(int(part) for part in pytest.__version__.split(".")[:2])
-
 
 def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
@@ -24,7 +22,7 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def pytest_runtestloop(session):
             item, other = session.items[:2]
-            assert compat.own_names(item) == ("overridden", "n")
+            assert compat.own_names(item) == ("overridden", "n", "request")
             assert {"overridden", "n", "used", "always"} <= set(compat.initial_names(item))
             assert [d.func() for d in compat.fixture_chain(item, "overridden") if not d.argnames] == [1]
             assert len(compat.fixture_chain(item, "overridden")) == 2
