@@ -32,7 +32,7 @@ class Results:
     dashboard_url: str | None = None
 
     def __post_init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="pytest-modal-results-", ignore_cleanup_errors=True)
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def put(self, outcome: Outcome, value: Buffers) -> None:
         """Keep an outcome, and its encoded value on disk."""
@@ -74,9 +74,13 @@ class Results:
 
     def close(self) -> None:
         """Delete the values."""
-        self._directory.cleanup()
+        if self._directory is not None:
+            self._directory.cleanup()
 
     def _path(self, key: str) -> Path:
+        # Made when it is needed: a run without results leaves nothing to clean up.
+        if self._directory is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="pytest-modal-results-", ignore_cleanup_errors=True)
         return Path(self._directory.name, key)
 
 
