@@ -2,7 +2,6 @@
 
 Each test has one directory, ``<root>/<module path>/<class>/<test[param]>``. No test's directory is, or lies
 inside, another's: emptying one before its test writes can only delete what that same test wrote earlier.
-`plugin.py` imports the fixtures, so that pytest finds them, and carries the lists of files to the index.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
-DEFAULT_ROOT = "modal_output"
-LONGEST_NAME = 100
+DEFAULT_ROOT, LONGEST_NAME = "modal_output", 100
 
 
 class Artifact(TypedDict):
@@ -329,12 +327,14 @@ class Saver:
 @pytest.fixture
 def output_dir(request: pytest.FixtureRequest) -> Path:
     """Directory of this test's own, emptied when the test first asks for it."""
+    from pytest_modal.plugin import watch_artifacts  # hooks stand there; most suites never need these
+
     item: pytest.Item = request.node
-    layout = item.session.stash.get(_LAYOUT, None)
-    if layout is None:
-        layout = item.session.stash[_LAYOUT] = _layout(item.session)
+    watch_artifacts(item.config)
+    if _LAYOUT not in item.session.stash:
+        item.session.stash[_LAYOUT] = _layout(item.session)
     root = output_root(item.config)
-    directory = root / layout[item]
+    directory = root / item.session.stash[_LAYOUT][item]
     _make_empty(directory, root, item.nodeid)
     item.stash[_DIRECTORY] = directory
     item.stash[ARTIFACTS] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modal import declare
 from pytest_modal.declare import MARKER, DeclarationError, parameters_of, read_marker
 
 
@@ -35,7 +36,7 @@ def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -
     """Mark the tests that reach a remote fixture; turn mistakes into collection errors."""
     tests = [item for item in report.result if isinstance(item, pytest.Function)]
     errors = [error for item in tests if (error := _check_test(item))]
-    errors += _marked_functions(collector, {inspect.unwrap(item.function) for item in tests})
+    errors += _marked_functions(collector, tests)
     if errors:
         report.outcome = "failed"
         report.longrepr = "\n\n".join(dict.fromkeys(errors))
@@ -49,14 +50,17 @@ def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
         return []
     if session.testsfailed and not option.continue_on_collection_errors:
         return []
-    return [item for item in session.items if item.get_closest_marker(MARKER) is not None]
+    return [item for item in session.items if _is_marked(item)]
+
+
+def _is_marked(item: pytest.Item) -> bool:
+    # The look at the keywords is what plain suites pay; a test may also just be named like the marker.
+    return MARKER in item.keywords and item.get_closest_marker(MARKER) is not None
 
 
 def _check_test(item: pytest.Function) -> str | None:
-    marked = item.get_closest_marker(MARKER) is not None
-    from pytest_modal._pytest_compat import declared_names
-
-    if not marked and not declared_names(item):
+    marked = _is_marked(item)
+    if not marked and not declare.any_remote_fixture:
         return None
     from pytest_modal.reach import marker_of, reaches_remote
 
@@ -77,24 +81,28 @@ def _check_test(item: pytest.Function) -> str | None:
     return None
 
 
-def _marked_functions(collector: pytest.Collector, tests: set[Any]) -> list[str]:
+def _marked_functions(collector: pytest.Collector, tests: list[pytest.Function]) -> list[str]:
     # pytest takes `@pytest.mark.modal_gpu(f)` for a decoration of f and then calls f(test): the test is gone.
-    errors = []
-    for name, obj in vars(getattr(collector, "obj", None) or object).items():
-        if not inspect.isfunction(obj) or obj in tests:
-            continue
-        if any(mark.name == MARKER for mark in _marks(obj)):
-            errors.append(
-                f"{name} carries the marker modal_gpu but is not a test: `@pytest.mark.modal_gpu({name})` marks "
-                f"{name} itself, and the test below it vanishes\n"
-                f"  where: {obj.__code__.co_filename}:{obj.__code__.co_firstlineno}\n"
-                f"  what to do: write @pytest.mark.modal_gpu(function={name})"
-            )
-    return errors
+    marked = {
+        name: obj
+        for name, obj in vars(getattr(collector, "obj", None) or object).items()
+        if inspect.isfunction(obj) and any(mark.name == MARKER for mark in _marks(obj))
+    }
+    collected = {inspect.unwrap(item.function) for item in tests} if marked else set()
+    return [
+        f"{name} carries the marker modal_gpu but is not a test: `@pytest.mark.modal_gpu({name})` marks "
+        f"{name} itself, and the test below it vanishes\n"
+        f"  where: {obj.__code__.co_filename}:{obj.__code__.co_firstlineno}\n"
+        f"  what to do: write @pytest.mark.modal_gpu(function={name})"
+        for name, obj in marked.items()
+        if obj not in collected
+    ]
 
 
 def _marks(obj: Any) -> list[pytest.Mark]:
-    marks: Any = getattr(obj, "pytestmark", [])
+    marks: Any = getattr(obj, "pytestmark", ())
+    if not marks:
+        return []
     each = marks if isinstance(marks, list) else [marks]
     return [mark.mark if isinstance(mark, pytest.MarkDecorator) else mark for mark in each]
 

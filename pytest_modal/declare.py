@@ -20,6 +20,8 @@ SETTINGS = tuple(each.name for each in fields(Environment))
 MARKER_KEYWORDS = ("function", "args", "mock", "shard", *SETTINGS)
 MARKER = "modal_gpu"
 _SPEC = "__pytest_modal__"
+# Whether this process has declared one: suites without skip the walk over the fixtures of each test.
+any_remote_fixture = False
 
 
 class DeclarationError(TypeError):
@@ -120,6 +122,8 @@ def fixture(
         remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings)
         _check_mock_and_shard(remote, what, where)
         # A container's value lives as long as the session's containers: that is what pytest has to know.
+        global any_remote_fixture
+        any_remote_fixture = True
         local_scope = cast(Any, "session" if scope == CONTAINER else scope)
         return pytest.fixture(scope=local_scope, params=params, ids=ids, name=name)(_local_side(remote))
 

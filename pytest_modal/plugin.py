@@ -26,8 +26,6 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[settings.SETTINGS] = settings.resolve(config)
     config.stash[artifacts.WRITTEN] = []
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(ArtifactReports(config), "pytest_modal_artifacts")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -53,6 +51,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     from pytest_modal.collection import gpu_tests
 
     if tests := gpu_tests(session):
+        session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         from pytest_modal.run import run_batch, show_plan
 
         if session.config.getoption("modal_plan"):
@@ -64,34 +63,46 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     return (yield)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    handout.check_item(item)
+class GpuTestHooks:
+    """Registered when GPU tests were selected: other suites don't pay for them."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        handout.check_item(item)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        if errors := handout.teardown_errors(item):
+            pytest.fail("\n\n".join(errors), pytrace=False)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    if errors := handout.teardown_errors(item):
-        pytest.fail("\n\n".join(errors), pytrace=False)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: object) -> Generator[None, Any, Any]:
-    report = yield
-    if report.when == "teardown" and (written := artifacts.collect(item)):
-        # An attribute of the report: it reaches the controller of pytest-xdist too.
-        report.modal_artifacts = written
-    return report
-
-
-class ArtifactReports:
-    """Gathers what tests wrote, from their reports: those of the workers of pytest-xdist arrive here too."""
+class ArtifactHooks:
+    """Registered when a test first asks for its ``output_dir``, and where the workers of pytest-xdist report to."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._written = config.stash[artifacts.WRITTEN]
+        # The reports of a worker travel on to the controller.
+        self._written = [] if hasattr(config, "workerinput") else config.stash[artifacts.WRITTEN]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        report = yield
+        if report.when == "teardown" and (written := artifacts.collect(item)):
+            report.modal_artifacts = written
+        return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._written += vars(report).get("modal_artifacts", [])
+
+
+def watch_artifacts(config: pytest.Config) -> None:
+    """Gather from now on what tests write."""
+    if not config.pluginmanager.has_plugin("pytest_modal_artifacts"):
+        config.pluginmanager.register(ArtifactHooks(config), "pytest_modal_artifacts")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.pluginmanager.has_plugin("dsession"):
+        watch_artifacts(session.config)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
