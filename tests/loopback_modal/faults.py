@@ -1,0 +1,143 @@
+"""What a test can make go wrong, and the gate that every request passes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import Message
+from grpclib import GRPCError, Status
+from modal_proto import api_pb2
+
+from .ids import Signal
+from .rpc import Caller
+from .state import World
+
+KINDS = {
+    "rpc": "one RPC answers with a status, or late",
+    "token": "every token is refused",
+    "hang": "requests of clients get no answer",
+    "image_build": "the next image build fails",
+    "gpu": "a GPU type has no capacity, for a while or for ever",
+    "substitute_gpu": "another GPU than the one asked for is given",
+    "slow_start": "containers take longer to start",
+    "crash_on_start": "containers die before they take an input",
+    "crash": "a container is killed at its Nth input",
+    "preempt": "a container is preempted at its Nth input",
+    "internal_failure": "an input ends as a failure of Modal's own",
+}
+
+# Methods that need no token.
+OPEN_TO_ALL = {"TokenFlowCreate", "TokenFlowWait"}
+
+
+@dataclass
+class Fault:
+    """One thing that is to go wrong, so many times, for the functions whose name matches."""
+
+    kind: str
+    times: int | None = 1  # None: until a reset
+    options: dict[str, Any] = field(default_factory=dict)
+    used: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """Return an option of the fault, or its default."""
+        value = self.options.get(name)
+        return default if value is None else value
+
+
+class Faults:
+    """The faults that are set, and what uses them up."""
+
+    def __init__(self) -> None:
+        self.active: list[Fault] = []
+        self.changed = Signal()
+
+    def add(self, kind: str, times: int | None, options: dict[str, Any]) -> None:
+        """Set a fault."""
+        if kind not in KINDS:
+            raise ValueError(f"no fault {kind!r}; there are {', '.join(KINDS)}")
+        self.active.append(Fault(kind, times, options))
+        self.changed.notify()
+
+    def clear(self) -> None:
+        """Forget all faults, and let go whoever hangs on one."""
+        self.active.clear()
+        self.changed.notify()
+
+    def find(self, kind: str, *, function: str = "", **equal: Any) -> Fault | None:
+        """Return the first fault of a kind that still applies, without using it up."""
+        for fault in self.active:
+            if fault.kind != kind or (fault.times is not None and fault.used >= fault.times):
+                continue
+            if fault.option("function", function) != function:
+                continue
+            if all(fault.option(name, value) == value for name, value in equal.items()):
+                return fault
+        return None
+
+    def take(self, kind: str, *, function: str = "", **equal: Any) -> Fault | None:
+        """Return the first fault of a kind that still applies, and count it as used."""
+        fault = self.find(kind, function=function, **equal)
+        if fault is not None:
+            fault.used += 1
+        return fault
+
+
+class Gate:
+    """Authentication and the faults that concern requests as such."""
+
+    def __init__(self, faults: Faults, world: World) -> None:
+        self.faults = faults
+        self.world = world
+
+    async def admit(self, name: str, caller: Caller) -> None:
+        """Let a request through, keep it waiting, or refuse it the way Modal does."""
+        if caller.plane == "container":
+            self._check_container(name, caller)
+        elif caller.plane == "input":
+            self._check_input_plane(caller)
+        else:
+            await self._hang()
+            self._check_token(name, caller)
+        if fault := self.faults.take("rpc", rpc=name):
+            await asyncio.sleep(fault.option("delay", 0.0))
+            status = fault.option("status", "")
+            if status:
+                details: list[Message] = []
+                if (retry_after := fault.option("retry_after")) is not None:
+                    details.append(api_pb2.RPCRetryPolicy(retry_after_secs=retry_after))
+                raise GRPCError(Status[status], fault.option("message", f"loopback fault: {status}"), details)
+
+    async def _hang(self) -> None:
+        fault = self.faults.find("hang")
+        if fault is not None:
+            left = fault.since + fault.option("seconds", 3600.0) - time.monotonic()
+            await self.faults.changed.until(lambda: fault not in self.faults.active, left)
+
+    def _check_token(self, name: str, caller: Caller) -> None:
+        if name in OPEN_TO_ALL:
+            return
+        token_id = caller.metadata.get("x-modal-token-id", "")
+        secret = caller.metadata.get("x-modal-token-secret", "")
+        if not token_id or not secret:
+            raise GRPCError(Status.UNAUTHENTICATED, "Token missing. Could not authenticate client.")
+        if self.faults.take("token") or self.world.tokens.get(token_id) != secret:
+            raise GRPCError(
+                Status.UNAUTHENTICATED,
+                "Token ID is malformed or the token is invalid or revoked: run `modal token new`.",
+            )
+
+    def _check_container(self, name: str, caller: Caller) -> None:
+        for header in ("x-modal-token-id", "x-modal-token-secret"):
+            if header in caller.metadata:
+                self.world.errors.append(f"{name}: a container sent {header}")
+                raise GRPCError(Status.FAILED_PRECONDITION, f"a container must not send {header}")
+
+    def _check_input_plane(self, caller: Caller) -> None:
+        """Ask clients for the token of `AuthTokenGet`; containers are known by their header."""
+        if not caller.task_id and not caller.metadata.get("x-modal-token-id"):
+            raise GRPCError(Status.UNAUTHENTICATED, "Token missing. Could not authenticate client.")
