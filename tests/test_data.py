@@ -130,7 +130,8 @@ def test_numpy_scalars_keep_their_type(scalar: Any) -> None:
     back = there_and_back([scalar])[0]
     assert type(back) is type(scalar)
     assert back.dtype == scalar.dtype
-    assert np.asarray(back).tobytes() == np.asarray(scalar).tobytes()
+    # Not byte for byte: a long double has padding that belongs to nobody.
+    assert back == scalar or (back != back and scalar != scalar)
 
 
 def test_the_memory_of_large_arrays_is_not_copied_on_the_way_out() -> None:
@@ -188,7 +189,7 @@ for _ in range(10_000):
     [
         ([0, {"logits": {1}}], 'answers[1]["logits"]: set is not data; return sorted(answers[1]["logits"])'),
         ({"a": (1, np.array([None]))}, 'answers["a"][1]: numpy array of dtype object is not data; return'),
-        (pathlib.PurePosixPath("x"), "answers: pathlib.PurePosixPath is not data; return str(answers)"),
+        (pathlib.PurePosixPath("x"), "PurePosixPath is not data; return str(answers)"),
         (Point(1, 2), "return answers._asdict()"),
         (Colour.RED, "Colour is not data; return int(answers)"),
         (collections.OrderedDict(), "collections.OrderedDict is not data; return dict(answers)"),
