@@ -1,8 +1,7 @@
-"""What every backend has to know while a batch runs: what to send, what is blocked, what can be released."""
+"""What every backend has to know while a batch runs: what to send, what is blocked, what is needed how long."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -26,8 +25,8 @@ class Dispatch:
         self._failed: dict[str, Outcome] = {}
         self._failed_containers: dict[str, Outcome] = {}
         self._labels = {call.key: call.label for call in batch.calls}
-        self._users = Counter(key for call in batch.calls for key in call.containers)
-        self._to_release: list[str] = []
+        self._positions = {call.key: position for position, call in enumerate(batch.calls)}
+        self._last_users = {key: self._positions[call.key] for call in batch.calls for key in call.containers}
 
     def blocked(self, call: Call) -> Outcome | None:
         """Return the outcome of a call that need not be sent, because what it needs has failed."""
@@ -56,6 +55,9 @@ class Dispatch:
     def request(self, call: Call, known: Collection[str]) -> dict[str, Any]:
         """Return the message that runs a call.
 
+        It says where in the order the call stands, and up to where each container fixture is needed: so a
+        container knows by itself, whichever calls it gets, when to release what.
+
         Parameters
         ----------
         call : Call
@@ -64,6 +66,7 @@ class Dispatch:
             Functions and container fixtures that the container has: what they need isn't sent again.
         """
         containers = [self._batch.containers[key] for key in call.containers]
+        users = self._last_users
         blobs: dict[str, bytes] = {}
         for node in [*containers, call]:
             if node.key in known:
@@ -77,17 +80,13 @@ class Dispatch:
                     blobs[argument.key] = self._results(argument.key)
         return {
             "call": _spec(call),
-            "containers": [_spec(container) for container in containers],
+            "containers": [_spec(container) | {"until": users[container.key]} for container in containers],
             "blobs": blobs,
-            "release": self._release_after(call),
+            "position": self._positions[call.key],
         }
 
     def finished(self, call: Call, outcome: Outcome) -> None:
         """Note an outcome: what depends on a failed one is blocked from now on."""
-        for key in call.containers:
-            self._users[key] -= 1
-            if not self._users[key] and outcome.status == "dependency failed":
-                self._to_release.append(key)
         if not outcome.ok:
             self._failed[call.key] = outcome
             if outcome.container_key is not None:
@@ -110,12 +109,6 @@ class Dispatch:
             loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
             teardown_errors=reply["teardown_errors"],
         )
-
-    def _release_after(self, call: Call) -> list[str]:
-        # The last built goes first: it may use those built before it.
-        last = [key for key in reversed(call.containers) if self._users[key] == 1]
-        late, self._to_release = self._to_release, []
-        return [*last, *late]
 
 
 def _spec(node: Node) -> dict[str, Any]:

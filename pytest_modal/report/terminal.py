@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from pytest_modal.backends import Progress
 from pytest_modal.batch import Batch, Outcome
+from pytest_modal.packages import requirements_of
 from pytest_modal.report.messages import safe
 from pytest_modal.store import Results
 
@@ -125,8 +126,12 @@ def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[
         loads = dict.fromkeys(key for call in calls for key in call.containers)
         screen.write_line("")
         screen.write_line(f"environment: {environment}")
-        packages = ", ".join(environment.packages or ()) or "derived from the imports"
-        screen.write_line(f"  packages: {packages}")
+        requirements = requirements_of(batch, environment)
+        derived = environment.packages is None and environment.image is None
+        packages = ", ".join(requirements.packages) or "none"
+        screen.write_line(f"  packages: {packages}{' (derived from the imports)' if derived else ''}")
+        for note in requirements.notes:
+            screen.write_line(f"  note: {note}", yellow=True)
         for key in loads:
             container = batch.containers[key]
             sent = size(container.payload_bytes)
