@@ -40,17 +40,19 @@ class Container:
         self._cancelled = cancelled
         self._recycle = recycle
         self._call = ""
+        # What functions print is captured; what is said here is not theirs.
+        self._log = sys.stderr
         self._interrupted = False
         self._listen_for_interrupts()
         self._worker = Worker(os.environ.get("MODAL_TASK_ID", ""), self._notify, self._is_fatal)
         self._device = device()
-        say("ready", self._environment, self._device)
+        self._say("ready", self._device)
 
     def run(self, payload: bytes) -> bytes:
         """Run one call; request and reply are as in `pytest_modal.worker_process`."""
         request = data.decode(payload, copy=False)
         self._call = request["call"]["key"]
-        say("start", self._environment, f"{self._call} {request['call']['label']}")
+        self._say("start", f"{self._call} {request['call']['label']}")
         reply, value = self._worker.handle(request)
         if reply.get("device") == "cpu":
             # The function did not ask torch for a GPU; it was given one all the same.
@@ -64,10 +66,14 @@ class Container:
     def close(self) -> None:
         """Release what is left; nobody waits for an outcome any more, so the log has to tell."""
         for error in self._worker.release_all():
-            print(f"{MARK} teardown: {error['type']}: {error['message']}", file=sys.stderr, flush=True)
+            self._say("teardown", f"{error['type']}: {error['message']}")
 
     def _notify(self, phase: str, key: str) -> None:
-        say(phase, self._environment, f"{self._call} {key}")
+        self._say(phase, f"{self._call} {key}")
+
+    def _say(self, event: str, detail: str) -> None:
+        """Write a line that the local side reads from the app's log, and people in `modal app logs`."""
+        print(f"{MARK} {event} {self._environment} {detail}", file=self._log, flush=True)
 
     def _is_fatal(self, error: BaseException) -> bool:
         return isinstance(error, self._cancelled) or self._interrupted
@@ -84,11 +90,6 @@ class Container:
 
         with contextlib.suppress(ValueError):  # not in the main thread: interrupts don't arrive here
             signal.signal(signal.SIGINT, handler)
-
-
-def say(event: str, environment: str, detail: str) -> None:
-    """Write a line that the local side reads from the app's log, and people in `modal app logs`."""
-    print(f"{MARK} {event} {environment} {detail}", file=sys.stderr, flush=True)
 
 
 def device() -> str:

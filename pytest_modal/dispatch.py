@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pytest_modal.batch import Argument, Batch, Call, Data, FromCall, FromContainer, Load, Node, Outcome
+from pytest_modal.batch import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Load, Node, Outcome
 
 
 class Dispatch:
@@ -50,7 +50,11 @@ class Dispatch:
 
     def labels(self, call: Call) -> dict[str, str]:
         """Return the labels of the container fixtures that a call needs, by key."""
-        return {key: self._batch.containers[key].label for key in call.containers}
+        return {container.key: container.label for container in self.containers(call)}
+
+    def containers(self, call: Call) -> list[Container]:
+        """Return the container fixtures that a call needs, each after those that it needs itself."""
+        return [self._batch.containers[key] for key in call.containers]
 
     def request(self, call: Call, known: Collection[str]) -> dict[str, Any]:
         """Return the message that runs a call.
@@ -65,7 +69,7 @@ class Dispatch:
         known : collection of str
             Functions and container fixtures that the container has: what they need isn't sent again.
         """
-        containers = [self._batch.containers[key] for key in call.containers]
+        containers = self.containers(call)
         users = self._last_users
         blobs: dict[str, bytes] = {}
         for node in [*containers, call]:

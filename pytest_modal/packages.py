@@ -73,9 +73,10 @@ def _needs_numpy(nodes: Iterable[Node], imports: set[str]) -> bool:
     if any(name.partition(".")[0] in ("torch", "numpy") for name in imports):
         return True
     arguments = [each for node in nodes for each in (*node.arguments.values(), node.param)]
-    if any(isinstance(argument, FromCall) for argument in arguments):
+    if any(isinstance(each, FromCall) for each in arguments):
         return True
-    return any(isinstance(each, Data) and _NEEDS_NUMPY.search(bytes(each.buffers[0])) for each in arguments)
+    sent = {each.digest: each for each in arguments if isinstance(each, Data)}
+    return any(_NEEDS_NUMPY.search(each.buffers[0]) for each in sent.values())
 
 
 def derive(imports: Iterable[str]) -> Requirements:

@@ -52,6 +52,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.seconds["run"] = time.perf_counter() - started
+            results.app_id, results.dashboard_url = backend.app_id, backend.dashboard_url
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
@@ -84,6 +85,14 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 
 
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
-    backend = LocalBackend(config.rootpath)
-    planner = Planner(config.rootpath, settings.environment, mocks=True)
+    backend = _backend(config, settings)
+    planner = Planner(config.rootpath, settings.environment, mocks=settings.mode == "local")
     return backend, planner.plan(tests)
+
+
+def _backend(config: pytest.Config, settings: Settings) -> Backend:
+    if settings.mode != "modal":
+        return LocalBackend(config.rootpath)
+    from pytest_modal.backends.modal import ModalBackend
+
+    return ModalBackend(config.rootpath, settings.session)

@@ -9,6 +9,7 @@ function" called `Name.*`; an instance with parameters, or `with_options`, is a 
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Container, Iterable
 
 from grpclib import GRPCError, Status
@@ -96,6 +97,9 @@ class Functions:
         image = self.world.images.get(definition.image_id)
         if image is None or image.failed:
             raise refuse(f"Function {definition.function_name}: no image {definition.image_id!r}")
+        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if image.python_version not in ("", here):
+            raise refuse(f"The loopback server has Python {here} only; the image has {image.python_version}")
         known: list[tuple[Container[str], Iterable[str]]] = [
             (self.world.mounts, definition.mount_ids),
             (self.world.secrets, definition.secret_ids),
