@@ -120,7 +120,7 @@ def test_each_failure_is_an_error_that_names_its_cause(pytester: pytest.Pytester
             "work[[]raise[]] raised ValueError",
             "  where: test_it.py:*, in container ta-*",
             "  logs: modal app logs ap-* or https://*",
-            '    raise ValueError("not \\\\x1b[[]31m red")',
+            '    raise ValueError("not ?x1b[[]31m red")',
             "ValueError: not \\x1b?31m red",
             "working on raise",
             "work[[]exit[]] raised SystemExit",

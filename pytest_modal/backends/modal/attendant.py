@@ -83,6 +83,7 @@ class Attendant:
             if tried.reply is not None:
                 outcome = self._dispatch.outcome(call, tried.reply)
                 outcome.attempts = attempts
+                lane.loaded(outcome)
                 again = outcome.status == "raised" and not outcome.container_key
                 if again and attempts <= call.environment.retries:
                     continue
@@ -97,7 +98,7 @@ class Attendant:
                 case "timed out":
                     return await self._fallen(call, tried, "timed out", max(1, attempts)), b""
                 case _:
-                    lane.known.clear()
+                    lane.crashed()
                     falls += 1
                     if begun or falls >= FALLS_TOGETHER:
                         return await self._alone(lane, call, tried, attempts)
@@ -136,6 +137,7 @@ class Attendant:
         try:
             handle = await _patiently(lambda: lane.handle(call.key if alone else ""))
             tried.call = self._calls[call.key] = await _patiently(lambda: handle.spawn.aio(payload))
+            lane.sent(call)
             reply = await _patiently(tried.call.get.aio)
             tried.reply, tried.value = read_reply(reply)
             lane.sign_of_life()

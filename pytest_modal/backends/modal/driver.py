@@ -118,10 +118,10 @@ class Driver:
                 await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
 
     async def _work(self, app: Any, services: list[Service]) -> None:
-        by_key = {service.environment.key: service for service in services}
-        self._lanes = {service.name: Lane(service, deque()) for service in services}
-        for call in self._batch.calls:
-            self._lanes[by_key[call.environment.key].name].waiting.append(call)
+        moved = asyncio.Event()
+        for service in services:
+            calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
+            self._lanes[service.name] = Lane(service, deque(calls), moved)
         attendant = Attendant(app, self._dispatch, self._phases, self._options, self._fail)
         beside = (self._listen(app), self._guarded(self._watch_lanes(attendant)))
         background = [asyncio.ensure_future(each) for each in beside]
@@ -129,10 +129,12 @@ class Driver:
         try:
             while not self._failure and (tasks or any(lane.waiting for lane in self._lanes.values())):
                 for lane in self._lanes.values():
-                    while (following := self._next(lane)) is not None:
-                        lane.out[following.key] = following.payload_bytes
-                        tasks.add(asyncio.ensure_future(self._attend(attendant, lane, following)))
-                await self._unless_failed(asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))
+                    while (call := lane.next(self._is_ready)) is not None:
+                        task = asyncio.ensure_future(self._attend(attendant, lane, call))
+                        task.add_done_callback(lambda _: moved.set())
+                        tasks.add(task)
+                await self._unless_failed(moved.wait())
+                moved.clear()
                 for task in [task for task in tasks if task.done()]:
                     tasks.discard(task)
                     task.result()
@@ -141,14 +143,8 @@ class Driver:
                 task.cancel()
             await asyncio.wait([*background, *tasks], timeout=self._grace)
 
-    def _next(self, lane: Lane) -> Call | None:
-        # The first in line waits for what it needs, and the others behind it: the order is what lets each
-        # model be built once. The first unfinished call of the whole batch never waits, so there is no deadlock.
-        if not lane.waiting or not lane.has_room or lane.one_alone.locked():
-            return None
-        if not all(key in self._done for key in self._batch.dependencies(lane.waiting[0])):
-            return None
-        return lane.waiting.popleft()
+    def _is_ready(self, call: Call) -> bool:
+        return all(key in self._done for key in self._batch.dependencies(call))
 
     async def _attend(self, attendant: Attendant, lane: Lane, call: Call) -> None:
         try:
@@ -156,6 +152,7 @@ class Driver:
             await self._finish(call, outcome, value)
         finally:
             lane.out.pop(call.key, None)
+            lane.sent(call)
 
     async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
         self._told.add(call.key)
