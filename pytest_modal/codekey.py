@@ -14,33 +14,20 @@ import importlib.util
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modal import data
 from pytest_modal.batch import digest_of
-from pytest_modal.syntax import (
-    FunctionNode,
-    Source,
-    bare,
-    defaults,
-    fingerprint,
-    mentions,
-    names_in,
-    read_source,
-)
+from pytest_modal.locality import PYTESTS_AND_OURS, CodeKeyError, LocalCode, Origin, Scope
+from pytest_modal.syntax import FunctionNode, bare, defaults, fingerprint, mentions, names_in
 
-Scope = Mapping[str, Any]
+__all__ = ["CodeKeyError", "changed", "code_parts"]
 
 # Keywords of our decorator whose values have no content of their own to compare: their source stands for them.
 _BY_SOURCE = ("env", "image", "volumes")
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
-_OURS = ("pytest", "_pytest", "pytest_modal")
-
-
-class CodeKeyError(Exception):
-    """The source of a function can't be read; the message says where and what to do."""
 
 
 def code_parts(
@@ -90,15 +77,15 @@ class _Walk:
     """Follows names from a function through local modules; each thing that it meets becomes a part."""
 
     def __init__(self, rootdir: Path, local_packages: tuple[str, ...]) -> None:
-        self._rootdir, self._local_packages = rootdir, local_packages
+        self._rootdir, self._local = rootdir, LocalCode(rootdir, local_packages)
         self.parts: dict[str, str] = {}
         self._seen: dict[int, Any] = {}  # by id; kept alive, so that an id stays its own
-        self._named: set[tuple[int, str]] = set()  # by the module's dict and name
+        self._led_to: dict[tuple[int, str], str] = {}  # what a name of a module stands for
 
     def start(self, function: Callable[..., Any], role: str) -> None:
         own = inspect.unwrap(function)
         name = getattr(own, "__name__", type(own).__name__)
-        if isinstance(own, types.FunctionType) and self._path(own) is not None:
+        if isinstance(own, types.FunctionType) and self._local.path_of(own) is not None:
             self._function(own, f"{role} {name}", name)
         else:
             self._put(f"{role} {name}", digest_of("installed", getattr(own, "__module__", ""), name))
@@ -118,9 +105,9 @@ class _Walk:
             )
         for root in spec.submodule_search_locations or ():
             for path in sorted(Path(root).rglob("*.py")):
-                self._put(f"local package {name}/{path.relative_to(root).as_posix()}", self._file(path))
+                self._put(f"local package {name}/{path.relative_to(root).as_posix()}", self._local.digest(path))
         if not spec.submodule_search_locations and spec.origin:
-            self._put(f"local package {name}.py", self._file(Path(spec.origin)))
+            self._put(f"local package {name}.py", self._local.digest(Path(spec.origin)))
 
     def _put(self, part: str, digest: str) -> None:
         # One name for two things (modules of one name, closures made by one function): both count.
@@ -135,15 +122,14 @@ class _Walk:
     def _function(self, function: types.FunctionType, part: str, name: str) -> None:
         if not self._first_time(function):
             return
-        path, scope = self._path(function), function.__globals__
+        path, scope = self._local.path_of(function), function.__globals__
         if path is not None:
-            nodes = self._definitions(function, path)
+            nodes = self._local.definitions(function, path)
             for node in nodes:
                 self._declared(node, name, scope)
                 self._defaults(function, node, name)
             stripped = [bare(node, _others(node, scope)) for node in nodes]
-            self._put(part, fingerprint(*stripped))
-            self._names(stripped, scope)
+            self._syntax(part, stripped, scope)
         self._closure(function, name, of_package=path is None)
         self._inside(vars(function).get("__wrapped__"))
 
@@ -172,104 +158,84 @@ class _Walk:
                     self._put(f"{keyword.arg} of {name}", fingerprint(keyword.value))
                     # What such a name is bound to counts by its source too: a value may be a secret.
                     for used in names_in(keyword.value):
-                        for module, bound, statements, _ in self._origins(used, scope):
-                            self.parts[f"{keyword.arg} {module}.{bound}"] = fingerprint(*statements)
+                        for origin in self._local.origins(used, scope):
+                            part = f"{keyword.arg} {origin.module}.{origin.name}"
+                            self.parts[part] = fingerprint(*origin.statements)
 
-    def _names(self, nodes: Iterable[ast.AST], scope: Scope) -> None:
-        for name in names_in(*nodes):
-            for module, bound, statements, origin in self._origins(name, scope):
-                if (id(origin), bound) in self._named:
-                    continue
-                self._named.add((id(origin), bound))
-                value = origin.get(bound)
-                if any(isinstance(each, ast.Import | ast.ImportFrom) for each in statements):
-                    self._put(f"import {module}.{bound}", fingerprint(*statements))
-                    # Otherwise the object is left alone: of another version here, or a stand-in where it is missing.
-                    if isinstance(value, types.ModuleType):
-                        self._inside(value)
-                elif bound in origin:
-                    self._value(value, module, bound, statements, origin)
+    def _syntax(self, part: str, nodes: Sequence[ast.AST], scope: Scope) -> None:
+        """Add syntax, and all that its names lead to: the same text is another when a name means another thing."""
+        meanings = self._meanings(nodes, scope)
+        self._put(part, digest_of(fingerprint(*nodes), *meanings))
 
-    def _origins(self, name: str, scope: Scope) -> Iterator[tuple[str, str, list[ast.stmt], Scope]]:
-        """Follow a name through imports between local modules to where it is bound."""
-        seen: set[tuple[int, str]] = set()
-        waiting = [(name, scope)]
-        while waiting:
-            name, scope = waiting.pop()
-            if (id(scope), name) in seen:
-                continue
-            seen.add((id(scope), name))
-            path = self._local_file(scope)
-            bindings = self._read(path).bindings if path is not None else {}
-            statements = bindings.get(name) or (bindings.get("*", []) if name in scope else [])
-            kept: list[ast.stmt] = []
-            for statement in statements:
-                local = self._local_import(statement, name, scope)
-                if local is not None:
-                    waiting.append(local)
-                else:
-                    kept.append(statement)
-            if kept or not statements:
-                yield scope.get("__name__", "?"), name, kept, scope
+    def _meanings(self, nodes: Iterable[ast.AST], scope: Scope) -> list[str]:
+        return [
+            f"{name} is {meaning}"
+            for name in names_in(*nodes)
+            for origin in self._local.origins(name, scope)
+            if (meaning := self._meaning(origin))
+        ]
 
-    def _local_import(self, statement: ast.stmt, bound: str, scope: Scope) -> tuple[str, Scope] | None:
-        if not isinstance(statement, ast.ImportFrom):
-            return None
-        package = scope.get("__package__") or scope.get("__name__", "").rpartition(".")[0]
-        try:
-            full = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
-        except ImportError:
-            return None
-        module, name = sys.modules.get(full), statement.names[0].name
-        name = bound if name == "*" else name
-        if module is None or self._local_file(vars(module)) is None or name not in vars(module):
-            return None
-        return name, vars(module)
+    def _meaning(self, origin: Origin) -> str:
+        if origin.key in self._led_to:
+            return self._led_to[origin.key]
+        full, value = f"{origin.module}.{origin.name}", origin.scope.get(origin.name)
+        self._led_to[origin.key] = full  # for who comes here again before it is known
+        if origin.imported:
+            # The object is left alone: it may be of another version here, or a stand-in where it is missing.
+            self._put(f"import {full}", fingerprint(*origin.statements))
+            if isinstance(value, types.ModuleType):  # a local one after all
+                self._inside(value)
+        elif origin.name in origin.scope:
+            self._led_to[origin.key] = self._value(value, full, origin.statements, origin.scope)
+        else:
+            self._led_to[origin.key] = ""
+        return self._led_to[origin.key]
 
-    def _value(self, value: Any, module: str, name: str, statements: Sequence[ast.AST], scope: Scope) -> None:
-        full = f"{module}.{name}" if module else name
+    def _value(self, value: Any, full: str, statements: Sequence[ast.AST], scope: Scope) -> str:
+        """Add what a name stands for; return what it is called."""
         if isinstance(value, types.FunctionType):
-            if self._path(value) is not None:
+            if self._local.path_of(value) is not None:
                 own = value.__code__.co_qualname
-                known = full if own.endswith("<lambda>") and name else f"{value.__globals__.get('__name__')}.{own}"
+                known = full if full and own.endswith("<lambda>") else f"{value.__globals__.get('__name__')}.{own}"
                 self._function(value, f"helper {known}", known)
-                return
+                return known
             self._function(value, "", "")
-        elif isinstance(value, type) and self._is_local(value.__module__):
-            self._class(value, full, statements, scope)
-            return
+        elif isinstance(value, type) and self._local.has_module(value.__module__):
+            return self._class(value, full, statements, scope)
         elif isinstance(value, types.ModuleType):
-            path = self._local_file(vars(value))
+            path = self._local.file(vars(value))
             if path is not None and self._first_time(value):
-                self._put(f"module {value.__name__}", self._file(path))
-            return
+                self._put(f"module {value.__name__}", self._local.digest(path))
+            return value.__name__
         if full and (statements or not callable(value)):
             self._constant(value, f"constant {full}", statements, scope)
+        return full
 
-    def _class(self, kind: type, full: str, statements: Sequence[ast.AST], scope: Scope) -> None:
-        if not self._first_time(kind):
-            return
+    def _class(self, kind: type, full: str, statements: Sequence[ast.AST], scope: Scope) -> str:
         own = vars(sys.modules[kind.__module__])
-        path = self._local_file(own)
-        found = self._read(path).classes.get(kind.__qualname__, []) if path is not None else []
-        if not found:  # made by a call, such as namedtuple()
-            self._put(f"class {full}", fingerprint(*statements))
-            self._names(statements, scope)
-            return
-        part = f"{kind.__module__}.{kind.__qualname__}"
-        self._put(f"class {part}", fingerprint(*found))
-        self._names(found, own)
-        for name, member in vars(kind).items():
-            if isinstance(member, types.FunctionType) and member.__closure__:
-                self._closure(member, f"{part}.{name}", of_package=False)
+        path = self._local.file(own)
+        found = self._local.read(path).classes.get(kind.__qualname__, []) if path is not None else []
+        name = f"{kind.__module__}.{kind.__qualname__}" if found else full
+        if not self._first_time(kind):
+            return name
+        if found:
+            self._syntax(f"class {name}", found, own)
+            for method, member in vars(kind).items():
+                if isinstance(member, types.FunctionType) and member.__closure__:
+                    self._closure(member, f"{name}.{method}", of_package=False)
+        else:  # made by a call, such as namedtuple()
+            self._syntax(f"class {name}", statements, scope)
+        return name
 
     def _constant(self, value: Any, part: str, statements: Sequence[ast.AST], scope: Scope) -> None:
         # What is read from environment variables may be secret, and differs between machines: its source counts.
         digest = None if mentions(statements, _ENVIRONMENT) else self._data(value)
-        if digest is None:
-            digest = fingerprint(*statements) if statements else digest_of(*_qualified(value))
-            self._names(statements, scope)
-        self._put(part, digest)
+        if digest is not None:
+            self._put(part, digest)
+        elif statements:
+            self._syntax(part, statements, scope)
+        else:
+            self._put(part, digest_of(*_qualified(value)))
         self._inside(value)
 
     def _data(self, value: Any) -> str | None:
@@ -289,12 +255,12 @@ class _Walk:
                 continue
             seen[id(item)] = item
             if isinstance(item, types.FunctionType):
-                self._value(item, "", "", [], {})
+                self._value(item, "", [], {})
             elif isinstance(item, type):
-                if self._is_local(item.__module__):
+                if self._local.has_module(item.__module__):
                     self._class(item, item.__qualname__, [], {})
             elif isinstance(item, types.ModuleType):
-                self._value(item, "", "", [], {})
+                self._value(item, "", [], {})
             elif isinstance(item, dict):
                 waiting += [*reversed(item.values()), *reversed(item.keys())]
             elif isinstance(item, list | tuple):
@@ -307,55 +273,8 @@ class _Walk:
                 waiting += [item.__self__, item.__func__]
             else:
                 waiting.append(inspect.getattr_static(item, "__wrapped__", None))
-                if self._is_local(type(item).__module__):
+                if self._local.has_module(type(item).__module__):
                     waiting += [getattr(item, "__dict__", None), type(item)]
-
-    def _definitions(self, function: types.FunctionType, path: Path) -> list[FunctionNode]:
-        nodes = self._read(path).definitions(function.__code__)
-        if not nodes:
-            raise CodeKeyError(
-                f"{function.__qualname__} is not in its source file any more\n"
-                f"  where: {path}:{function.__code__.co_firstlineno}\n"
-                "  what to do: run pytest again; the file changed while it ran"
-            )
-        return nodes
-
-    def _file(self, path: Path) -> str:
-        return fingerprint(self._read(path).tree)
-
-    def _read(self, path: Path) -> Source:
-        try:
-            return read_source(path)
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise CodeKeyError(
-                f"a source file can't be read: {type(error).__name__}: {error}\n"
-                f"  where: {path}\n"
-                "  what to do: results are kept by the source that made them; give the file back and run pytest again"
-            ) from None
-
-    def _path(self, function: types.FunctionType) -> Path | None:
-        """Return the local file that a function is written in."""
-        written_in = function.__code__.co_filename
-        local = self._local_file(function.__globals__)
-        if local is not None and local.name == Path(written_in).name:
-            return local  # compiled code remembers where the project was when it was compiled
-        path = Path(written_in)
-        return path if local is not None and path.is_relative_to(self._rootdir) and path.is_file() else None
-
-    def _local_file(self, scope: Scope) -> Path | None:
-        path, name = scope.get("__file__"), scope.get("__name__", "")
-        if not isinstance(path, str) or not isinstance(name, str) or not path.endswith(".py"):
-            return None
-        top = name.partition(".")[0]
-        if top in self._local_packages or top in _OURS or top in sys.stdlib_module_names:
-            return None
-        parts = Path(path)
-        installed = {"site-packages", "dist-packages"} & set(parts.parts)
-        return parts if parts.is_relative_to(self._rootdir) and not installed else None
-
-    def _is_local(self, module: Any) -> bool:
-        loaded = sys.modules.get(module) if isinstance(module, str) else None
-        return loaded is not None and self._local_file(vars(loaded)) is not None
 
 
 def _qualified(thing: Any) -> tuple[str, str]:
@@ -377,9 +296,9 @@ def _is_ours(decorator: ast.expr, scope: Scope) -> bool:
         names.append(head.attr)
         head = head.value
     found = scope.get(head.id) if isinstance(head, ast.Name) else None
-    while isinstance(found, types.ModuleType) and found.__name__.partition(".")[0] not in _OURS and names:
+    while isinstance(found, types.ModuleType) and found.__name__.partition(".")[0] not in PYTESTS_AND_OURS and names:
         found = vars(found).get(names.pop())
     if isinstance(found, types.ModuleType):
-        return found.__name__.partition(".")[0] in _OURS
+        return found.__name__.partition(".")[0] in PYTESTS_AND_OURS
     module = getattr(found, "__module__", None)
-    return isinstance(module, str) and module.partition(".")[0] in _OURS
+    return isinstance(module, str) and module.partition(".")[0] in PYTESTS_AND_OURS

@@ -5,6 +5,7 @@ its own few rules: `ast.dump` and `ast.unparse` change between Python's minor ve
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -22,6 +23,7 @@ from typing import Any
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # Where a name stands, or what a type checker reads, is no part of what a program does.
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
+_ANNOTATIONS_AS_TEXT = __future__.annotations.compiler_flag
 _LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 
 
@@ -217,15 +219,25 @@ def defaults(function: FunctionNode) -> tuple[dict[str, ast.expr], dict[str, ast
 
 
 def names_in(*nodes: ast.AST) -> list[str]:
-    """Return the names that syntax takes from outside itself: globals, closures and builtins, sorted."""
+    """Return the names that syntax takes from outside itself, sorted: globals, closures and builtins.
+
+    What annotates functions is not followed, for it is not run; the fields of a class are.
+    """
+    fields = {name.id for node in nodes for name in _field_types(node)}
     body = [node if isinstance(node, ast.stmt) else _as_statement(node) for node in nodes]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            code = compile(ast.Module(body, []), "<reach>", "exec", dont_inherit=True, optimize=0)
+            code = compile(ast.Module(body, []), "<reach>", "exec", _ANNOTATIONS_AS_TEXT, dont_inherit=True, optimize=0)
         except SyntaxError:  # a part of a closure (`nonlocal`) does not stand alone: all its names, then
             return sorted({name.id for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name)})
-    return sorted(set(_loaded(code)))
+    return sorted(fields.union(_loaded(code)))
+
+
+def _field_types(node: ast.AST) -> Iterator[ast.Name]:
+    for statement in node.body if isinstance(node, ast.ClassDef) else ():
+        if isinstance(statement, ast.AnnAssign):
+            yield from (name for name in ast.walk(statement.annotation) if isinstance(name, ast.Name))
 
 
 def _as_statement(node: ast.AST) -> ast.stmt:
@@ -235,7 +247,8 @@ def _as_statement(node: ast.AST) -> ast.stmt:
 
 def _loaded(code: types.CodeType) -> Iterator[str]:
     for instruction in dis.get_instructions(code):
-        if instruction.opname in _LOADS:
+        # Every class body notes the name of its module.
+        if instruction.opname in _LOADS and (instruction.opname, instruction.argval) != ("LOAD_NAME", "__name__"):
             yield instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
