@@ -7,6 +7,12 @@ from pathlib import Path
 AGAIN = "pytest --modal --modal-record"
 
 
+def printable(text: object, limit: int = 300) -> str:
+    """Return text from a file as it may be shown: no control characters, no line ends, not too long."""
+    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[:limit])
+    return shown if len(str(text)) <= limit else f"{shown}..."
+
+
 class RecordingError(Exception):
     """A recording can't be used.
 
@@ -64,5 +70,5 @@ class Damage(ValueError):  # noqa: N818 - it never leaves this package
     """A part of a recording can't be read; carries its path upwards."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(what)
+        super().__init__(printable(what))
         self.segments: list[str] = []

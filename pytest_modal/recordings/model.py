@@ -33,8 +33,17 @@ class Name:
     params: tuple[str, ...] = ()
     apart: str = ""
 
+    def __post_init__(self) -> None:
+        # Two lone surrogates in a row would come back from JSON as one character.
+        object.__setattr__(self, "params", tuple(map(_escaped, self.params)))
+        object.__setattr__(self, "apart", _escaped(self.apart))
+
     def __str__(self) -> str:
         return self.fixture + (f"[{'-'.join(self.params)}]" if self.params else "")
+
+
+def _escaped(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)

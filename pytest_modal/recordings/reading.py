@@ -24,6 +24,7 @@ from pytest_modal.recordings.errors import (
     StaleRecordingError,
     TamperedRecordingError,
     TruncatedRecordingError,
+    printable,
 )
 from pytest_modal.recordings.model import Facts, Keys, Name, Recording, differences
 from pytest_modal.recordings.places import FORMAT, check_place, recording_path
@@ -63,7 +64,8 @@ MalformedRecordingError
             raise TamperedRecordingError("the recording was changed: its digest does not hold", path)
         recording = _recording(document)
         if recording_path(path.parent.parent, recording.name) != path:
-            raise TamperedRecordingError(f"the recording of {recording.name} stands under another name", path)
+            shown = printable(recording.name)
+            raise TamperedRecordingError(f"the recording of {shown} stands under another name", path)
         return _with_value(recording, document, path)
 
 
@@ -77,7 +79,7 @@ def check_fresh(path: Path, recorded: Keys, wanted: Keys) -> None:
     """
     found = differences(recorded, wanted)
     if found:
-        listed = "".join(f"\n  changed: {each}" for each in found)
+        listed = "".join(f"\n  changed: {printable(each)}" for each in found)
         raise StaleRecordingError(
             f"the recording is stale: what it depends on is not what it was{listed}",
             path,
@@ -93,13 +95,13 @@ def _told(path: Path, what: str = "the recording can't be read") -> Iterator[Non
     except RecordingError:
         raise
     except Damage as damage:
-        inside = "".join(reversed(damage.segments))
-        raise MalformedRecordingError(f"{what}: {damage}", path, inside[:200]) from None
+        inside = printable("".join(reversed(damage.segments)))
+        raise MalformedRecordingError(f"{what}: {damage}", path, inside) from None
     except OSError as error:
         raise RecordingError(f"{what}: {error.strerror or error}", path) from None
     # Only a file that was forged on purpose, digest and all, comes so far.
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
-        raise MalformedRecordingError(f"{what}: {type(error).__name__}: {error}"[:500], path) from None
+        raise MalformedRecordingError(f"{what}: {type(error).__name__}: {printable(error)}", path) from None
 
 
 @contextlib.contextmanager
@@ -109,10 +111,11 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
         descriptor = os.open(path, _OPEN)
     except FileNotFoundError:
         raise MissingRecordingError("the recording is missing", path, remedy=f"record it: {AGAIN}") from None
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(descriptor)
+        raise TamperedRecordingError("something stands here that is no file", path)
     with os.fdopen(descriptor, "rb") as stream:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise TamperedRecordingError("something stands here that is no file", path)
         yield stream, state.st_size
 
 

@@ -122,9 +122,20 @@ def _readable(array: Any) -> Any:
         return None
     import numpy
 
-    listed = array.tolist()
-    again = numpy.array(listed, array.dtype).reshape(array.shape)
-    return _floats(listed) if bytes(arrays.memory_of(again)) == bytes(arrays.memory_of(array)) else None
+    again = numpy.array(_shortest(array), array.dtype).reshape(array.shape)
+    same = bytes(arrays.memory_of(again)) == bytes(arrays.memory_of(array))
+    return _floats(_shortest(array)) if same else None
+
+
+def _shortest(array: Any) -> Any:
+    """Return numbers as lists, with no more digits than their dtype has."""
+    import numpy
+
+    if array.dtype.kind != "f" or array.dtype.itemsize == 8:
+        return array.tolist()
+    if array.ndim:
+        return [_shortest(each) for each in array]
+    return float(numpy.format_float_scientific(array[()]))
 
 
 def _floats(listed: Any) -> Any:
@@ -314,7 +325,7 @@ def _from_numbers(node: Any, dtype: Any, shape: list[int]) -> Any:
         raise Damage(f"{len(numbers)} numbers in an array of shape {tuple(shape)}")
     with numpy.errstate(all="ignore"):
         array = numpy.array(numbers, dtype).reshape(shape)
-    if _floats(array.tolist()) != node:
+    if _floats(_shortest(array)) != node:
         raise Damage(f"numbers that are not of {dtype}, or not in the shape {tuple(shape)}")
     return array
 
