@@ -462,7 +462,7 @@ GREEDY: dict[str, Any] = {
     "many dimensions": array(shape=[1] * 65, base64="AAAAAAAA8D8="),
     "many numbers announced": array(shape=[10**9], values=[1.0]),
     "many fields": array(dtype=[[str(number), "|u1"] for number in range(20_000)], base64="AAAA"),
-    "deep dtypes": json.loads('[["a",' * 300 + '"<f8"' + "]]" * 300),
+    "deep dtypes": array(dtype=json.loads('[["a",' * 300 + '"<f8"' + "]]" * 300), base64="AAAA"),
     "deep lists": json.loads("[" * 700 + "]" * 700),
     "a long number": {"$int": "0x" + "f" * 1_000_000},
 }

@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,12 +198,49 @@ def test_the_old_recording_stays_when_the_new_one_fails(
     with pytest.raises(OSError, match="no space left"):
         write_recording(tmp_path, recording(np.ones(1000)))
     assert read_recording(path).value.sum() == 0
-    # Arrays that a failure leaves are beside the old ones, and go with the next recording.
-    assert before.items() <= {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}.items()
-    monkeypatch.undo()
-    write_recording(tmp_path, recording(np.full(1000, 2.0)))
-    assert read_recording(path).value.sum() == 2000
-    assert len(list(path.parent.iterdir())) == 2
+    assert before == {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from pytest_modal.recordings import Facts, Keys, Name, Recording, write_recording
+print("ready", flush=True)
+for number in range(1, 100_000):
+    facts = Facts("", "", "", {}, float(number))
+    value = [np.full(20_000, number), number]
+    write_recording(Path(sys.argv[1]), Recording(Name("test_x", "answers"), Keys({}, {}, {}), facts, value))
+"""
+
+
+def test_killed_at_any_moment_it_leaves_a_whole_recording(tmp_path: Path) -> None:
+    path = recording_path(tmp_path, Name("test_x", "answers"))
+    for seed in range(5):
+        command = [sys.executable, "-c", WRITER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            while not path.exists():
+                assert process.poll() is None
+            time.sleep(random.Random(seed).uniform(0.01, 0.1))
+            process.kill()
+        found = read_recording(path)
+        assert (found.value[0] == found.value[1]).all()
+        assert found.facts.seconds == found.value[1]
+        for leftover in unused_recordings(tmp_path, [path]):
+            leftover.unlink()
+        assert len(list(path.parent.iterdir())) == 2
+
+
+def test_two_runs_that_record_at_once_leave_a_whole_recording(tmp_path: Path) -> None:
+    path = recording_path(tmp_path, Name("test_x", "answers"))
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER.replace("100_000", "60"), str(tmp_path)]) for _ in range(2)
+    ]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    found = read_recording(path)
+    assert (found.value[0] == found.value[1]).all()
 
 
 def test_what_is_not_data_is_refused_with_its_place(tmp_path: Path) -> None:
@@ -334,7 +375,9 @@ def test_unused_files_are_ours_and_nobody_elses(tmp_path: Path) -> None:
         (other.parent / foreign).write_text("{}")
     orphan = used.with_name("never-0123456789abcdef.npz")
     orphan.touch()
-    assert unused_recordings(tmp_path, [used]) == sorted([other, arrays, draft, orphan])
+    left_by_a_crash = used.with_name(f"{used.stem}-0123456789abcdef.npz")
+    left_by_a_crash.touch()
+    assert unused_recordings(tmp_path, [used]) == sorted([other, arrays, draft, orphan, left_by_a_crash])
     assert unused_recordings(tmp_path / "none", []) == []
 
 

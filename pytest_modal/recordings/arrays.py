@@ -41,8 +41,9 @@ def dtype_from_json(node: Any) -> Any:
     """
     import numpy.lib.format
 
+    description = _description(node, 0)
     try:
-        dtype = numpy.lib.format.descr_to_dtype(_description(node, 0))
+        dtype = numpy.lib.format.descr_to_dtype(description)
     except (TypeError, ValueError, OverflowError, MemoryError) as error:
         raise Damage(f"not the dtype of an array: {error}") from None
     if dtype.hasobject or dtype_to_json(dtype) != node:

@@ -78,11 +78,19 @@ def check_place(path: Path) -> None:
             )
 
 
-def arrays_of(path: Path) -> list[Path]:
-    """Return the files of arrays beside a recording: one, and those that a crash left."""
-    return [
-        entry for entry in path.parent.iterdir() if (match := _ARRAYS.fullmatch(entry.name)) and match[1] == path.stem
-    ]
+def arrays_named(path: Path) -> list[Path]:
+    """Return the files of arrays that a recording names, whatever else is wrong with it."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return []
+    beside = [entry for entry in path.parent.iterdir() if _recording_of(entry) == path]
+    return [entry for entry in beside if f'"{entry.name}"'.encode() in text]
+
+
+def _recording_of(arrays: Path) -> Path | None:
+    match = _ARRAYS.fullmatch(arrays.name)
+    return arrays.with_name(f"{match[1]}.json") if match else None
 
 
 def unused_recordings(directory: Path, used: Iterable[Path]) -> list[Path]:
@@ -101,16 +109,15 @@ def unused_recordings(directory: Path, used: Iterable[Path]) -> list[Path]:
         Sorted. Files that are not ours are left out.
     """
     kept = set(used)
-    unused: list[Path] = []
-    for entry in sorted(directory.glob("*/*")):
-        match = _ARRAYS.fullmatch(entry.name)
-        if entry.suffix == ".json":
-            ours = entry not in kept and _is_ours(entry)
-        else:
-            ours = bool(_DRAFT.fullmatch(entry.name) or (match and entry.with_name(f"{match[1]}.json") not in kept))
-        if ours and entry.is_file() and not entry.parent.is_symlink():
-            unused.append(entry)
-    return unused
+    named = {arrays for path in kept for arrays in arrays_named(path)}
+    return [
+        entry
+        for entry in sorted(directory.glob("*/*"))
+        if entry not in kept | named
+        and (_is_ours(entry) if entry.suffix == ".json" else _recording_of(entry) or _DRAFT.fullmatch(entry.name))
+        and entry.is_file()
+        and not entry.parent.is_symlink()
+    ]
 
 
 def _is_ours(path: Path) -> bool:

@@ -16,6 +16,7 @@ _INVISIBLE = re.compile(
     "[\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164"
     "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
 )
+_flat = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def render(document: Any) -> str:
@@ -45,16 +46,12 @@ def _render(node: Any, indent: int) -> str:
 
 def _filled(numbers: list[int | float], inner: str) -> str:
     lines, line = [], inner
-    for number in map(_flat, numbers):
+    for number in map(repr, numbers):  # JSON's own form, but for NaN and infinities, which are no numbers here
         if len(line) + len(number) > WIDTH and line != inner:
             lines.append(line.rstrip())
             line = inner
         line += f"{number}, "
     return "\n".join([*lines, line.rstrip(" ,")])
-
-
-def _flat(node: Any) -> str:
-    return json.dumps(node, ensure_ascii=False, allow_nan=False)
 
 
 def parse(text: str) -> Any:

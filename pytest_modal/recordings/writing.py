@@ -9,13 +9,13 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from pytest_modal import data
 from pytest_modal.recordings.arrays import write_npz
 from pytest_modal.recordings.errors import SecretInRecordingError
 from pytest_modal.recordings.model import Recording
-from pytest_modal.recordings.places import FORMAT, arrays_of, check_place, recording_path
+from pytest_modal.recordings.places import FORMAT, arrays_named, check_place, recording_path
 from pytest_modal.recordings.text import render, seal
 from pytest_modal.recordings.values import ValueWriter
 
@@ -64,15 +64,22 @@ def write_recording(directory: Path, recording: Recording, secrets: Mapping[str,
     writer = ValueWriter()
     document = {**_header(recording), "value": writer.node(recording.value)}
     _check_secrets(path, recording, document, secrets or {})
-    if writer.arrays:
-        document["arrays"] = _write_arrays(path, writer.arrays)
-    document["digest"] = seal(document)
-    with _replacing(path) as stream:
-        stream.write(render(document).encode())
-    current = document["arrays"]["file"] if writer.arrays else None
-    for old in arrays_of(path):
-        if old.name != current:
-            old.unlink(missing_ok=True)
+    old, new = arrays_named(path), None
+    try:
+        if writer.arrays:
+            # Under a name of its own, so that the old recording stays whole until its JSON is replaced.
+            document["arrays"] = _write_arrays(path, writer.arrays)
+            new = path.with_name(document["arrays"]["file"])
+        document["digest"] = seal(document)
+        with _draft(path.parent) as stream:
+            stream.write(render(document).encode())
+            _move(stream, path)
+    finally:
+        # What is named now is the new one, or after a failure still the old one. Others may write here too: what
+        # they have made is left alone.
+        named = arrays_named(path)
+        for each in {*old, *([new] if new else [])} - {*named}:
+            each.unlink(missing_ok=True)
     return path
 
 
@@ -129,35 +136,30 @@ def _bytes_in(value: Any) -> Iterator[bytes]:
 
 
 def _write_arrays(path: Path, arrays: list[tuple[str, Any]]) -> dict[str, Any]:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".recording-", suffix=".tmp", delete=False) as stream:
-        draft = Path(stream.name)
-        try:
-            write_npz(stream, arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-            size = os.fstat(stream.fileno()).st_size
-            digest = digest_of_file(stream)
-            draft.chmod(0o644)
-            # Under a name of its own, so that the old recording stays whole until its JSON is replaced.
-            name = f"{path.stem}-{digest[:16]}.npz"
-            draft.replace(path.with_name(name))
-        finally:
-            draft.unlink(missing_ok=True)
+    with _draft(path.parent) as stream:
+        write_npz(stream, arrays)
+        digest, size = digest_of_file(stream), os.fstat(stream.fileno()).st_size
+        name = f"{path.stem}-{digest[:16]}.npz"
+        _move(stream, path.with_name(name))
     return {"file": name, "bytes": size, "digest": digest}
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".recording-", suffix=".tmp", delete=False) as stream:
-        draft = Path(stream.name)
+def _draft(directory: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write, which is gone at the end unless it was moved."""
+    with tempfile.NamedTemporaryFile(dir=directory, prefix=".recording-", suffix=".tmp", delete=False) as stream:
         try:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-            draft.chmod(0o644)
-            draft.replace(path)
+            yield cast(IO[bytes], stream)
         finally:
-            draft.unlink(missing_ok=True)
+            Path(stream.name).unlink(missing_ok=True)
+
+
+def _move(stream: IO[bytes], path: Path) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+    draft = Path(stream.name)
+    draft.chmod(0o644)
+    draft.replace(path)
 
 
 def digest_of_file(stream: IO[bytes]) -> str:
