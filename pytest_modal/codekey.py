@@ -23,7 +23,7 @@ from pytest_modal.batch import digest_of
 from pytest_modal.locality import PYTESTS_AND_OURS, CodeKeyError, LocalCode, Origin, Scope
 from pytest_modal.syntax import FunctionNode, bare, defaults, fingerprint, mentions, names_in
 
-__all__ = ["CodeKeyError", "changed", "code_parts"]
+__all__ = ["CodeKeyError", "changed", "code_parts", "declared_parts"]
 
 # Keywords of our decorator whose values have no content of their own to compare: their source stands for them.
 _BY_SOURCE = ("env", "image", "volumes")
@@ -64,6 +64,16 @@ def code_parts(
     return dict(sorted(walk.parts.items()))
 
 
+def declared_parts(test: Callable[..., Any], rootdir: Path) -> dict[str, str]:
+    """Return digests of the ``image=``, ``env=`` and ``volumes=`` that a test's own markers declare, by their source.
+
+    Those that a remote fixture declares are among its `code_parts`.
+    """
+    walk = _Walk(rootdir, ())
+    walk.declarations(test)
+    return dict(sorted(walk.parts.items()))
+
+
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Say in words which parts differ: none for equal code."""
     return [
@@ -90,6 +100,14 @@ class _Walk:
         else:
             self._put(f"{role} {name}", digest_of("installed", getattr(own, "__module__", ""), name))
         self._inside(function)  # the wrappers around it
+
+    def declarations(self, test: Callable[..., Any]) -> None:
+        """Add what the markers of a test declare."""
+        own = inspect.unwrap(test)
+        path = self._local.path_of(own) if isinstance(own, types.FunctionType) else None
+        if path is not None:
+            for node in self._local.definitions(own, path):
+                self._declared(node, own.__name__, own.__globals__)
 
     def package(self, name: str) -> None:
         """Add all Python files of a local package."""
@@ -222,7 +240,9 @@ class _Walk:
             self._syntax(f"class {name}", found, own)
             for method, member in vars(kind).items():
                 if isinstance(member, types.FunctionType) and member.__closure__:
-                    self._closure(member, f"{name}.{method}", of_package=False)
+                    # Methods that Python makes (of dataclasses, of named tuples) differ between its versions.
+                    made = self._local.path_of(member) is None
+                    self._closure(member, f"{name}.{method}", of_package=made)
         else:  # made by a call, such as namedtuple()
             self._syntax(f"class {name}", statements, scope)
         return name

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_modal import syntax
-from pytest_modal.codekey import CodeKeyError, changed, code_parts
+from pytest_modal.codekey import CodeKeyError, changed, code_parts, declared_parts
 
 
 class Project:
@@ -282,6 +282,26 @@ def test_what_our_decorators_declare_is_no_part_of_the_code(project: Project) ->
     ]
     suite("@pytest.fixture\n            @keep")
     assert "function f changed" in changed(first, project.parts())
+
+
+def test_what_the_marker_of_a_test_declares_counts_by_its_source(project: Project) -> None:
+    project.write(
+        "test_math.py",
+        """
+        import pytest
+        def generate(): return 1
+        ENV = {"SHOTS": "5"}
+        @pytest.mark.modal_gpu(function=generate, gpu="T4", env=ENV)
+        @pytest.mark.parametrize("x", [1])
+        def test_generate(modal_result, x): assert modal_result
+        """,
+    )
+    test = project.load("test_math").test_generate
+    before = declared_parts(test, project.root)
+    assert list(before) == ["env of test_generate", "env test_math.ENV"]
+    project.edit("test_math.py", '"5"', '"6"')
+    test = project.load("test_math").test_generate
+    assert changed(before, declared_parts(test, project.root)) == ["env test_math.ENV changed"]
 
 
 def test_installed_packages_do_not_count_even_when_they_are_missing(project: Project) -> None:
@@ -605,6 +625,29 @@ def test_fingerprints_are_the_same_in_every_version_of_python(tmp_path: Path) ->
     assert syntax.fingerprint(source.tree) == "c900798dc4858bc490bf35c1a35f54bf"
     names = ["A", "B", "Base", "E", "M", "P", "__annotations__", "decorated", "g", "int", "list", "str"]
     assert syntax.names_in(*source.tree.body) == names
+
+
+def test_methods_that_python_makes_are_no_parts(project: Project) -> None:
+    project.write(
+        "test_math.py",
+        """
+        import dataclasses, typing
+        class Pair(typing.NamedTuple):
+            x: int
+            y: int
+        @dataclasses.dataclass(order=True)
+        class Row:
+            x: int
+        def answers(): return Pair(1, 2), Row(1)
+        """,
+    )
+    assert list(project.parts()) == [
+        "class test_math.Pair",
+        "class test_math.Row",
+        "function answers",
+        "import test_math.dataclasses",
+        "import test_math.typing",
+    ]
 
 
 def test_long_sums_and_deep_elses_are_not_too_deep(project: Project) -> None:

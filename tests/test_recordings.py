@@ -9,6 +9,7 @@ import random
 import stat
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -421,3 +422,17 @@ def test_any_params_make_a_name_that_is_found_again(tmp_path: Path, params: list
     path = write_recording(tmp_path, recording(1, name=name))
     assert read_recording(path).name == name
     assert find_recording(tmp_path, name) == path
+
+
+def test_replaying_plain_values_imports_no_package_of_numbers(tmp_path: Path) -> None:
+    path = write_recording(tmp_path, recording({"rows": [{"id": "a", "time": 0.5}]}))
+    program = """
+        import sys
+        from pathlib import Path
+        from pytest_modal import codekey
+        from pytest_modal.recordings import read_recording
+        assert read_recording(Path(sys.argv[1])).value == {"rows": [{"id": "a", "time": 0.5}]}
+        print(sorted({"modal", "torch", "numpy", "pandas"} & set(sys.modules)))
+        """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
