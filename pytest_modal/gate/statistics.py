@@ -104,7 +104,7 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         method = f"sign flips of {len(sums):,} cluster sums"
         p, p_gain = sign_flip_test(sums)
         estimate = cluster_interval(differences, clusters)
-        smallest = _smallest_sign_flip_p(cluster_sums(before, clusters))
+        smallest = smallest_sign_flip_p(cluster_sums(before, clusters))
     elif is_counts(before) and is_counts(after):
         method = "exact paired test"
         p, p_gain = exact_test(before, k, after, m)
@@ -114,7 +114,7 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         method = "paired permutation test"
         p, p_gain = sign_flip_test(differences)
         estimate = score_interval(differences)
-        smallest = _smallest_sign_flip_p(before)
+        smallest = smallest_sign_flip_p(before)
     return Change(
         method=method,
         n=len(before),
@@ -322,6 +322,6 @@ def _sign_flips_of_many(d: Floats) -> tuple[float, float]:
     return (as_low + 1) / (RESAMPLES + 1), (as_high + 1) / (RESAMPLES + 1)
 
 
-def _smallest_sign_flip_p(then: Floats) -> float:
+def smallest_sign_flip_p(then: Floats) -> float:
     """Return the p-value if all that scored anything scored 0 now."""
     return max(0.5 ** min(1_000, int((then > 0).sum())), 1 / (RESAMPLES + 1))
