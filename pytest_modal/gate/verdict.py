@@ -153,6 +153,8 @@ def judge(
         decision = decide(compared["change"], compared["anchor"], demands.min_drop, policy)
     elif baseline is not None:
         decision = Decision(Verdict.NO_BASELINE, ("replaced",), False)
+    if not compared:
+        compared = {"outlook": outlook(now.sums, now.rounds, policy, clusters=now.clusters)}
     reasons = list(decision.reasons)
     if demands.min_accuracy is not None and now.accuracy < demands.min_accuracy - 1e-9:
         reasons.append("min_accuracy")
@@ -172,9 +174,6 @@ def judge(
         accuracy_interval=wilson(now.accuracy, now.n),
         demands=demands,
         policy=policy,
-        outlook=outlook(now, policy)
-        if baseline is None
-        else _outlook_of(baseline, now, compared.get("change"), policy),
         wants_confirmation=decision.wants_confirmation and not policy.updating,
         must_pass=failing,
         warnings=_warnings(baseline, facts),
