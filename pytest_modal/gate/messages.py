@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pytest_modal.gate.baseline import Baseline, align, update_command
+from pytest_modal.gate.errors import three_parts
 from pytest_modal.gate.outlook import Outlook
 from pytest_modal.gate.policy import TOLERABLE
 from pytest_modal.gate.rows import Evaluation
@@ -132,10 +133,10 @@ def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", 
             f"if the gate was {renamed_from!r} before, rename {renamed_from}.jsonl and {renamed_from}.outputs.jsonl "
             f"with git mv; else {remedy}"
         )
-    return (
-        f"NO BASELINE  {result.gate}  {_percent(result.accuracy)} of {_count(result.n, 'item')}, compared with nothing\n"
-        f"  where: {test}, {path}\n  what to do: {remedy}"
+    what = (
+        f"NO BASELINE  {result.gate}  {_percent(result.accuracy)} of {_count(result.n, 'item')}, compared with nothing"
     )
+    return three_parts(what, f"{test}, {path}", remedy)
 
 
 def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode: str) -> str:
@@ -160,9 +161,8 @@ def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode
                 f"  a drop of {_points(TOLERABLE)} can't be ruled out, and modal_gate = strict: give more items"
             )
         if "anchor" in result.reasons and result.anchor is not None:
-            lines.append(
-                f"  and against the anchor of {result.anchor_date}: {_percent(result.anchor.then)}, p={_p(result.anchor.p)}"
-            )
+            then, p = _percent(result.anchor.then), _p(result.anchor.p)
+            lines.append(f"  and against the anchor of {result.anchor_date}: {then}, p={p}")
     failing, passing = (
         ("newly failing", "newly passing") if change.method == "exact paired test" else ("lower", "higher")
     )
@@ -187,7 +187,11 @@ def _test_of(change: Change, against: str) -> str:
 
 def _fresh(result: GateResult) -> str:
     fresh = result.rounds - 1
-    return f", confirmed by {_count(fresh, 'fresh round')}" if fresh and not result.policy.updating else ""
+    if not fresh:
+        return ""
+    if result.policy.updating or not result.policy.confirm:
+        return f", over {_count(result.rounds, 'round')} now"
+    return f", confirmed by {_count(fresh, 'fresh round')}"
 
 
 def _accept(mode: str) -> str:

@@ -153,8 +153,8 @@ def judge(
         decision = decide(compared["change"], compared["anchor"], demands.min_drop, policy)
     elif baseline is not None:
         decision = Decision(Verdict.NO_BASELINE, ("replaced",), False)
-    if not compared:
-        compared = {"outlook": outlook(now.sums, now.rounds, policy, clusters=now.clusters)}
+    if not compared or policy.updating:  # what is said is what will be seen against the new baseline
+        compared["outlook"] = outlook(now.sums, now.rounds, policy, clusters=now.clusters)
     reasons = list(decision.reasons)
     if demands.min_accuracy is not None and now.accuracy < demands.min_accuracy - 1e-9:
         reasons.append("min_accuracy")
