@@ -114,7 +114,7 @@ def _without_none(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    return _encode_json(value) + "\n"
 
 
 def _encode(text: str) -> bytes:
@@ -245,7 +245,7 @@ class _Reader:
     def object(self, line: str, number: int, path: Path | None = None) -> dict[str, Any]:
         """Return the JSON object of a line."""
         try:
-            value = json.loads(line, parse_constant=_refuse)
+            value = _decode(line)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
@@ -347,6 +347,11 @@ def _within(value: object, most: int) -> bool:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is not JSON")
+
+
+# Made once: there may be 100,000 items.
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder(parse_constant=_refuse).decode
 
 
 def _entry(entry: Mapping[str, Any]) -> Entry:
