@@ -210,7 +210,7 @@ class _Reader:
             rows = ", ".join(f"rows[{index}]" for index in missing[:5])
             raise self.error(f"{len(missing):,} rows have no id: {rows}", "give every item an id that it keeps")
         for index, value in enumerate(values):
-            if type(value) is not str and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
+            if isinstance(value, bool) or not isinstance(value, str | int | numbers.Integral):
                 raise self.error(
                     f"rows[{index}] has the id {value!r}, a {type(value).__name__}", "use text or whole numbers as ids"
                 )

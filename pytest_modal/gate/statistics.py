@@ -291,6 +291,8 @@ def sign_flip_test(differences: ArrayLike) -> tuple[float, float]:
         return 1.0, 1.0
     if len(d) > FEW:
         return _sign_flips_of_many(d)
+    if len(d) == 1:
+        return (0.5, 1.0) if d[0] < 0 else (1.0, 0.5)  # scipy wants two
 
     def total(values: Floats, axis: int) -> Any:
         return values.sum(axis=axis)
