@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_modal.gate.errors import BaselineError, some, three_parts
+from pytest_modal.gate.errors import BaselineError, count, some, three_parts
 from pytest_modal.gate.intervals import Floats
 from pytest_modal.gate.rows import Evaluation, dataset_digest
 
@@ -146,7 +146,7 @@ def check_items(baseline: Baseline, now: Evaluation, alignment: Alignment, where
     """
     again = f"{update_command(test)} (in replay mode too, with --modal-mode=replay)"
     if alignment.missing:
-        what = f"gate {baseline.gate!r}: {len(alignment.missing):,} items of the baseline are missing now"
+        what = f"gate {baseline.gate!r}: {count(len(alignment.missing), 'item')} of the baseline not in the rows"
         remedy = f"give all items to the gate; if they were removed on purpose, {again}"
         raise BaselineError(three_parts(f"{what}: {some(alignment.missing)}", where, remedy))
     if not alignment.changed:
@@ -155,7 +155,7 @@ def check_items(baseline: Baseline, now: Evaluation, alignment: Alignment, where
         what = f"gate {baseline.gate!r}: the rows have no inputs, but those of the baseline had"
         remedy = f"keep the input column (input=...), or record without it: {again}"
         raise BaselineError(three_parts(what, where, remedy))
-    what = f"gate {baseline.gate!r}: {len(alignment.changed):,} items have other inputs than in the baseline"
+    what = f"gate {baseline.gate!r}: {count(len(alignment.changed), 'item')} with another input than in the baseline"
     remedy = f"give a changed item an id of its own, or, if the change is meant, {again}"
     raise BaselineError(three_parts(f"{what}: {some(alignment.changed)}", where, remedy))
 

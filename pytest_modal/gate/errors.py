@@ -23,3 +23,8 @@ def some(ids: Iterable[object], most: int = 5) -> str:
     names = list(ids)
     shown = ", ".join(repr(name) for name in names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pytest_modal.gate.baseline import Baseline, align, update_command
-from pytest_modal.gate.errors import three_parts
+from pytest_modal.gate.errors import count, three_parts
 from pytest_modal.gate.outlook import Outlook
 from pytest_modal.gate.policy import TOLERABLE
 from pytest_modal.gate.rows import Evaluation
@@ -111,7 +111,7 @@ def failure(result: GateResult, items: Sequence[Flip], *, test: str, csv: str | 
         names = ", ".join(shown(each, _WIDEST_ID) for each in result.must_pass[:SHOWN])
         more = f" and {len(result.must_pass) - SHOWN} more" if len(result.must_pass) > SHOWN else ""
         parts.append(
-            f"MUST PASS  {result.gate}  {_count(len(result.must_pass), 'item')} that may never fail: {names}{more}\n"
+            f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}{more}\n"
             f"  where: {test}\n  what to do: look at their outputs, or take them out of must_pass"
         )
     if "no baseline" in result.reasons:
@@ -134,7 +134,7 @@ def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", 
             f"with git mv; else {remedy}"
         )
     what = (
-        f"NO BASELINE  {result.gate}  {_percent(result.accuracy)} of {_count(result.n, 'item')}, compared with nothing"
+        f"NO BASELINE  {result.gate}  {_percent(result.accuracy)} of {count(result.n, 'item')}, compared with nothing"
     )
     return three_parts(what, f"{test}, {path}", remedy)
 
@@ -182,7 +182,7 @@ def _headline(title: str, gate: str, change: Change) -> str:
 
 
 def _test_of(change: Change, against: str) -> str:
-    return f"{change.method} against {_count(change.k, f'{against} round')}"
+    return f"{change.method} against {count(change.k, f'{against} round')}"
 
 
 def _fresh(result: GateResult) -> str:
@@ -190,8 +190,8 @@ def _fresh(result: GateResult) -> str:
     if not fresh:
         return ""
     if result.policy.updating or not result.policy.confirm:
-        return f", over {_count(result.rounds, 'round')} now"
-    return f", confirmed by {_count(fresh, 'fresh round')}"
+        return f", over {count(result.rounds, 'round')} now"
+    return f", confirmed by {count(fresh, 'fresh round')}"
 
 
 def _accept(mode: str) -> str:
@@ -250,7 +250,7 @@ def summary_line(result: GateResult) -> str:
         line += "; record it: --modal-update-baselines"
     parts = [line, sight(result.outlook)]
     if result.new:
-        parts.append(f"{_count(len(result.new), 'new item')} not gated")
+        parts.append(f"{count(len(result.new), 'new item')} not gated")
     if result.speed_ratio is not None:
         parts.append(f"{result.speed_ratio:.2f} x the baseline's speed")
     return "; ".join(parts)
@@ -270,12 +270,12 @@ def shortcomings(outlook: Outlook, gate: str) -> list[str]:
     found = []
     if outlook.toothless:
         found.append(
-            f"gate {gate} is toothless: with {_count(outlook.n, 'item')} its smallest p-value is "
+            f"gate {gate} is toothless: with {count(outlook.n, 'item')} its smallest p-value is "
             f"{_p(outlook.smallest_p)}, and it fails at {_p(outlook.level)}; give it more items or record more rounds"
         )
     if outlook.too_small:
         found.append(
-            f"gate {gate} is small: with {_count(outlook.n, 'item')} one that flips is enough to leave a drop of "
+            f"gate {gate} is small: with {count(outlook.n, 'item')} one that flips is enough to leave a drop of "
             f"{_points(TOLERABLE)} possible, which is then inconclusive; give it more items"
         )
     return found
@@ -292,7 +292,7 @@ def warnings_of(result: GateResult) -> list[str]:
         )
     if result.new:
         found.append(
-            f"gate {result.gate}: {_count(len(result.new), 'item')} not in the baseline, and not gated; record them: "
+            f"gate {result.gate}: {count(len(result.new), 'item')} not in the baseline, and not gated; record them: "
             "--modal-update-baselines"
         )
     if result.speed_ratio is not None and result.speed_ratio < _SLOWER:
@@ -338,7 +338,3 @@ def _points(share: float) -> str:
 
 def _p(value: float) -> str:
     return f"{value:.2g}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pytest_modal.gate.errors import some, three_parts
+from pytest_modal.gate.errors import count, some, three_parts
 from pytest_modal.gate.intervals import Floats
 
 T = TypeVar("T")
@@ -208,7 +208,9 @@ class _Reader:
         missing = [index for index, value in enumerate(values) if _absent(value) or value == ""]
         if missing:
             rows = ", ".join(f"rows[{index}]" for index in missing[:5])
-            raise self.error(f"{len(missing):,} rows have no id: {rows}", "give every item an id that it keeps")
+            raise self.error(
+                f"{count(len(missing), 'row')} without an id: {rows}", "give every item an id that it keeps"
+            )
         for index, value in enumerate(values):
             if isinstance(value, bool) or not isinstance(value, str | int | numbers.Integral):
                 raise self.error(
@@ -218,7 +220,7 @@ class _Reader:
         if len(set(ids)) < len(ids):
             double = [each for each, number in Counter(ids).items() if number > 1]
             raise self.error(
-                f"{len(double):,} ids occur more than once: {some(double)}",
+                f"{count(len(double), 'id')} more than once: {some(double)}",
                 "give each item one row; results of repeated sampling are averaged into a score",
             )
         return ids
@@ -228,7 +230,7 @@ class _Reader:
         column = self.columns.correct
         if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
-                f"{column!r} is missing for {len(missing):,} items: {some(missing)}",
+                f"{column!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
                 "decide what an item without an answer is worth, usually False, and say so in the rows",
             )
         kinds = (numbers.Real, np.bool_)
@@ -273,7 +275,7 @@ class _Reader:
         """Return the cluster of each item, as text."""
         if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
-                f"{self.columns.cluster!r} is missing for {len(missing):,} items: {some(missing)}",
+                f"{self.columns.cluster!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
                 "name a cluster for every item; one that belongs to no other is a cluster of its own",
             )
         clusters = [str(value) for value in values]
@@ -307,7 +309,7 @@ def _plain(value: Any) -> Any:
         return value.tolist() if value.dtype.kind != "S" else _plain(value.tobytes())
     if isinstance(value, bytes):
         return value.hex()
-    raise TypeError(f"a {type(value).__name__} is not data that can be compared")
+    raise TypeError(f"{type(value).__name__} is not data that can be compared")
 
 
 # Made once: there may be 100,000 items.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_modal.gate.baseline import Anchor, Baseline, Entry, align
-from pytest_modal.gate.errors import three_parts
+from pytest_modal.gate.errors import count, three_parts
 from pytest_modal.gate.policy import Facts
 from pytest_modal.gate.rows import Evaluation
 from pytest_modal.gate.verdict import GateResult, Verdict
@@ -98,7 +98,7 @@ def plan_update(
         rounds=tuple(rounds),
     )
     if old is None or alignment is None:
-        return Update(fresh, f"{gate}: baseline recorded, {_rounds(now.rounds)}")
+        return Update(fresh, f"{gate}: baseline recorded, {count(now.rounds, 'round')}")
     if accepted:
         entry = replace(entry, reason=result.policy.accept, anchor=old.anchor, items=alignment.summary)
         baseline = replace(fresh, history=(*old.history, entry))
@@ -109,12 +109,8 @@ def plan_update(
     baseline = replace(fresh, anchor=old.anchor, anchor_sums=anchor_sums, history=(*old.history, entry))
     if _same(old, baseline):
         return Update(None, f"{gate}: baseline unchanged")
-    note = f"{gate}: baseline updated, {_change(old, now)}, {_rounds(now.rounds)}"
+    note = f"{gate}: baseline updated, {_change(old, now)}, {count(now.rounds, 'round')}"
     return Update(baseline, note if now.rounds >= old.k else f"{note} (there were {old.k})")
-
-
-def _rounds(number: int) -> str:
-    return f"{number} round{'' if number == 1 else 's'}"
 
 
 def _change(old: Baseline, now: Evaluation) -> str:
