@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,12 @@ def test_the_same_results_pass() -> None:
 @pytest.mark.parametrize("confirm", [0, 2])
 def test_one_flipping_item_of_200_never_fails(confirm: int) -> None:
     noisy = recorded(evaluation([5] * 149 + [3] + [0] * 50, 5))
+    sure = judged(now(failing=1, m=5), STEADY).change
+    assert sure is not None
+    assert sure.p < 0.01  # five of five rounds are sure of that one item
     for baseline in (STEADY, noisy, recorded(evaluation([1] * 150 + [0] * 50, 1))):
-        for m in (1, 3):
-            for index in range(200):
+        for m in (1, 3, 5):
+            for index in range(0, 200, 7):
                 sums = [m] * 150 + [0] * 50
                 sums[index] = m - sums[index]
                 assert not judged(evaluation(sums, m), baseline, confirm=confirm, strict=True).failed
@@ -210,6 +214,15 @@ def test_what_a_gate_can_see() -> None:
     assert outlook(np.array([0.5] * 5), 1, Policy()).toothless  # five scores: 1/32
 
 
+def test_a_result_is_recorded_as_plain_json() -> None:
+    result = judged(evaluation([0] + [1] * 199), recorded(evaluation([0, *[5] * 199], 5, outputs=["x"] * 200)))
+    record = json.loads(json.dumps(result.record(), allow_nan=False))
+    assert (record["verdict"], record["change"]["change"], record["anchor"]) == ("PASS", 0.0, None)
+    assert record["outlook"]["n"] == record["change"]["n"] == 200
+    alone = judged(evaluation([0.5]), recorded(evaluation([4.5], 5)))  # one score: no standard error
+    assert json.loads(json.dumps(alone.record(), allow_nan=False))["change"]["standard_error"] is None
+
+
 # The anchor.
 
 
@@ -294,7 +307,7 @@ def test_a_reason_without_a_drop_is_a_plain_update() -> None:
     update = updated(now(failing=1, m=5), STEADY, accept="4-bit weights")
     assert update.baseline is not None
     assert update.baseline.anchor == STEADY.anchor
-    assert update.baseline.history[-1].reason is None
+    assert (update.baseline.accuracy, update.baseline.history[-1].reason) == (0.745, None)
 
 
 def test_what_the_test_itself_demands_cannot_be_accepted_away() -> None:

@@ -86,7 +86,7 @@ class Baseline:
     @property
     def accuracy(self) -> float:
         """Share of right answers, or mean score, over all items and rounds."""
-        return float(self.sums.mean() / self.k)
+        return float(self.sums.sum() / (len(self.ids) * self.k))
 
     @property
     def dataset(self) -> str:

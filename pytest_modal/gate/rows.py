@@ -68,7 +68,7 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """Share of right answers, or mean score, over all items and rounds."""
-        return float(self.sums.mean() / self.rounds)
+        return float(self.sums.sum() / (self.n * self.rounds))
 
     @property
     def dataset(self) -> str:

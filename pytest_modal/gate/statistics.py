@@ -57,6 +57,9 @@ class Change:
         Whether any item differs at all.
     smallest_p : float
         The p-value if every item failed now.
+    single_item : bool
+        Whether the drop is that of one item, which many rounds can make sure but not a regression: without the item
+        that fell most, less than half an item of it is left.
     """
 
     method: str
@@ -72,6 +75,7 @@ class Change:
     standard_error: float
     changed: bool
     smallest_p: float
+    single_item: bool = False
 
     @property
     def change(self) -> float:
@@ -99,6 +103,7 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         raise ValueError(f"then has {len(before)} items and now has {len(after)}")
     # Sums of equal scores differ in their last digits; that is no change.
     differences = np.round(after / m - before / k, 12)
+    single = False
     if clusters is not None:
         sums = cluster_sums(differences, clusters)
         method = f"sign flips of {len(sums):,} cluster sums"
@@ -110,6 +115,8 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         p, p_gain = exact_test(before, k, after, m)
         estimate = count_interval(differences)
         smallest = smallest_exact_p(before, k, m)
+        # Flips of signs are by item, and never that sure of one; the rounds of one item can be.
+        single = bool(differences.min() - differences.sum() < 0.5)
     else:
         method = "paired permutation test"
         p, p_gain = sign_flip_test(differences)
@@ -120,8 +127,8 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         n=len(before),
         k=k,
         m=m,
-        then=float(before.mean() / k),
-        now=float(after.mean() / m),
+        then=float(before.sum() / (k * len(before))),
+        now=float(after.sum() / (m * len(after))),
         interval=estimate.interval,
         lower=estimate.lower,
         p=p,
@@ -129,6 +136,7 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         standard_error=estimate.standard_error,
         changed=bool(differences.any()),
         smallest_p=smallest,
+        single_item=single,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -62,7 +63,11 @@ class GateResult:
     wants_confirmation : bool
         Whether fresh rounds should be run, pooled with these and judged again.
     outlook : Outlook
+        What the gate can see.
+    speed_ratio : float or None
+        Items per second against those of the baseline.
     warnings : tuple of str
+        What differs from where the baseline was made.
     """
 
     gate: str
@@ -88,6 +93,21 @@ class GateResult:
     speed_ratio: float | None = None
     warnings: tuple[str, ...] = ()
 
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain JSON data, for records and reports."""
+        return {key: _plain(value) for key, value in asdict(self).items()} | {
+            name: None if each is None else _plain(asdict(each)) | {"change": each.change}
+            for name, each in (("change", self.change), ("anchor", self.anchor))
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -103,8 +123,10 @@ def decide(change: Change, anchor: Change | None, min_drop: float, policy: Polic
     reasons: list[Reason] = []
     against: dict[Reason, Change | None] = {"drop": change, "anchor": anchor}
     for reason, each in against.items():
-        # Half of a rounding error must not let a drop of exactly min_drop pass.
-        if each is not None and each.p <= policy.level and -each.change >= min_drop - 1e-9:
+        if each is None or each.single_item:
+            continue
+        # A rounding error must not let a drop of exactly min_drop pass.
+        if each.p <= policy.level and -each.change >= min_drop - 1e-9:
             reasons.append(reason)
     smallest = min(each.p for each in (change, anchor) if each is not None)
     wants = policy.confirm > 0 and change.m == 1 and smallest <= SUSPICIOUS
