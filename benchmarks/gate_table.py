@@ -91,12 +91,12 @@ def main(runs: int, seed: int) -> int:
     """Simulate, print, and return the exit status."""
     rng = np.random.default_rng(seed)
     print(f"failing runs in %, at a true drop of {'/'.join(f'{100 * drop:g}' for drop in DROPS)} points; {runs:,} runs")
-    print(f"{'n, f':<10}" + "".join(f"{way:>26}" for way in WAYS))
+    print(f"{'n, f':<10}" + "".join(f"{way:>30}" for way in WAYS))
     too_many = False
     for n, flips in ROWS:
         shares = np.array([failures(n, flips, drop, runs, rng) for drop in DROPS])
         cells = ["/".join(f"{100 * share:.3g}" for share in column) for column in shares.T]
-        print(f"{f'{n}, {100 * flips:g}%':<10}" + "".join(f"{cell:>26}" for cell in cells), flush=True)
+        print(f"{f'{n}, {100 * flips:g}%':<10}" + "".join(f"{cell:>30}" for cell in cells), flush=True)
         too_many |= bool(shares[0, -1] * runs > stats.binom.ppf(0.999, runs, 0.01))
     return int(too_many)
 
