@@ -164,6 +164,15 @@ class Node:
         return [argument.key for argument in self.arguments.values() if isinstance(argument, kind)]
 
     @property
+    def argument_digests(self) -> dict[str, str]:
+        """What the arguments are, by name: digests of data, keys of what else they come from."""
+        found = {
+            name: argument.digest if isinstance(argument, Data) else argument.key
+            for name, argument in self.arguments.items()
+        }
+        return found | ({"request.param": self.param.digest} if self.param else {})
+
+    @property
     def payload_bytes(self) -> int:
         """Bytes of the arguments that are data."""
         sent = [argument for argument in self.arguments.values() if isinstance(argument, Data)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,10 @@ from pytest_modal import artifacts, handout, settings
 from pytest_modal.artifacts import output_dir, save_csv, save_figure, save_json
 from pytest_modal.declare import MARKER
 
+if TYPE_CHECKING:
+    pass
+
+CONTROLLER = pytest.StashKey["ControllerHooks"]()
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
 
@@ -132,12 +136,19 @@ def watch_artifacts(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
+        from pytest_modal.sharing import ControllerHooks
+
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
+        session.config.stash[CONTROLLER] = controller = ControllerHooks(session.config)
+        session.config.pluginmanager.register(controller, "pytest_modal_controller")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if controller := session.config.stash.get(CONTROLLER, None):
+        controller.stop()
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
         session.exitstatus = pytest.ExitCode.OK
     if written := session.config.stash[artifacts.WRITTEN]:
@@ -149,10 +160,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     # Workers of pytest-xdist have terminals too, which nobody sees.
     if hasattr(config, "workerinput"):
         return
-    if handout.RESULTS in config.stash or config.stash[artifacts.WRITTEN]:
+    results = config.stash.get(handout.RESULTS, None)
+    if controller := config.stash.get(CONTROLLER, None):
+        results = controller.results()
+    if results is not None or config.stash[artifacts.WRITTEN]:
         from pytest_modal.run import summarize
 
-        summarize(config, terminalreporter)
+        summarize(config, terminalreporter, results)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if controller := config.stash.get(CONTROLLER, None):
+        controller.clean()
 
 
 @pytest.fixture

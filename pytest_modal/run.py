@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,48 +13,140 @@ import pytest
 
 from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
-from pytest_modal.backends.local import LocalBackend
 from pytest_modal.batch import Batch
-from pytest_modal.handout import PLAN, RESULTS
+from pytest_modal.handout import PLAN, RESULTS, ItemPlan
+from pytest_modal.kept import Kept, cache_directory, clean, run_directory
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
 from pytest_modal.settings import SETTINGS, Settings
+from pytest_modal.sharing import ProgressFile, Shared, shared_by_workers
 from pytest_modal.store import Results, SessionFacts, facts
 
 
 def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
-    """Run everything that the tests need from the GPU, before the first of them starts."""
+    """Run everything that the tests need from the GPU, before the first of them starts.
+
+    What goes wrong here is an error of the tests: a worker of pytest-xdist that raises in its loop is replaced, and
+    its successor would run the batch again.
+    """
     settings = config.stash[SETTINGS]
-    screen = config.pluginmanager.get_plugin("terminalreporter")
     if settings.mode == "skip":
-        for item in tests:
-            item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
-        config.stash[RESULTS] = Results(settings.mode, Batch())
-        if screen is not None:
-            screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+        _skip(config, tests)
         return
-    started = time.perf_counter()
-    backend, batch = _plan(config, settings, tests)
-    results = config.stash[RESULTS] = Results(backend.mode, batch)
-    config.add_cleanup(results.close)
-    results.seconds["plan"] = time.perf_counter() - started
+    results = config.stash[RESULTS] = Results(settings.mode, Batch())
+    try:
+        shared = shared_by_workers(config)
+        started = time.perf_counter()
+        backend, batch = _plan(config, settings, tests)
+        cache = cache_directory(config)
+        directory = shared.outcomes if shared else run_directory(cache) if cache else None
+        results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
+        config.add_cleanup(results.close)
+        results.run.seconds["plan"] = time.perf_counter() - started
+        kept = Kept(cache / "outcomes" / backend.mode) if cache else None
+        if shared is None:
+            _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
+        else:
+            _take_turn(config, settings, backend, results, kept, shared)
+        if cache is not None:
+            clean(cache)
+    except Exception as error:
+        results.run.error = _words(error)
+        for item in tests:
+            item.stash.setdefault(PLAN, ItemPlan()).error = results.run.error
+    _spare_reruns(config, results, tests)
+
+
+def _skip(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    for item in tests:
+        item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
+    config.stash[RESULTS] = Results("skip", Batch())
+    if (screen := config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+
+
+def _take_turn(
+    config: pytest.Config,
+    settings: Settings,
+    backend: Backend,
+    results: Results,
+    kept: Kept | None,
+    shared: Shared,
+) -> None:
+    """Run the batch if no other worker has; what a worker that died had finished is not done again."""
+    with shared.turn():
+        if not results.load():
+            _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
+
+
+def _run(
+    config: pytest.Config,
+    settings: Settings,
+    backend: Backend,
+    results: Results,
+    kept: Kept | None,
+    screen: Any,
+) -> None:
+    batch = results.batch
+    if settings.resume:
+        _resume(results, kept)
     if screen is not None:
         terminal.announce(screen, backend.describe(), batch)
-    if not batch.calls:
+        if settings.resume:
+            screen.write_line(f"modal: {terminal.reused(results)}")
+    left = batch.without(results.outcomes)
+    if left.calls:
+        started = time.perf_counter()
+        with terminal.live(screen, left, verbose=config.get_verbosity() > 0) as ticker:
+            outcomes = backend.run(left, results.encoded, ticker.progress)
+            try:
+                for outcome, value in outcomes:
+                    results.put(outcome, value)
+                    if kept is not None:
+                        kept.keep(results, outcome)
+                    ticker.outcome(outcome)
+            finally:
+                # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
+                outcomes.close()  # type: ignore[attr-defined]
+                results.run.seconds["run"] = time.perf_counter() - started
+                results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+    if kept is not None:
+        kept.prune(spare=results.outcomes)
+    if results.is_shared:
+        results.save()
+
+
+def _resume(results: Results, kept: Kept | None) -> None:
+    if kept is None:
+        results.run.notes.append("nothing could be resumed: pytest's cache is off, or can't be written")
         return
-    started = time.perf_counter()
-    verbose = config.get_verbosity() > 0
-    with terminal.live(screen, batch, verbose=verbose) as ticker:
-        outcomes = backend.run(batch, results.encoded, ticker.progress)
-        try:
-            for outcome, value in outcomes:
-                results.put(outcome, value)
-                ticker.outcome(outcome)
-        finally:
-            # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
-            outcomes.close()  # type: ignore[attr-defined]
-            results.seconds["run"] = time.perf_counter() - started
-            results.app_id, results.dashboard_url = backend.app_id, backend.dashboard_url
+    wanted = [key for key in results.run.labels if key not in results.outcomes]
+    for outcome, path in kept.find(wanted):
+        # Gone in this moment: it is computed again.
+        with contextlib.suppress(OSError):
+            results.adopt(outcome, path)
+
+
+def _spare_reruns(config: pytest.Config, results: Results, tests: Sequence[pytest.Item]) -> None:
+    """Tell pytest-rerunfailures that a call that has failed has failed: the batch is not run again for a test."""
+    if not config.pluginmanager.has_plugin("rerunfailures"):
+        return
+    for item in tests:
+        plan = item.stash.get(PLAN, None)
+        keys = plan.calls.values() if plan is not None else ()
+        if any(not outcome.ok for key in keys for outcome in results.of(key)):
+            item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, pytest.UsageError):
+        return str(error)
+    told = "".join(traceback.format_exception(error)).rstrip()
+    return (
+        f"the batch of GPU calls could not be run: {type(error).__name__}: {error}\n"
+        "  where: in pytest-modal itself\n"
+        f"  what to do: please report this\n\n{told}"
+    )
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
@@ -68,14 +162,14 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         terminal.print_plan(screen, backend.describe(), batch, errors)
 
 
-def summarize(config: pytest.Config, screen: Any) -> None:
+def summarize(config: pytest.Config, screen: Any, results: Results | None) -> None:
     """Write the terminal summary."""
     index = output_root(config) / "artifacts.json"
     listed: list[Artifact] = []
     if config.stash[WRITTEN] and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
     shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
-    terminal.summarize(screen, config.stash.get(RESULTS, None), listed, shown)
+    terminal.summarize(screen, results, listed, shown)
 
 
 def session_facts(config: pytest.Config) -> SessionFacts:
@@ -91,8 +185,10 @@ def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item
 
 
 def _backend(config: pytest.Config, settings: Settings) -> Backend:
-    if settings.mode != "modal":
-        return LocalBackend(config.rootpath)
-    from pytest_modal.backends.modal import ModalBackend
+    if settings.mode == "modal":
+        from pytest_modal.backends.modal import ModalBackend
 
-    return ModalBackend(config.rootpath, settings.session)
+        return ModalBackend(config.rootpath, settings.session)
+    from pytest_modal.backends.local import LocalBackend
+
+    return LocalBackend(config.rootpath)

@@ -29,11 +29,14 @@ class Settings:
         The project's settings for every environment.
     session : SessionOptions
         How a session on Modal goes about its work.
+    resume : bool
+        Whether results of earlier runs are taken over.
     """
 
     mode: str
     environment: dict[str, Any]
     session: SessionOptions = field(default_factory=SessionOptions)
+    resume: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -70,12 +73,20 @@ def add_options(parser: pytest.Parser) -> None:
         help="Print what would be sent; send nothing and run no test.",
     )
     group.addoption(
+        "--modal-resume",
+        dest="modal_resume",
+        action="store_true",
+        default=None,
+        help="Take over the results that earlier runs have left for the same calls; send only the others.",
+    )
+    group.addoption(
         "--modal-output-dir",
         dest="modal_output_dir",
         metavar="DIR",
         help="Directory for the files that tests write, relative to the rootdir (default: modal_output).",
     )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
+    parser.addini("modal_resume", "Reuse what earlier runs have left; see --modal-resume.", type="bool", default=False)
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
@@ -120,7 +131,8 @@ def resolve(config: pytest.Config) -> Settings:
         raise pytest.UsageError(str(error)) from None
     waits = {name: _seconds(f"modal_{name}", said) for name in _SECONDS if (said := config.getini(f"modal_{name}"))}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
-    return Settings(mode, environment, SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume))
+    session = SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume)
+    return Settings(mode, environment, session, bool(config.getoption("modal_resume") or config.getini("modal_resume")))
 
 
 def _seconds(name: str, text: str) -> float:

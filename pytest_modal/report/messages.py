@@ -38,10 +38,11 @@ def explain(results: Results, outcome: Outcome) -> str:
 
 def pointers(results: Results) -> list[str]:
     """Return where more is to be read of a session on Modal."""
-    if results.app_id is None:
+    run = results.run
+    if run.app_id is None:
         return []
-    dashboard = f" or {results.dashboard_url}" if results.dashboard_url else ""
-    return [f"  logs: modal app logs {results.app_id}{dashboard}"]
+    dashboard = f" or {run.dashboard_url}" if run.dashboard_url else ""
+    return [f"  logs: modal app logs {run.app_id}{dashboard}"]
 
 
 def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
