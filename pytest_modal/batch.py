@@ -275,6 +275,8 @@ class Outcome:
         Bytes: peak of the GPU's memory during the call, or of the process's where no GPU was used.
     value_bytes : int
         Size of the encoded result.
+    recorded : str
+        When it was recorded, for a result that was replayed.
     """
 
     key: str
@@ -292,6 +294,7 @@ class Outcome:
     teardown_errors: list[Mapping[str, Any]] = field(default_factory=list)
     value_bytes: int = 0
     attempts: int = 1
+    recorded: str = ""
 
     @property
     def ok(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Sequence
+from typing import Any
 
 import pytest
 
@@ -11,10 +11,7 @@ from pytest_modal import artifacts, handout, settings
 from pytest_modal.artifacts import output_dir, save_csv, save_figure, save_json
 from pytest_modal.declare import MARKER
 
-if TYPE_CHECKING:
-    pass
-
-CONTROLLER = pytest.StashKey["ControllerHooks"]()
+CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
 
@@ -51,6 +48,13 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
         check_collected(collector, report)
     return report
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    if items:
+        from pytest_modal.collection import DESELECTED
+
+        items[0].config.stash[DESELECTED] = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

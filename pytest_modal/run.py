@@ -14,12 +14,13 @@ import pytest
 from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
 from pytest_modal.batch import Batch
+from pytest_modal.collection import is_everything
 from pytest_modal.handout import PLAN, RESULTS, ItemPlan
 from pytest_modal.kept import Kept, cache_directory, clean, run_directory
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
 from pytest_modal.settings import SETTINGS, Settings
-from pytest_modal.sharing import ProgressFile, Shared, shared_by_workers
+from pytest_modal.sharing import ProgressFile, shared_by_workers
 from pytest_modal.store import Results, SessionFacts, facts
 
 
@@ -46,8 +47,14 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         kept = Kept(cache / "outcomes" / backend.mode) if cache else None
         if shared is None:
             _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
+            _look_after_recordings(config, settings, results, tests)
         else:
-            _take_turn(config, settings, backend, results, kept, shared)
+            # What a worker that died had finished is not done again.
+            with shared.turn():
+                if not results.load():
+                    _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
+                    _look_after_recordings(config, settings, results, tests)
+                    results.save()
         if cache is not None:
             clean(cache)
     except Exception as error:
@@ -63,20 +70,6 @@ def _skip(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     config.stash[RESULTS] = Results("skip", Batch())
     if (screen := config.pluginmanager.get_plugin("terminalreporter")) is not None:
         screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
-
-
-def _take_turn(
-    config: pytest.Config,
-    settings: Settings,
-    backend: Backend,
-    results: Results,
-    kept: Kept | None,
-    shared: Shared,
-) -> None:
-    """Run the batch if no other worker has; what a worker that died had finished is not done again."""
-    with shared.turn():
-        if not results.load():
-            _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
 
 
 def _run(
@@ -102,7 +95,7 @@ def _run(
             try:
                 for outcome, value in outcomes:
                     results.put(outcome, value)
-                    if kept is not None:
+                    if kept is not None and backend.mode != "replay":
                         kept.keep(results, outcome)
                     ticker.outcome(outcome)
             finally:
@@ -112,8 +105,6 @@ def _run(
                 results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
     if kept is not None:
         kept.prune(spare=results.outcomes)
-    if results.is_shared:
-        results.save()
 
 
 def _resume(results: Results, kept: Kept | None) -> None:
@@ -125,6 +116,40 @@ def _resume(results: Results, kept: Kept | None) -> None:
         # Gone in this moment: it is computed again.
         with contextlib.suppress(OSError):
             results.adopt(outcome, path)
+
+
+def _look_after_recordings(
+    config: pytest.Config, settings: Settings, results: Results, tests: Sequence[pytest.Item]
+) -> None:
+    """Record what was asked for; report what no test uses, and delete it where that was asked for."""
+    if not (settings.record or settings.prune or settings.mode == "replay"):
+        return
+    from pytest_modal.recordings import MissingRecordingError, find_recording
+    from pytest_modal.recordings.batch import record, slots, unused
+
+    batch, notes = results.batch, results.run.notes
+    if settings.record:
+        notes += record(batch, config.rootpath, results.outcomes, results.encoded)
+    plans = [plan for item in tests if (plan := item.stash.get(PLAN, None)) is not None]
+    complete = is_everything(tests[0].session) and not any(plan.error or plan.reason for plan in plans)
+    if not complete:
+        if settings.prune:
+            notes.append("recordings were not pruned: that needs all tests, without -k, -m, paths or errors")
+        return
+    used = []
+    for slot in slots(batch, config.rootpath).values():
+        with contextlib.suppress(MissingRecordingError):
+            used.append(find_recording(slot.directory, slot.name))
+    left = unused(batch, config.rootpath, {item.path for item in tests[0].session.items}, used)
+    if left:
+        names = ", ".join(path.relative_to(config.rootpath).as_posix() for path in left[:5])
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        said = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"
+        remedy = "" if settings.prune else "; --modal-prune-recordings deletes them"
+        notes.append(f"{said}: {names}{more}{remedy}")
+    if settings.prune:
+        for path in left:
+            path.unlink(missing_ok=True)
 
 
 def _spare_reruns(config: pytest.Config, results: Results, tests: Sequence[pytest.Item]) -> None:
@@ -180,7 +205,9 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
     backend = _backend(config, settings)
-    planner = Planner(config.rootpath, settings.environment, mocks=settings.mode == "local")
+    planner = Planner(
+        config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
+    )
     return backend, planner.plan(tests)
 
 
@@ -189,6 +216,10 @@ def _backend(config: pytest.Config, settings: Settings) -> Backend:
         from pytest_modal.backends.modal import ModalBackend
 
         return ModalBackend(config.rootpath, settings.session)
+    if settings.mode == "replay":
+        from pytest_modal.backends.replay import ReplayBackend
+
+        return ReplayBackend(config.rootpath)
     from pytest_modal.backends.local import LocalBackend
 
     return LocalBackend(config.rootpath)

@@ -11,7 +11,7 @@ import pytest
 from pytest_modal.backends import SessionOptions
 from pytest_modal.declare import DeclarationError, checked_settings
 
-MODES = ("local", "modal", "skip")
+MODES = ("local", "modal", "replay", "skip")
 MAX_SECONDS = 24 * 3600
 # What an ini says to have none.
 OFF = ("off", "none", "no", "false", "0")
@@ -31,12 +31,16 @@ class Settings:
         How a session on Modal goes about its work.
     resume : bool
         Whether results of earlier runs are taken over.
+    record, prune : bool
+        Whether recordings are written, and those that nothing uses deleted.
     """
 
     mode: str
     environment: dict[str, Any]
     session: SessionOptions = field(default_factory=SessionOptions)
     resume: bool = False
+    record: bool = False
+    prune: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -64,13 +68,26 @@ def add_options(parser: pytest.Parser) -> None:
         "--modal-mode",
         dest="modal_mode",
         choices=MODES,
-        help="Where GPU functions run: local (a worker process on this machine), modal, or skip (default: local).",
+        help="Where GPU functions run: local (a worker process on this machine), modal, replay (nowhere: recorded "
+        "data), or skip (default: local).",
     )
     group.addoption(
         "--modal-plan",
         dest="modal_plan",
         action="store_true",
         help="Print what would be sent; send nothing and run no test.",
+    )
+    group.addoption(
+        "--modal-record",
+        dest="modal_record",
+        action="store_true",
+        help="Save the run's data to recordings/ beside the tests, for --modal-mode=replay.",
+    )
+    group.addoption(
+        "--modal-prune-recordings",
+        dest="modal_prune_recordings",
+        action="store_true",
+        help="Delete the recordings that no test uses; needs a run of all tests.",
     )
     group.addoption(
         "--modal-resume",
@@ -132,7 +149,15 @@ def resolve(config: pytest.Config) -> Settings:
     waits = {name: _seconds(f"modal_{name}", said) for name in _SECONDS if (said := config.getini(f"modal_{name}"))}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     session = SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume)
-    return Settings(mode, environment, session, bool(config.getoption("modal_resume") or config.getini("modal_resume")))
+    option = config.getoption
+    record = bool(option("modal_record"))
+    if record and mode in ("replay", "skip"):
+        raise pytest.UsageError(
+            f"--modal-record has nothing to record in mode {mode!r}\n  where: the command line\n"
+            "  what to do: pytest --modal --modal-record"
+        )
+    resume = bool(option("modal_resume") or config.getini("modal_resume"))
+    return Settings(mode, environment, session, resume, record, bool(option("modal_prune_recordings")))
 
 
 def _seconds(name: str, text: str) -> float:

@@ -90,6 +90,8 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
         return error["message"], "mend that one first"
     if outcome.status == "infrastructure":
         return error["message"], error["remedy"]
+    if "recorded" in outcome.status or "recording" in outcome.status:
+        return f"{call.label}: {error['message']}", error["remedy"]
     subject = call.label
     if outcome.container_key is not None:
         subject = f"container fixture {results.batch.containers[outcome.container_key].label}, which {call.label} uses,"
@@ -113,6 +115,8 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
 
 
 def _where(batch: Batch, call: Call, outcome: Outcome) -> str:
+    if outcome.error and "where" in outcome.error:
+        return f"{outcome.error['where']}, for {call.function.location}"
     function = call.function
     if outcome.container_key is not None:
         function = batch.containers[outcome.container_key].function

@@ -172,16 +172,16 @@ def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any],
 
 def reused(results: Results) -> str:
     """Say how many calls are taken over from earlier runs, and how many are left."""
-    total = len(results.run.labels)
-    return (
-        f"{results.run.reused} of {count(total, 'call')} reused from earlier runs, {total - results.run.reused} to run"
-    )
+    total, taken = len(results.run.labels), len(results.run.reused)
+    return f"{taken} of {count(total, 'call')} reused from earlier runs, {total - taken} to run"
 
 
 def _summarize_calls(screen: Screen, results: Results) -> None:
     run, outcomes = results.run, list(results.outcomes.values())
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
-    screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}")
+    dates = sorted(outcome.recorded[:10] for outcome in outcomes if outcome.recorded)
+    when = f", recorded {dates[0]}{f' to {dates[-1]}' if dates[-1] != dates[0] else ''}" if dates else ""
+    screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
     if run.app_id is not None:
         screen.write_line(f"session: {run.app_id}; {run.dashboard_url or ''}".rstrip("; "))
     for note in run.notes:
@@ -201,7 +201,7 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     if run.reused:
         screen.write_line(f"resumed: {reused(results)}")
     _summarize_failures(screen, results)
-    ran = [outcome for outcome in outcomes if outcome.key not in run.reused]
+    ran = [outcome for outcome in outcomes if outcome.key not in run.reused and not outcome.recorded]
     loads = [load for outcome in ran for load in outcome.loads]
     for label, number in Counter(load.label for load in loads).items():
         seconds = sum(load.seconds for load in loads if load.label == label)
