@@ -1,0 +1,113 @@
+"""PM105: GPU functions that import local code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_modal.checks.finding import Finding, Rule
+from pytest_modal.checks.image import image_of, local_module, own_package
+from pytest_modal.checks.imports import Imported, at_top, in_bodies, through_globals
+from pytest_modal.checks.packages import is_standard
+from pytest_modal.checks.script import GpuFunction, Script
+
+
+def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
+    """Find imports of files beside the script that the image wasn't given."""
+    if _changes_search_path(script):
+        return
+    seen: set[ast.AST] = set()
+    for function in functions:
+        image = image_of(function)
+        if image.any_source or image.search_path or not (image.complete or function.by_value):
+            continue
+        wanted = in_bodies(function)
+        wanted += through_globals(function) if function.by_value else at_top(script)
+        for imported in wanted:
+            if imported.node in seen or imported.top in image.sources:
+                continue
+            source = _local_source(imported, function)
+            if source is not None:
+                seen.add(imported.node)
+                yield _finding(imported, function, source)
+
+
+def _local_source(imported: Imported, function: GpuFunction) -> Path | None:
+    top = imported.top
+    if not top or is_standard(top) or top in ("modal", "pytest_modal", own_package(imported.script)):
+        return None
+    found = local_module(top, imported.script)
+    if found is None or not (function.by_value and imported.at_top):
+        return found
+    # By value, what is imported from a module travels; the module itself can't.
+    if isinstance(imported.node, ast.alias):
+        return found
+    inner = found.joinpath(*imported.module.split(".")[1:]) if found.is_dir() else found
+    for name in imported.names:
+        if inner.is_dir() and ((inner / f"{name}.py").is_file() or (inner / name / "__init__.py").is_file()):
+            return inner / name
+    return None
+
+
+def _changes_search_path(script: Script) -> bool:
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr == "path"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "sys"
+        for node in script.all_nodes()
+    )
+
+
+def _finding(imported: Imported, function: GpuFunction, source: Path) -> Finding:
+    name = imported.module
+    where = "the script imports" if imported.at_top and not function.by_value else f"{function.name} uses"
+    if function.kind in ("fixture", "container", "marked"):
+        hint = (
+            f"`from {name} import ...` what it needs at the top of the file, so that it travels by value, or "
+            f'local_packages=["{imported.top}"]'
+        )
+    else:
+        hint = f'add it to the image: .add_local_python_source("{imported.top}")'
+    return imported.script.find(
+        "PM105",
+        imported.node,
+        f"{where} the local module {name}, which the container of {function.name} doesn't have: ModuleNotFoundError",
+        hint,
+    )
+
+
+RULE = Rule(
+    code="PM105",
+    level="error",
+    title="Local project code is imported on the GPU",
+    why="""
+A container has the packages of its image and none of your files. `import helpers` works on your machine and raises
+ModuleNotFoundError in the container, after the image was built and a GPU was assigned.
+""",
+    instead="""
+In a Modal script, give the image the module: `.add_local_python_source("helpers")`. With pytest-modal, functions,
+classes and constants that were imported by name (`from helpers import f`, at the top of the file) travel by value;
+a whole package travels with `local_packages=["helpers"]`.
+""",
+    bad="""
+import pytest_modal
+import pytest_modal.checks.names as helpers
+
+@pytest_modal.fixture
+def answers(problems):
+    from helpers import solve
+
+    return [solve(problem) for problem in problems]
+""",
+    good="""
+import pytest_modal
+from helpers import solve
+
+@pytest_modal.fixture
+def answers(problems):
+    return [solve(problem) for problem in problems]
+""",
+    check=check,
+)

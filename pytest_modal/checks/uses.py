@@ -1,0 +1,109 @@
+"""What becomes of a path after it was written: a file that the function itself reads again is not lost."""
+
+from __future__ import annotations
+
+import ast
+
+from pytest_modal.checks.names import Scope
+from pytest_modal.checks.script import GpuFunction
+from pytest_modal.checks.writers import Write
+
+SAYING = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
+SAYING_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
+PATH_MAKING = {"join", "Path", "PurePath", "joinpath", "abspath", "realpath", "with_suffix", "resolve", "makedirs"}
+RUNNERS = {"subprocess", "os.system", "os.exec", "importlib", "runpy", "exec", "asyncio.create_subprocess"}
+# Written in order to be run or read by another program.
+CODE = (".py", ".cu", ".cuh", ".cpp", ".cc", ".c", ".h", ".sh", ".toml", ".cfg", ".ini", ".conf", ".yaml", ".yml")
+
+
+class Uses:
+    """Looks up how the paths of one GPU function are used.
+
+    Parameters
+    ----------
+    writes : list of Write
+        All that it writes.
+    """
+
+    def __init__(self, function: GpuFunction, writes: list[Write]) -> None:
+        self._writes = {write.node for write in writes}
+        self._function = function
+        self._texts: list[str] = []
+        self._loads: dict[tuple[Scope, str], bool] = {}
+        self._attributes: set[str] = set()
+        self.runs_programs = False
+        for node, scope in function.nodes():
+            self._look(node, scope)
+
+    def consumed(self, write: Write) -> bool:
+        """Whether something else in the function takes the path that was written."""
+        place = write.place
+        if any(self._loads.get(key) for key in place.names):
+            return True
+        if isinstance(write.target, ast.Attribute) and write.target.attr in self._attributes:
+            return True
+        if self.runs_programs and place.text.endswith(CODE):
+            return True
+        text = place.text.rstrip("/")
+        return len(text) > 2 and any(text in other for other in self._texts)
+
+    def _look(self, node: ast.AST, scope: Scope) -> None:
+        if isinstance(node, ast.Call):
+            name = scope.dotted(node.func) or ""
+            self.runs_programs |= any(name == runner or name.startswith(runner) for runner in RUNNERS)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if not self._is_neutral(node, scope) and not isinstance(scope.script.parents[node], ast.Expr):
+                self._texts.append(node.value)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            where = scope.find(node.id)
+            if where is not None and not self._is_neutral(node, scope):
+                self._loads[where, node.id] = True
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "self"
+            and not self._is_neutral(node, scope)
+        ):
+            self._attributes.add(node.attr)
+
+    def _is_neutral(self, node: ast.AST, scope: Scope) -> bool:
+        """Whether a mention of a path only writes it, says it, returns it, or derives another path from it."""
+        parents = scope.script.parents
+        child, parent = node, parents.get(node)
+        gathered = False  # in a command line, as a list or as a sentence
+        while parent is not None:
+            if isinstance(parent, ast.Return | ast.Raise | ast.Assert | ast.Compare | ast.Dict | ast.Subscript):
+                return True
+            if isinstance(parent, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.arguments):
+                return not gathered
+            if isinstance(parent, ast.List | ast.Tuple | ast.Set):
+                gathered = True
+            elif isinstance(parent, ast.JoinedStr):
+                gathered |= any(isinstance(part, ast.Constant) and " " in str(part.value) for part in parent.values)
+            elif isinstance(parent, ast.Call):
+                verdict = self._in_call(parent, child, scope)
+                if verdict is not None:
+                    return verdict
+            elif isinstance(parent, ast.stmt | ast.comprehension | ast.withitem):
+                return False
+            child, parent = parent, parents.get(parent)
+        return False
+
+    def _in_call(self, call: ast.Call, child: ast.AST, scope: Scope) -> bool | None:
+        if call in self._writes:
+            return True
+        if child is call.func:
+            # A method of the path, or of what is made from it.
+            method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            return True if method in SAYING_METHODS | {"mkdir"} else None if method in PATH_MAKING else False
+        name = scope.dotted(call.func) or (call.func.attr if isinstance(call.func, ast.Attribute) else "")
+        last = name.rpartition(".")[2]
+        if name in SAYING or last in SAYING_METHODS:
+            return True
+        if last in PATH_MAKING or name in ("str", "os.fspath"):
+            return None
+        if scope.function(call.func) is not None:
+            # A helper of this file: what it does with the path is seen in its own body.
+            return True
+        return False
