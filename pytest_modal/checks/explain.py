@@ -45,7 +45,9 @@ def overview() -> str:
 
 def markdown() -> str:
     """Return the documentation page."""
-    table = "".join(f"| [{rule.code}](#{rule.code.lower()}) | {rule.level} | {rule.title} |\n" for rule in RULES.values())
+    table = "".join(
+        f"| [{rule.code}](#{rule.code.lower()}) | {rule.level} | {rule.title} |\n" for rule in RULES.values()
+    )
     return PAGE + table + "".join(f"\n{_section(rule)}" for rule in RULES.values())
 
 

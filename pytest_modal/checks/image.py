@@ -10,11 +10,21 @@ from pathlib import Path
 
 from pytest_modal.checks.names import MAX_DEPTH, Scope, argument, keyword, text_of
 from pytest_modal.checks.packages import distribution_of
-from pytest_modal.checks.script import Facts, GpuFunction, Script
+from pytest_modal.checks.script import UNKNOWN, Facts, GpuFunction, Script
 
 INSTALLERS = {"pip_install", "uv_pip_install", "pip_install_private_repos"}
 # Steps that put no Python package there that a script could import.
-HARMLESS = {"apt_install", "env", "entrypoint", "cmd", "shell", "pip_install", "uv_pip_install", "imports", "run_function"}
+HARMLESS = {
+    "apt_install",
+    "env",
+    "entrypoint",
+    "cmd",
+    "shell",
+    "pip_install",
+    "uv_pip_install",
+    "imports",
+    "run_function",
+}
 _PIP = re.compile(r"(?:^|&&|;|\|\|)\s*(?:\S+\s+-m\s+)?(?:uv\s+)?pip3?\s+install\s+([^&;|]+)")
 _FILES = {"add_local_dir", "copy_local_dir", "add_local_file", "copy_local_file", "copy_mount"}
 
@@ -53,7 +63,7 @@ def image_of(function: GpuFunction) -> Image:
             return Image(complete=False)
         constructor = script.apps[function.app]
         given = keyword(constructor, "image") or _assigned_image(script, function.app)
-    image = Image()
+    image = Image(complete=UNKNOWN not in function.settings)
     if given is not None:
         _read(given, script.module, image, None, 0)
     mounts = [function.settings.get(name) for name in ("mounts", "mount")]
@@ -71,7 +81,12 @@ def _by_value(function: GpuFunction) -> Image:
             image.complete = False
         return image
     packages, local = function.settings.get("packages"), function.settings.get("local_packages")
-    image.complete = packages is not None and "image" not in function.settings and _install(packages, module, image)
+    image.complete = (
+        UNKNOWN not in function.settings
+        and packages is not None
+        and "image" not in function.settings
+        and _install(packages, module, image)
+    )
     if isinstance(local, ast.List | ast.Tuple):
         image.sources = {text for each in local.elts if (text := text_of(each, module))}
     elif local is not None:
@@ -141,7 +156,9 @@ def _step(call: ast.Call, step: str, scope: Scope, image: Image) -> None:
     elif step in _FILES:
         image.any_source = True
     elif step == "env":
-        image.search_path |= any(isinstance(part, ast.Constant) and part.value == "PYTHONPATH" for part in ast.walk(call))
+        image.search_path |= any(
+            isinstance(part, ast.Constant) and part.value == "PYTHONPATH" for part in ast.walk(call)
+        )
     elif step == "workdir":
         image.search_path = True
     elif step not in HARMLESS:
@@ -152,7 +169,8 @@ def _install(expression: ast.expr, scope: Scope, image: Image) -> bool:
     if isinstance(expression, ast.Starred):
         return _install(expression.value, scope, image)
     if isinstance(expression, ast.List | ast.Tuple):
-        return all([_install(each, scope, image) for each in expression.elts])
+        understood = [_install(each, scope, image) for each in expression.elts]
+        return all(understood)
     if isinstance(expression, ast.Name):
         where = scope.find(expression.id)
         assigned = where.values.get(expression.id, []) if where is not None else []
@@ -178,7 +196,8 @@ def _add(expression: ast.expr, scope: Scope, image: Image) -> bool:
 
 def _command(expression: ast.expr, scope: Scope, image: Image) -> bool:
     if isinstance(expression, ast.List | ast.Tuple):
-        return all([_command(each, scope, image) for each in expression.elts])
+        done = [_command(each, scope, image) for each in expression.elts]
+        return all(done)
     text = text_of(expression, scope)
     if text is None:
         return False

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_modal.checks.names import Scope
 from pytest_modal.checks.script import GpuFunction, Script, is_guard
 
 _MISSING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
@@ -71,6 +70,16 @@ def at_top(script: Script) -> list[Imported]:
         if isinstance(node, ast.Import | ast.ImportFrom) and not _is_optional(node, script)
         for imported in _of(node, script, at_top=True)
     ]
+
+
+def needed_in_container(function: GpuFunction) -> list[Imported]:
+    """Return the imports that run in the container before or while the function does."""
+    if function.by_value:
+        return in_bodies(function) + through_globals(function)
+    given = function.settings.get("image")
+    own = given.id if isinstance(given, ast.Name) else None
+    # An `imports()` block runs in containers of its own image only.
+    return in_bodies(function) + [each for each in at_top(function.script) if each.image is None or each.image == own]
 
 
 def modules_seen(function: GpuFunction) -> set[str]:
@@ -173,8 +182,3 @@ def _is_inside_function(node: ast.AST, script: Script) -> bool:
             return True
         parent = script.parents.get(parent)
     return False
-
-
-def scope_of_import(imported: Imported) -> Scope:
-    """Return the scope that an import binds its names in."""
-    return imported.script.scope_at(imported.node)

@@ -8,6 +8,11 @@ from __future__ import annotations
 import re
 import sys
 
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
 # Import name to distributions that provide it, where the names differ or several do.
 IMPORTED_AS = {
     "PIL": ("pillow", "pillow-simd"),
@@ -48,17 +53,17 @@ IMPORTED_AS = {
 }
 
 # Distributions whose name is their import name, among those that research code uses.
-PLAIN = set(
+PLAIN = _words(
     """
     accelerate aiohttp albumentations altair anthropic bitsandbytes bokeh boto3 catboost chromadb dask datasets
     deepspeed diffusers duckdb einops evaluate fastapi fastparquet flask flax gensim gradio h5py httpx imageio
-    ipywidgets jinja2 joblib jsonlines keras langchain librosa lightgbm lightning lxml matplotlib mlflow moviepy networkx
-    nltk numba numpy ollama onnx openai openpyxl optax optuna orjson packaging pandas peft plotly polars psutil pyarrow
-    pydantic pydub pytest requests rich sacrebleu safetensors scikit_learn scipy seaborn sentencepiece shap
-    spacy sqlalchemy statsmodels streamlit sympy tabulate tenacity tensorboard tiktoken timm tokenizers torch
-    torchaudio torchmetrics torchvision tqdm transformers triton typer uvicorn vllm wandb xarray xformers xgboost zarr
-    datasets einx jaxtyping pyro gpytorch botorch ray sglang websockets
-    """.split()
+    ipywidgets jinja2 joblib jsonlines keras langchain librosa lightgbm lightning lxml matplotlib mlflow moviepy
+    networkx nltk numba numpy ollama onnx openai openpyxl optax optuna orjson packaging pandas peft plotly
+    polars psutil pyarrow pydantic pydub pytest requests rich sacrebleu safetensors scikit_learn scipy seaborn
+    sentencepiece shap spacy sqlalchemy statsmodels streamlit sympy tabulate tenacity tensorboard tiktoken timm
+    tokenizers torch torchaudio torchmetrics torchvision tqdm transformers triton typer uvicorn vllm wandb
+    xarray xformers xgboost zarr einx jaxtyping pyro gpytorch botorch ray sglang websockets
+    """
 )
 
 # Distribution to what comes with it, and to what it can use when it is there.
@@ -166,23 +171,23 @@ BRINGS = {
 }
 
 # Modal's own runtime, which older image builders install beside the user's packages.
-RUNTIME = set(
+RUNTIME = _words(
     """
-    modal modal_proto aiohttp aiostream asgiref attr attrs certifi click cloudpickle dateutil fastapi fastprogress google
-    grpclib h2 hpack httpx idna importlib_metadata IPython markdown_it multidict pkg_resources protobuf pydantic pygments
-    pytz rich sentry_sdk setuptools sigtools six starlette synchronicity toml typeguard typer typing_extensions
-    watchfiles yarl pip wheel
-    """.split()
+    modal modal_proto aiohttp aiostream asgiref attr attrs certifi click cloudpickle dateutil fastapi
+    fastprogress google grpclib h2 hpack httpx idna importlib_metadata IPython markdown_it multidict
+    pkg_resources protobuf pydantic pygments pytz rich sentry_sdk setuptools sigtools six starlette
+    synchronicity toml typeguard typer typing_extensions watchfiles yarl pip wheel
+    """
 )
 
 # Those that people put into images for what they are used for, and that a script imports by itself or not at all.
 # Only these are ever called unneeded: plugins, back ends, kernels and servers work without being imported.
-MUST_BE_IMPORTED = set(
+MUST_BE_IMPORTED = _words(
     """
-    altair beautifulsoup4 bokeh duckdb evaluate gensim h5py ipywidgets jupyter librosa lightgbm matplotlib mlflow
-    moviepy networkx nltk openpyxl optuna pandas plotly polars pytest rouge-score sacrebleu scikit-image
+    altair beautifulsoup4 bokeh duckdb evaluate gensim h5py ipywidgets jupyter librosa lightgbm matplotlib
+    mlflow moviepy networkx nltk openpyxl optuna pandas plotly polars pytest rouge-score sacrebleu scikit-image
     scikit-learn seaborn shap spacy statsmodels streamlit sympy umap-learn xgboost
-    """.split()
+    """
 )
 # Packages that reach for others when these are there: what they may use counts as used.
 MAY_USE = {

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_modal.checks.names import MAX_DEPTH, FunctionNode, Scope, argument, keyword
+from pytest_modal.checks.script import UNKNOWN as UNKNOWN_SETTINGS
 from pytest_modal.checks.script import GpuFunction, methods
 
 TEMPORARY = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run", "/__modal")
+# Where programs are configured: nobody looks for results there.
+SYSTEM = ("/bin", "/etc", "/lib", "/lib64", "/opt", "/sbin", "/usr", "/var")
 MOUNTING = ("volumes", "network_file_systems", "shared_volumes", "cloud_bucket_mounts")
 _SAME = {"str", "os.fspath", "os.path.abspath", "os.path.realpath", "os.path.expanduser", "os.path.normpath"}
 _SAME_METHODS = {"resolve", "absolute", "expanduser", "as_posix", "with_suffix", "with_name", "rstrip", "strip"}
@@ -83,7 +86,7 @@ class Places:
         if facts is not None:
             return Mounts(tuple(map(posixpath.normpath, facts.mounts)))
         paths: list[str] = []
-        complete = True
+        complete = UNKNOWN_SETTINGS not in self._function.settings
         scope = self._function.script.module
         for name in MOUNTING:
             if name in self._function.settings:
@@ -121,7 +124,7 @@ class Places:
         if not text.startswith("/"):
             return not self.moves and ".cache" not in text
         text = posixpath.normpath(text) + ("/" if text.endswith("/") and len(text) > 1 else "")
-        if any(text == root or text.startswith(root + "/") for root in TEMPORARY) or "/.cache" in text:
+        if any(text == root or text.startswith(root + "/") for root in (*TEMPORARY, *SYSTEM)) or "/.cache" in text:
             return False
         if not place.exact and any(root.startswith(text) for root in TEMPORARY):
             return False

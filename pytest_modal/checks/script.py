@@ -16,7 +16,7 @@ APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
 # Keywords that only Modal's decorators take: they tell an app that is bound in another file.
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
 GUARDS = {"__name__", "is_local", "is_remote", "TYPE_CHECKING"}
-OWN_ENTRY = {"local_entrypoint"}
+UNKNOWN = "**"  # among settings: there are others, which the file doesn't write out
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class Script:
         target = call.func if call is not None else decorator
         if not isinstance(target, ast.Attribute | ast.Name):
             return None
-        settings = {each.arg: each.value for each in call.keywords if each.arg} if call is not None else {}
+        settings = self._settings(call) if call is not None else {}
         if isinstance(node, FunctionNode) and self.dotted(target) == "pytest_modal.fixture":
             scope = settings.get("scope")
             container = isinstance(scope, ast.Constant) and scope.value == "container"
@@ -270,6 +270,22 @@ class Script:
             kind: Literal["modal", "class"] = "class" if wanted == "cls" else "modal"
             return GpuFunction(node.name, kind, self, node, settings, _name(target.value))
         return None
+
+    def _settings(self, call: ast.Call) -> dict[str, ast.expr]:
+        settings: dict[str, ast.expr] = {}
+        for each in call.keywords:
+            if each.arg:
+                settings[each.arg] = each.value
+                continue
+            given = each.value
+            if isinstance(given, ast.Name) and len(assigned := self.module.values.get(given.id, [])) == 1:
+                given = assigned[0] or given
+            if isinstance(given, ast.Dict) and all(isinstance(key, ast.Constant) for key in given.keys):
+                pairs = zip(given.keys, given.values, strict=True)
+                settings |= {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
+            else:
+                settings[UNKNOWN] = each.value
+        return settings
 
     def _may_be_app(self, expression: ast.expr, settings: Mapping[str, ast.expr]) -> bool:
         if self.is_app(expression):
@@ -288,7 +304,7 @@ class Script:
         node = self.scope_at(call).function(call.args[0])
         if node is None or inner.func.attr != "function" or not self.is_app(inner.func.value):
             return None
-        settings = {each.arg: each.value for each in inner.keywords if each.arg}
+        settings = self._settings(inner)
         return GpuFunction(node.name, "modal", self, node, settings, _name(inner.func.value))
 
     def _marked(self, call: ast.Call) -> GpuFunction | None:
@@ -299,7 +315,7 @@ class Script:
         node = self.module.function(given)
         if node is None:
             return None
-        settings = {each.arg: each.value for each in call.keywords if each.arg}
+        settings = self._settings(call)
         return GpuFunction(node.name, "marked", self, node, settings)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from pytest_modal.checks.names import Scope
+from pytest_modal.checks.names import FunctionNode, Scope
 from pytest_modal.checks.script import GpuFunction
 from pytest_modal.checks.writers import Write
 
@@ -27,7 +27,7 @@ class Uses:
 
     def __init__(self, function: GpuFunction, writes: list[Write]) -> None:
         self._writes = {write.node for write in writes}
-        self._function = function
+        self._roots = set(function.roots)
         self._texts: list[str] = []
         self._loads: dict[tuple[Scope, str], bool] = {}
         self._attributes: set[str] = set()
@@ -73,7 +73,10 @@ class Uses:
         child, parent = node, parents.get(node)
         gathered = False  # in a command line, as a list or as a sentence
         while parent is not None:
-            if isinstance(parent, ast.Return | ast.Raise | ast.Assert | ast.Compare | ast.Dict | ast.Subscript):
+            if isinstance(parent, ast.Return):
+                # A path of the container says nothing to the caller of the GPU function; a helper's caller may use it.
+                return self._is_in_root(parent, scope)
+            if isinstance(parent, ast.Raise | ast.Assert | ast.Compare | ast.Dict | ast.Subscript):
                 return True
             if isinstance(parent, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.arguments):
                 return not gathered
@@ -90,6 +93,11 @@ class Uses:
             child, parent = parent, parents.get(parent)
         return False
 
+    def _is_in_root(self, node: ast.AST, scope: Scope) -> bool:
+        while not isinstance(node, FunctionNode):
+            node = scope.script.parents[node]
+        return node in self._roots
+
     def _in_call(self, call: ast.Call, child: ast.AST, scope: Scope) -> bool | None:
         if call in self._writes:
             return True
@@ -103,7 +111,5 @@ class Uses:
             return True
         if last in PATH_MAKING or name in ("str", "os.fspath"):
             return None
-        if scope.function(call.func) is not None:
-            # A helper of this file: what it does with the path is seen in its own body.
-            return True
-        return False
+        # What a helper of this file does with the path is seen in its own body.
+        return scope.function(call.func) is not None

@@ -26,18 +26,25 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         uses = Uses(function, writes)
         lost = [write for write in writes if places.is_lost(write.place) and not uses.consumed(write)]
         for write in lost:
-            if not write.makes_directory or not _holds_kept_files(write, writes, lost):
+            if not write.makes_directory or _holds_lost_files(write, writes, lost, uses):
                 yield _finding(function, write)
 
 
-def _holds_kept_files(directory: Write, writes: list[Write], lost: list[Write]) -> bool:
-    """Whether a directory is made for files that are used again."""
-    return any(
-        write not in lost
-        and write is not directory
-        and (set(directory.place.names) & set(write.place.names) or write.place.text.startswith(directory.place.text))
+def _holds_lost_files(directory: Write, writes: list[Write], lost: list[Write], uses: Uses) -> bool:
+    """Whether what is in a directory is lost: files written there, or whatever the path is meant for."""
+    inside = [
+        write
         for write in writes
-    )
+        if not write.makes_directory
+        and (
+            set(directory.place.names) & set(write.place.names)
+            or (directory.place.text and write.place.text.startswith(directory.place.text))
+        )
+    ]
+    if inside:
+        return any(write in lost for write in inside)
+    # An empty directory is no loss, unless it is the caller's; programs that are run may fill it.
+    return not uses.runs_programs and not directory.place.text.startswith("/")
 
 
 def _finding(function: GpuFunction, write: Write) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_modal.checks.finding import Finding, Rule
 from pytest_modal.checks.names import Scope
-from pytest_modal.checks.places import TEMPORARY, Place, Places
+from pytest_modal.checks.places import SYSTEM, TEMPORARY, Place, Places
 from pytest_modal.checks.remote_calls import remote_calls
 from pytest_modal.checks.script import GpuFunction, Script
 
@@ -26,9 +26,9 @@ DIRECTORY_NAMES = {
     "plots_dir",
     "plot_dir",
 }
-SYSTEM = (*TEMPORARY, "/bin", "/etc", "/lib", "/lib64", "/opt", "/sbin", "/usr")
+ANYWHERE = (*TEMPORARY, *SYSTEM)  # found on every machine
+_MAKING = {"str", "os.path.join", "os.path.abspath", "os.path.realpath", "os.path.dirname", "pathlib.Path"}
 _HERE = {"os.getcwd", "pathlib.Path.home", "pathlib.Path.cwd", "os.path.expanduser"}
-_LOCAL_METHODS = {"read_text", "read_bytes", "exists", "name", "stem", "suffix", "is_file", "is_dir", "open"}
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
@@ -103,8 +103,9 @@ def _local_path(value: ast.expr, scope: Scope, places: Places) -> str | None:
 def _may_be_remote(place: Place, places: Places) -> bool:
     if place.kind != "text":
         return not places.mounts.none
-    under_system = any(place.text == root or place.text.startswith(root + "/") for root in SYSTEM)
-    elsewhere = place.text.startswith("/") and not Path(place.text).exists()
+    under_system = any(place.text == root or place.text.startswith(root + "/") for root in ANYWHERE)
+    # A relative path may be meant below a mount.
+    elsewhere = not Path(place.text).exists() if place.text.startswith("/") else not places.mounts.none
     return under_system or elsewhere or not places.mounts.complete or places.mounts.cover(place.text, place.exact)
 
 
@@ -122,9 +123,7 @@ def _path_inside(value: ast.expr, scope: Scope) -> ast.expr | None:
             name = scope.dotted(follow.func) or ""
             if name in _HERE:
                 return value
-            if name in ("str", "os.path.join", "os.path.abspath", "os.path.realpath", "os.path.dirname"):
-                follow = follow.args[0] if follow.args else None
-            elif name == "pathlib.Path":
+            if name in _MAKING:
                 follow = follow.args[0] if follow.args else None
             elif isinstance(follow.func, ast.Attribute) and follow.func.attr in ("resolve", "absolute", "as_posix"):
                 follow = follow.func.value
@@ -151,7 +150,7 @@ def existing_local_path(text: str, mounts: tuple[str, ...], base: Path) -> bool:
     """Whether a string that is about to be sent names a file or directory of this machine."""
     if "/" not in text.strip("/") or len(text) > 1000 or "\n" in text or "\0" in text or "://" in text:
         return False
-    if any(text == root or text.startswith(root.rstrip("/") + "/") for root in (*SYSTEM, *mounts)):
+    if any(text == root or text.startswith(root.rstrip("/") + "/") for root in (*ANYWHERE, *mounts)):
         return text.startswith("/tmp/") and (base / text).exists()
     try:
         return (base / text).exists()

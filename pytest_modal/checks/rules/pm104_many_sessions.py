@@ -40,7 +40,8 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     holders: dict[ast.AST, str] = {}
     calls = [node for node in script.all_nodes() if isinstance(node, ast.Call)]
     for call in calls:
-        if app := is_app_run(call, script):
+        # A client of its own is a test of Modal's, or another workspace.
+        if (app := is_app_run(call, script)) and keyword(call, "client") is None:
             owner, session = _session(call, app, script)
             by_owner.setdefault(owner, []).append(session)
             if isinstance(owner[0], FunctionNode):
@@ -78,11 +79,8 @@ def _both_run(earlier: Session, later: Session) -> bool:
 
 
 def _same_place(one: Session, other: Session) -> bool:
-    def place(session: Session) -> list[str]:
-        named = (keyword(session.node, name) for name in ("environment_name", "client"))
-        return [ast.dump(value) if value is not None else "" for value in named]
-
-    return place(one) == place(other)
+    names = [keyword(session.node, "environment_name") for session in (one, other)]
+    return len({ast.dump(name) if name is not None else "" for name in names}) == 1
 
 
 def _session(call: ast.Call, app: str, script: Script) -> tuple[tuple[ast.AST, bool], Session]:

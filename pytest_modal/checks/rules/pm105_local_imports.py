@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pytest_modal.checks.finding import Finding, Rule
 from pytest_modal.checks.image import image_of, local_module, own_package
-from pytest_modal.checks.imports import Imported, at_top, in_bodies, through_globals
-from pytest_modal.checks.packages import is_standard
+from pytest_modal.checks.imports import Imported, needed_in_container
+from pytest_modal.checks.packages import canonical, is_standard
 from pytest_modal.checks.script import GpuFunction, Script
 
 
@@ -22,15 +22,13 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         image = image_of(function)
         if image.any_source or image.search_path or not (image.complete or function.by_value):
             continue
-        wanted = in_bodies(function)
-        wanted += through_globals(function) if function.by_value else at_top(script)
-        for imported in wanted:
-            if imported.node in seen or imported.top in image.sources:
+        for imported in needed_in_container(function):
+            given = imported.top in image.sources or canonical(imported.top) in image.packages
+            if imported.node in seen or given:
                 continue
-            source = _local_source(imported, function)
-            if source is not None:
+            if _local_source(imported, function) is not None:
                 seen.add(imported.node)
-                yield _finding(imported, function, source)
+                yield _finding(imported, function)
 
 
 def _local_source(imported: Imported, function: GpuFunction) -> Path | None:
@@ -38,7 +36,9 @@ def _local_source(imported: Imported, function: GpuFunction) -> Path | None:
     if not top or is_standard(top) or top in ("modal", "pytest_modal", own_package(imported.script)):
         return None
     found = local_module(top, imported.script)
-    if found is None or not (function.by_value and imported.at_top):
+    if found is None or found == imported.script.source.location:
+        return None
+    if not (function.by_value and imported.at_top):
         return found
     # By value, what is imported from a module travels; the module itself can't.
     if isinstance(imported.node, ast.alias):
@@ -60,7 +60,7 @@ def _changes_search_path(script: Script) -> bool:
     )
 
 
-def _finding(imported: Imported, function: GpuFunction, source: Path) -> Finding:
+def _finding(imported: Imported, function: GpuFunction) -> Finding:
     name = imported.module
     where = "the script imports" if imported.at_top and not function.by_value else f"{function.name} uses"
     if function.kind in ("fixture", "container", "marked"):
@@ -93,7 +93,6 @@ a whole package travels with `local_packages=["helpers"]`.
 """,
     bad="""
 import pytest_modal
-import pytest_modal.checks.names as helpers
 
 @pytest_modal.fixture
 def answers(problems):

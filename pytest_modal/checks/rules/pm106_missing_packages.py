@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from pytest_modal.checks.finding import Finding, Rule
 from pytest_modal.checks.image import Image, image_of, local_module
-from pytest_modal.checks.imports import Imported, at_top, in_bodies, through_globals
+from pytest_modal.checks.imports import Imported, needed_in_container
 from pytest_modal.checks.packages import BRINGS, RUNTIME, brought_by, is_standard, providers
 from pytest_modal.checks.script import GpuFunction, Script
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find imports of packages that are certainly not in the image."""
+    del script
     seen: set[ast.AST] = set()
     for function in functions:
         image = image_of(function)
@@ -21,21 +22,10 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         if not image.complete or image.search_path or not all(name in BRINGS for name in image.packages):
             continue
         there = brought_by(set(image.packages))
-        for imported in _needed(function, script):
+        for imported in needed_in_container(function):
             if imported.node not in seen and _is_missing(imported, there, image):
                 seen.add(imported.node)
                 yield _finding(imported, function)
-
-
-def _needed(function: GpuFunction, script: Script) -> Iterator[Imported]:
-    yield from in_bodies(function)
-    if function.by_value:
-        yield from through_globals(function)
-        return
-    given = function.settings.get("image")
-    own = given.id if isinstance(given, ast.Name) else ""
-    # The imports of an image's `imports()` block fail where they are used; other functions never reach them.
-    yield from (each for each in at_top(script) if each.image is None or each.image == own)
 
 
 def _is_missing(imported: Imported, there: set[str], image: Image) -> bool:

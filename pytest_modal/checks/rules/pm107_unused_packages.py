@@ -8,21 +8,24 @@ from collections.abc import Iterator
 from pytest_modal.checks.finding import Finding, Rule
 from pytest_modal.checks.image import Image, image_of, local_module
 from pytest_modal.checks.imports import has_unknown_names, modules_seen, uses_module
+from pytest_modal.checks.names import FunctionNode
 from pytest_modal.checks.packages import MAY_USE, MUST_BE_IMPORTED, RUNTIME, brought_by, is_standard, providers
 from pytest_modal.checks.script import GpuFunction, Script
 from pytest_modal.checks.uses import RUNNERS
 
+Named = ast.expr | FunctionNode | ast.ClassDef
+
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find packages that are named in an image and that no function with that image can use."""
-    users: dict[ast.AST, list[tuple[str, GpuFunction, bool]]] = {}
+    users: dict[Named, list[tuple[str, GpuFunction, bool]]] = {}
     for function in functions:
         image = image_of(function)
         candidates = MUST_BE_IMPORTED & set(image.packages)
         if candidates:
             used = _used(function, image)
             for package in candidates:
-                node = image.packages[package] or function.node
+                node: Named = image.packages[package] or function.node
                 users.setdefault(node, []).append((package, function, used is None or package in used))
     for node, uses in users.items():
         package, function, _ = uses[0]
@@ -47,7 +50,7 @@ def _used(function: GpuFunction, image: Image) -> set[str] | None:
         known = providers(module)
         if known:
             imported |= set(known)
-        elif not module or (not is_standard(module) and module not in RUNTIME and module != "pytest_modal"):
+        elif not module or module == "google" or not (is_standard(module) or module in RUNTIME | {"pytest_modal"}):
             return None
         if local_module(module, function.script) is not None:
             return None
@@ -69,8 +72,7 @@ def _is_mentioned(package: str, node: ast.AST, script: Script) -> bool:
     )
 
 
-def _finding(script: Script, node: ast.AST, package: str, function: GpuFunction) -> Finding:
-    assert isinstance(node, ast.expr | ast.stmt)
+def _finding(script: Script, node: Named, package: str, function: GpuFunction) -> Finding:
     return script.find(
         "PM107",
         node,

@@ -27,7 +27,19 @@ _HANDLES = {
     "socket.socket": "a socket",
     "torch.cuda.Stream": "a CUDA stream",
 }
-_ARRAYS = {"zeros", "ones", "empty", "rand", "randn", "randint", "normal", "arange", "full", "random", "standard_normal"}
+_ARRAYS = {
+    "zeros",
+    "ones",
+    "empty",
+    "rand",
+    "randn",
+    "randint",
+    "normal",
+    "arange",
+    "full",
+    "random",
+    "standard_normal",
+}
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
@@ -114,9 +126,7 @@ def _described(assigned: list[ast.expr | None], module: Scope) -> str | None:
 
 
 def _array(call: ast.Call) -> str | None:
-    numbers = [
-        part.value for part in ast.walk(call) if isinstance(part, ast.Constant) and type(part.value) is int
-    ]
+    numbers = [part.value for part in ast.walk(call) if isinstance(part, ast.Constant) and type(part.value) is int]
     size = 4
     for number in numbers:
         size *= max(number, 1)
