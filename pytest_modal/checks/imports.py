@@ -92,8 +92,8 @@ def modules_seen(function: GpuFunction) -> set[str]:
     }
     found |= {
         imported.top
-        for node in function.script.all_nodes()
-        if isinstance(node, ast.Import | ast.ImportFrom) and not _is_inside_function(node, function.script)
+        for node in [*function.script.all(ast.Import), *function.script.all(ast.ImportFrom)]
+        if not _is_inside_function(node, function.script)
         for imported in _of(node, function.script, at_top=True)
     }
     return found

@@ -11,6 +11,23 @@ if TYPE_CHECKING:
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 ScopeNode = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
+# The nodes that can bind a name in the scope around them.
+BINDING = {
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Assign,
+    ast.AnnAssign,
+    ast.NamedExpr,
+    ast.AugAssign,
+    ast.For,
+    ast.AsyncFor,
+    ast.comprehension,
+    ast.withitem,
+    ast.ExceptHandler,
+}
 MAX_DEPTH = 12  # of assignments and calls that are followed; also ends cycles
 
 
@@ -36,9 +53,9 @@ class Scope:
         self.classes: dict[str, ast.ClassDef] = {}
         if isinstance(node, FunctionNode | ast.Lambda):
             self._take_parameters(node.args)
-        body = node.body if isinstance(node.body, list) else [node.body]
-        for statement in body:
-            self._collect(statement)
+        bindings = script.bindings.get(node, [])
+        for each in sorted(bindings, key=lambda binding: getattr(binding, "lineno", 0)):
+            self._collect(each)
 
     def find(self, name: str) -> Scope | None:
         """Return the scope that binds a name, by Python's rule: class bodies don't show in their methods."""
@@ -95,12 +112,8 @@ class Scope:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 self.functions[node.name] = node
-                return
             case ast.ClassDef():
                 self.classes[node.name] = node
-                return
-            case ast.Lambda():
-                return
             case ast.Import() | ast.ImportFrom():
                 self.imports.update(_imported(node))
             case ast.Assign():
@@ -114,8 +127,6 @@ class Scope:
                 self._bind(node.optional_vars, node.context_expr)
             case ast.ExceptHandler() if node.name:
                 self.values.setdefault(node.name, []).append(None)
-        for child in ast.iter_child_nodes(node):
-            self._collect(child)
 
     def _bind(self, target: ast.expr, value: ast.expr | None) -> None:
         if isinstance(target, ast.Name):

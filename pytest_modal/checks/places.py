@@ -108,8 +108,8 @@ class Places:
                 if name in ("os.chdir", "contextlib.chdir") or name.endswith(".chdir"):
                     return True
         return any(
-            isinstance(node, ast.Attribute) and node.attr in ("workdir", "from_dockerfile", "dockerfile_commands")
-            for node in self._function.script.all_nodes()
+            node.attr in ("workdir", "from_dockerfile", "dockerfile_commands")
+            for node in self._function.script.all(ast.Attribute)
         )
 
     def is_lost(self, place: Place) -> bool:

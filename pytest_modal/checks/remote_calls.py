@@ -15,8 +15,8 @@ def remote_calls(script: Script) -> Iterator[tuple[ast.Call, GpuFunction]]:
     if not script.functions:
         return
     by_name = {function.name: function for function in script.functions if function.kind in ("modal", "class")}
-    for node in script.all_nodes():
-        if isinstance(node, ast.Call) and (function := called_remotely(node, script, by_name)):
+    for node in script.all(ast.Call):
+        if function := called_remotely(node, script, by_name):
             yield node, function
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import collections
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pytest_modal.checks.finding import Finding
-from pytest_modal.checks.names import FunctionNode, Scope, ScopeNode, keyword
+from pytest_modal.checks.names import BINDING, FunctionNode, Scope, ScopeNode, keyword
 from pytest_modal.checks.source import Source
 
 APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
@@ -17,6 +18,9 @@ APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
 GUARDS = {"__name__", "is_local", "is_remote", "TYPE_CHECKING"}
 UNKNOWN = "**"  # among settings: there are others, which the file doesn't write out
+
+
+Node = TypeVar("Node", bound=ast.AST)
 
 
 @dataclass(frozen=True)
@@ -131,19 +135,20 @@ class Script:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.parents: dict[ast.AST, ast.AST] = {}
-        self._nodes: list[ast.AST] = []
+        self.children: dict[ast.AST, list[ast.AST]] = {}
+        self.bindings: dict[ast.AST, list[ast.AST]] = {}
+        self._by_type: dict[type, list[Any]] = collections.defaultdict(list)
         self._read(source.tree)
         self._scopes: dict[ast.AST, Scope] = {}
         self._walked: dict[ast.AST, list[tuple[ast.AST, Scope]]] = {}
         self.module = self.scope_of(source.tree)
         self.apps: dict[str, ast.Call] = {
-            name: value
-            for node in self._nodes
-            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(value := node.value, ast.Call)
+            name: node.value
+            for node in [*self.all(ast.Assign), *self.all(ast.AnnAssign)]
+            if isinstance(node.value, ast.Call) and self.dotted(node.value.func) in APP_TYPES
             for name in _names_bound(node)
-            if self.dotted(value.func) in APP_TYPES
         }
-        self.functions = list(self._gpu_functions())
+        self.functions = sorted(self._gpu_functions(), key=lambda function: function.node.lineno)
         self._remote_nodes = {function.node for function in self.functions}
 
     def dotted(self, expression: ast.expr) -> str | None:
@@ -174,13 +179,13 @@ class Script:
                 node, scope = stack.pop()
                 found.append((node, scope))
                 inner = self.scope_of(node) if isinstance(node, ScopeNode) else scope
-                stack += [(child, inner) for child in reversed(list(ast.iter_child_nodes(node)))]
+                stack += [(child, inner) for child in reversed(self.children[node])]
             self._walked[function] = found
         return self._walked[function]
 
-    def all_nodes(self) -> list[ast.AST]:
-        """Return every node of the file."""
-        return self._nodes
+    def all(self, kind: type[Node]) -> list[Node]:
+        """Return the nodes of one type in the whole file."""
+        return self._by_type[kind]
 
     def at_import(self) -> Iterator[ast.AST]:
         """Yield the nodes that run when the file is imported; what stands under a guard doesn't."""
@@ -192,7 +197,7 @@ class Script:
             if isinstance(node, ast.If) and is_guard(node):
                 continue
             yield node
-            stack += reversed(list(ast.iter_child_nodes(node)))
+            stack += reversed(self.children[node])
 
     def helpers_at(self, node: ast.AST, scope: Scope) -> list[FunctionNode]:
         """Return the functions of this file that a name in GPU code leads to; other remote functions aren't."""
@@ -231,29 +236,42 @@ class Script:
         return expression.id if isinstance(expression, ast.Name) and expression.id in self.apps else None
 
     def _read(self, tree: ast.Module) -> None:
-        self._nodes.append(tree)
-        for node in self._nodes:
-            for child in ast.iter_child_nodes(node):
+        """Note for each node what is above and below it, and for each scope what binds names in it."""
+        nodes: list[ast.AST] = [tree]
+        for node in nodes:
+            below = self.children[node] = list(_children(node))
+            for child in below:
                 self.parents[child] = node
-                self._nodes.append(child)
+            nodes += below
+            self._by_type[type(node)].append(node)
+        for kind in BINDING:
+            for node in self._by_type[kind]:
+                owner = self.parents[node]
+                while not isinstance(owner, ScopeNode):
+                    owner = self.parents[owner]
+                self.bindings.setdefault(owner, []).append(node)
 
     def _called_here(self, node: ast.Name) -> bool:
         parent = self.parents[node]
         return isinstance(parent, ast.Attribute) and parent.attr in ("local", "get_raw_f")
 
     def _gpu_functions(self) -> Iterator[GpuFunction]:
-        marked: dict[ast.AST, GpuFunction] = {}
-        for node in self._nodes:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                for decorator in node.decorator_list:
-                    if function := self._decorated(node, decorator):
-                        yield function
-                        break
-            elif isinstance(node, ast.Call):
-                function = self._applied(node) or self._marked(node)
-                if function is not None and function.node not in marked:
-                    marked[function.node] = function
+        found: set[ast.AST] = set()
+        definitions: list[FunctionNode | ast.ClassDef] = [
+            *self.all(ast.FunctionDef),
+            *self.all(ast.AsyncFunctionDef),
+            *self.all(ast.ClassDef),
+        ]
+        for node in definitions:
+            for decorator in node.decorator_list:
+                if node not in found and (function := self._decorated(node, decorator)):
+                    found.add(node)
                     yield function
+        for call in self.all(ast.Call):
+            applied = self._applied(call) or self._marked(call)
+            if applied is not None and applied.node not in found:
+                found.add(applied.node)
+                yield applied
 
     def _decorated(self, node: FunctionNode | ast.ClassDef, decorator: ast.expr) -> GpuFunction | None:
         call = decorator if isinstance(decorator, ast.Call) else None
@@ -322,6 +340,18 @@ class Script:
 def methods(node: ast.ClassDef) -> list[FunctionNode]:
     """Return the methods of a class."""
     return [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what is below a node; load and store contexts and operators, which say nothing here, are left out."""
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value.__class__ is list:
+            for each in value:
+                if isinstance(each, ast.AST):
+                    yield each
+        elif isinstance(value, ast.AST) and name != "ctx" and name != "op":
+            yield value
 
 
 def is_guard(node: ast.If) -> bool:

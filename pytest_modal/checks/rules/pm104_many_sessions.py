@@ -38,7 +38,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         return
     by_owner: dict[tuple[ast.AST, bool], list[Session]] = {}
     holders: dict[ast.AST, str] = {}
-    calls = [node for node in script.all_nodes() if isinstance(node, ast.Call)]
+    calls = script.all(ast.Call)
     for call in calls:
         # A client of its own is a test of Modal's, or another workspace.
         if (app := is_app_run(call, script)) and keyword(call, "client") is None:

@@ -52,11 +52,8 @@ def _local_source(imported: Imported, function: GpuFunction) -> Path | None:
 
 def _changes_search_path(script: Script) -> bool:
     return any(
-        isinstance(node, ast.Attribute)
-        and node.attr == "path"
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "sys"
-        for node in script.all_nodes()
+        node.attr == "path" and isinstance(node.value, ast.Name) and node.value.id == "sys"
+        for node in script.all(ast.Attribute)
     )
 
 

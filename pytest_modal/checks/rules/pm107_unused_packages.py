@@ -62,13 +62,12 @@ def _is_mentioned(package: str, node: ast.AST, script: Script) -> bool:
     """Whether other text of the file names the package: a command line, a plotting back end."""
     words = {package, package.replace("-", "_")}
     return any(
-        isinstance(other, ast.Constant)
-        and isinstance(other.value, str)
+        isinstance(other.value, str)
         and other is not node
         and other not in ast.walk(node)
         and not isinstance(script.parents[other], ast.Expr)
         and any(word in other.value for word in words)
-        for other in script.all_nodes()
+        for other in script.all(ast.Constant)
     )
 
 

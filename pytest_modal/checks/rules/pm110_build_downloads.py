@@ -21,8 +21,8 @@ _COMMAND = re.compile(
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find downloads of weights among the build steps of images."""
     del functions
-    for node in script.all_nodes():
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+    for node in script.all(ast.Call):
+        if not isinstance(node.func, ast.Attribute):
             continue
         if node.func.attr == "run_function" and node.args:
             name = ast.unparse(node.args[0])
