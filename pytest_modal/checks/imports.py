@@ -90,9 +90,13 @@ def modules_seen(function: GpuFunction) -> set[str]:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for imported in _of(node, scope.script, at_top=False)
     }
+    statements: list[ast.Import | ast.ImportFrom] = [
+        *function.script.all(ast.Import),
+        *function.script.all(ast.ImportFrom),
+    ]
     found |= {
         imported.top
-        for node in [*function.script.all(ast.Import), *function.script.all(ast.ImportFrom)]
+        for node in statements
         if not _is_inside_function(node, function.script)
         for imported in _of(node, function.script, at_top=True)
     }

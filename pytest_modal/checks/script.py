@@ -142,10 +142,11 @@ class Script:
         self._scopes: dict[ast.AST, Scope] = {}
         self._walked: dict[ast.AST, list[tuple[ast.AST, Scope]]] = {}
         self.module = self.scope_of(source.tree)
+        assignments: list[ast.Assign | ast.AnnAssign] = [*self.all(ast.Assign), *self.all(ast.AnnAssign)]
         self.apps: dict[str, ast.Call] = {
             name: node.value
-            for node in [*self.all(ast.Assign), *self.all(ast.AnnAssign)]
-            if isinstance(node.value, ast.Call) and self.dotted(node.value.func) in APP_TYPES
+            for node in assignments
+            if isinstance(node.value, ast.Call) and (self.dotted(node.value.func) or "") in APP_TYPES
             for name in _names_bound(node)
         }
         self.functions = sorted(self._gpu_functions(), key=lambda function: function.node.lineno)
