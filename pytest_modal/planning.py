@@ -64,6 +64,7 @@ class Planner:
         self._shipper = Shipper(rootdir)
         self._encoded: dict[int, tuple[Any, Data]] = {}
         self._bodies: dict[RemoteFunction, Callable[..., Any]] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
         self._batch = Batch()
 
@@ -163,6 +164,7 @@ class Planner:
     ) -> Node:
         body = self._body(remote)
         shipped = self._shipper.ship(body, remote.name, environment.local_packages)
+        self.functions[shipped.key] = body
         definition = definition_at(visit.item, chain)
         request, param, takes_request, shown = parent, None, False, []
         if definition is not None:

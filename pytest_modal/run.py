@@ -13,6 +13,7 @@ from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
 from pytest_modal.backends.local import LocalBackend
 from pytest_modal.batch import Batch
+from pytest_modal.checking import check_batch
 from pytest_modal.handout import PLAN, RESULTS
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
@@ -86,4 +87,6 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
     backend = LocalBackend(config.rootpath)
     planner = Planner(config.rootpath, settings.environment, mocks=True)
-    return backend, planner.plan(tests)
+    batch = planner.plan(tests)
+    check_batch(config, tests, batch, planner.functions)
+    return backend, batch

@@ -23,10 +23,13 @@ class Settings:
         One of `MODES`.
     environment : dict
         The project's settings for every environment.
+    rules : tuple of str
+        Lines of the ini ``modal_rules``: which rules are errors, warnings or off.
     """
 
     mode: str
     environment: dict[str, Any]
+    rules: tuple[str, ...] = ()
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -58,6 +61,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
+    parser.addini(
+        "modal_rules", 'Rules that are "error", "warning" or "off", one a line: PM107 = off.', type="linelist"
+    )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
 
@@ -94,4 +100,11 @@ def resolve(config: pytest.Config) -> Settings:
         environment = checked_settings(given, "ini", str(config.inipath), tuple(given))
     except DeclarationError as error:
         raise pytest.UsageError(str(error)) from None
-    return Settings(mode, environment)
+    if rules := tuple(config.getini("modal_rules")):
+        from pytest_modal.checks.planned import LevelError, read_levels
+
+        try:
+            read_levels(rules)
+        except LevelError as error:
+            raise pytest.UsageError(str(error)) from None
+    return Settings(mode, environment, rules)
