@@ -223,6 +223,8 @@ class Outcome:
         Bytes: peak of the GPU's memory during the call, or of the process's where no GPU was used.
     value_bytes : int
         Size of the encoded result.
+    lost_files : list of str
+        Files that the call wrote and that are gone with the container.
     """
 
     key: str
@@ -240,6 +242,7 @@ class Outcome:
     teardown_errors: list[Mapping[str, Any]] = field(default_factory=list)
     value_bytes: int = 0
     attempts: int = 1
+    lost_files: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -80,6 +80,7 @@ class Dispatch:
             "containers": [_spec(container) for container in containers],
             "blobs": blobs,
             "release": self._release_after(call),
+            "mounts": [path for path, _ in call.environment.volumes],
         }
 
     def finished(self, call: Call, outcome: Outcome) -> None:
@@ -109,6 +110,7 @@ class Dispatch:
             stderr=reply["stderr"],
             loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
             teardown_errors=reply["teardown_errors"],
+            lost_files=reply.get("lost_files", []),
         )
 
     def _release_after(self, call: Call) -> list[str]:

@@ -17,6 +17,7 @@ from pytest_modal.checking import check_batch
 from pytest_modal.handout import PLAN, RESULTS
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
+from pytest_modal.report.lost_files import lost_file_lines
 from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.store import Results, SessionFacts, facts
 
@@ -74,6 +75,9 @@ def summarize(config: pytest.Config, screen: Any) -> None:
     listed: list[Artifact] = []
     if config.stash[WRITTEN] and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
+    if (results := config.stash.get(RESULTS, None)) is not None:
+        for line in lost_file_lines(results):
+            screen.write_line(line, yellow=True)
     shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
     terminal.summarize(screen, config.stash.get(RESULTS, None), listed, shown)
 

@@ -21,7 +21,7 @@ import cloudpickle
 
 from pytest_modal.batch import ShippedFunction, digest_of
 
-TRAVELLING = ("data", "refusal", "worker", "worker_process")
+TRAVELLING = ("data", "lost_files", "refusal", "worker", "worker_process")
 
 
 class ShippingError(Exception):

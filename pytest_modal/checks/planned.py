@@ -5,7 +5,6 @@ The one module of the checks that knows of the plan; it is handed functions and 
 
 from __future__ import annotations
 
-import ast
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -251,7 +250,7 @@ class _Checker:
         script = self._script(code.co_filename) if code is not None else None
         if code is None or script is None:
             return None
-        for node in [*script.all(ast.FunctionDef), *script.all(ast.AsyncFunctionDef)]:
+        for node in script.definitions:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if node.name == code.co_name and first == code.co_firstlineno:
                 return Body(node, script)

@@ -188,6 +188,11 @@ class Script:
         """Return the nodes of one type in the whole file."""
         return self._by_type[kind]
 
+    @property
+    def definitions(self) -> list[FunctionNode]:
+        """Every function that the file defines."""
+        return [*self.all(ast.FunctionDef), *self.all(ast.AsyncFunctionDef)]
+
     def at_import(self) -> Iterator[ast.AST]:
         """Yield the nodes that run when the file is imported; what stands under a guard doesn't."""
         stack: list[ast.AST] = list(reversed(self.source.tree.body))
@@ -258,12 +263,7 @@ class Script:
 
     def _gpu_functions(self) -> Iterator[GpuFunction]:
         found: set[ast.AST] = set()
-        definitions: list[FunctionNode | ast.ClassDef] = [
-            *self.all(ast.FunctionDef),
-            *self.all(ast.AsyncFunctionDef),
-            *self.all(ast.ClassDef),
-        ]
-        for node in definitions:
+        for node in [*self.definitions, *self.all(ast.ClassDef)]:
             for decorator in node.decorator_list:
                 if node not in found and (function := self._decorated(node, decorator)):
                     found.add(node)
