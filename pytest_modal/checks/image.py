@@ -63,7 +63,8 @@ def image_of(function: GpuFunction) -> Image:
             return Image(complete=False)
         constructor = script.apps[function.app]
         given = keyword(constructor, "image") or _assigned_image(script, function.app)
-    image = Image(complete=UNKNOWN not in function.settings)
+    # Where a file builds images, one without is a function that was forgotten; else it is a sketch.
+    image = Image(complete=UNKNOWN not in function.settings and (given is not None or _builds_images(script)))
     if given is not None:
         _read(given, script.module, image, None, 0)
     mounts = [function.settings.get(name) for name in ("mounts", "mount")]
@@ -228,6 +229,10 @@ def _assigned_image(script: Script, app: str) -> ast.expr | None:
                 if isinstance(target, ast.Attribute) and target.attr == "image" and script.is_app(target.value) == app:
                     return node.value
     return None
+
+
+def _builds_images(script: Script) -> bool:
+    return any((script.dotted(call.func) or "").startswith("modal.Image.") for call in script.all(ast.Call))
 
 
 def _has_keyword(script: Script, app: str | None, name: str) -> bool:

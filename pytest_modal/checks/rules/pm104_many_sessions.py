@@ -94,8 +94,10 @@ def _session(call: ast.Call, app: str, script: Script) -> tuple[tuple[ast.AST, b
             guarded = True
         elif isinstance(node, ast.If | ast.IfExp | ast.Match):
             path.append((id(node), _branch(node, child)))
-        elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+        elif isinstance(node, ast.For | ast.AsyncFor):
             looped |= child is not node.iter and not retried
+        elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            looped |= not isinstance(child, ast.comprehension)
         retried |= isinstance(node, ast.Try | ast.TryStar | ast.ExceptHandler | ast.While)
         # A session in a handler is another try at the same thing.
         if isinstance(node, ast.ExceptHandler):

@@ -54,8 +54,7 @@ def _used(function: GpuFunction, image: Image) -> set[str] | None:
             return None
         if local_module(module, function.script) is not None:
             return None
-    reached = brought_by(imported)
-    return reached | {each for name in reached for each in MAY_USE.get(name, "").split()}
+    return brought_by(imported) | {each for name in imported for each in MAY_USE.get(name, "").split()}
 
 
 def _is_mentioned(package: str, node: ast.AST, script: Script) -> bool:
