@@ -179,7 +179,7 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
         [
             "modal: warning: test_*.py:12:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
             "modal: warning: test_*.py:13:48: PM109 answers uses the global TABLE, which is large (?.? MiB) and *",
-            "modal: 2 calls*",
+            "modal: local mock mode, on this machine: 2 calls *",
         ]
     )
     assert result.stdout.str().count("PM108") == 1
