@@ -28,7 +28,9 @@ def scripts() -> list[str]:
         lines: list[str] = ["import modal", 'app = modal.App("evaluation")']
         index = number
         while len(lines) < LINES:
-            lines += sections[index % len(sections)].splitlines()
+            case = sections[index % len(sections)].splitlines()
+            # A third of the lines of public scripts are comments.
+            lines += [*case, *("# " + "what this step does, and why it is done so " * 2 for _ in case[::2])]
             index += 1
         found.append("\n".join(lines) + "\n")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ def image_of(function: GpuFunction) -> Image:
         constructor = script.apps[function.app]
         given = keyword(constructor, "image") or _assigned_image(script, function.app)
     # Where a file builds images, one without is a function that was forgotten; else it is a sketch.
-    image = Image(complete=UNKNOWN not in function.settings and (given is not None or _builds_images(script)))
+    image = Image(complete=UNKNOWN not in function.settings and (given is not None or script.builds_images))
     if given is not None:
         _read(given, script.module, image, None, 0)
     mounts = [function.settings.get(name) for name in ("mounts", "mount")]
@@ -231,28 +232,30 @@ def _assigned_image(script: Script, app: str) -> ast.expr | None:
     return None
 
 
-def _builds_images(script: Script) -> bool:
-    return any((script.dotted(call.func) or "").startswith("modal.Image.") for call in script.all(ast.Call))
-
-
 def _has_keyword(script: Script, app: str | None, name: str) -> bool:
     return app in script.apps and any(each.arg == name for each in script.apps[app].keywords)
 
 
 def local_module(name: str, script: Script) -> Path | None:
     """Return the file or directory beside a script that holds a module of that name."""
-    location = script.source.location
-    if location is None:
+    if name not in script.local_modules:
+        script.local_modules[name] = _find_module(name, script.source.location)
+    return script.local_modules[name]
+
+
+def _find_module(name: str, location: Path | None) -> Path | None:
+    if location is None or not name:
         return None
     for base in (location.parent, *_project_roots(location.parent)):
-        for found in (base / f"{name}.py", base / name):
-            if found.suffix == ".py" and found.is_file():
-                return found
-            if found.is_dir() and any(found.glob("*.py")):
-                return found
+        file, directory = base / f"{name}.py", base / name
+        if file.is_file():
+            return file
+        if directory.is_dir() and any(directory.glob("*.py")):
+            return directory
     return None
 
 
+@functools.lru_cache(maxsize=64)
 def _project_roots(directory: Path) -> list[Path]:
     """Return the directories above that Python may be started in, up to the project's own."""
     roots: list[Path] = []

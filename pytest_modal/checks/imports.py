@@ -66,7 +66,7 @@ def at_top(script: Script) -> list[Imported]:
     """Return what the file imports when it is imported itself, less what it can do without."""
     return [
         imported
-        for node in script.at_import()
+        for node in script.at_import
         if isinstance(node, ast.Import | ast.ImportFrom) and not _is_optional(node, script)
         for imported in _of(node, script, at_top=True)
     ]

@@ -7,6 +7,7 @@ import collections
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pytest_modal.checks.finding import Finding
@@ -17,6 +18,7 @@ APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
 # Keywords that only Modal's decorators take: they tell an app that is bound in another file.
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
 GUARDS = {"__name__", "is_local", "is_remote", "TYPE_CHECKING"}
+IMAGES = {"debian_slim", "micromamba", "conda", "from_registry", "from_dockerfile", "from_aws_ecr"}
 UNKNOWN = "**"  # among settings: there are others, which the file doesn't write out
 
 
@@ -136,6 +138,7 @@ class Script:
         self.source = source
         self.parents: dict[ast.AST, ast.AST] = {}
         self.children: dict[ast.AST, list[ast.AST]] = {}
+        self.local_modules: dict[str, Path | None] = {}  # those that were looked for beside the file
         self.bindings: dict[ast.AST, list[ast.AST]] = {}
         self._by_type: dict[type, list[Any]] = collections.defaultdict(list)
         self._read(source.tree)
@@ -151,6 +154,15 @@ class Script:
         }
         self.functions = sorted(self._gpu_functions(), key=lambda function: function.node.lineno)
         self._remote_nodes = {function.node for function in self.functions}
+
+    @functools.cached_property
+    def builds_images(self) -> bool:
+        """Whether the file defines an image."""
+        return any(
+            call.func.attr in IMAGES and (self.dotted(call.func) or "").startswith("modal.Image.")
+            for call in self.all(ast.Call)
+            if isinstance(call.func, ast.Attribute)
+        )
 
     def dotted(self, expression: ast.expr) -> str | None:
         """Return what an expression is called where it comes from; see `Scope.dotted`."""
@@ -193,8 +205,10 @@ class Script:
         """Every function that the file defines."""
         return [*self.all(ast.FunctionDef), *self.all(ast.AsyncFunctionDef)]
 
-    def at_import(self) -> Iterator[ast.AST]:
-        """Yield the nodes that run when the file is imported; what stands under a guard doesn't."""
+    @functools.cached_property
+    def at_import(self) -> list[ast.AST]:
+        """The nodes that run when the file is imported; what stands under a guard doesn't."""
+        found: list[ast.AST] = []
         stack: list[ast.AST] = list(reversed(self.source.tree.body))
         while stack:
             node = stack.pop()
@@ -202,8 +216,9 @@ class Script:
                 continue
             if isinstance(node, ast.If) and is_guard(node):
                 continue
-            yield node
+            found.append(node)
             stack += reversed(self.children[node])
+        return found
 
     def helpers_at(self, node: ast.AST, scope: Scope) -> list[FunctionNode]:
         """Return the functions of this file that a name in GPU code leads to; other remote functions aren't."""

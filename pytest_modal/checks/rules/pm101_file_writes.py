@@ -48,13 +48,14 @@ def _holds_lost_files(directory: Write, writes: list[Write], lost: list[Write], 
 
 
 def _finding(function: GpuFunction, write: Write) -> Finding:
-    source = write.scope.script.source
-    called = ast.get_source_segment(source.text, write.node.func) or "this call"
+    called = ast.unparse(write.node.func)
+    if len(called) > 40:
+        called = "..." + called[called.rfind(".") :]
     what = "makes a directory" if write.makes_directory else "writes a file"
     return write.scope.script.find(
         "PM101",
         write.node,
-        f"{called.splitlines()[-1].strip()} {what} in the GPU function {function.name}: it is lost with the container",
+        f"{called} {what} in the GPU function {function.name}: it is lost with the container",
         "return the data and write the file where the result arrives; files that must stay remote go to a mounted "
         "Volume, scratch files to a temporary directory",
     )

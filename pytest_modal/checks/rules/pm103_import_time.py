@@ -19,7 +19,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         return
     by_name = {function.name: function for function in own if function.app in script.apps}
     inside: set[ast.AST] = set()
-    for node in script.at_import():
+    for node in script.at_import:
         if not isinstance(node, ast.Call) or node in inside:
             continue
         if app := is_app_run(node, script):
