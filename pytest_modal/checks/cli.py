@@ -13,7 +13,7 @@ from pytest_modal.checks.explain import explain, markdown, overview
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.render import FORMATS, render, write
 from pytest_modal.checks.rules import RULES
-from pytest_modal.checks.source import Source, UnreadableError
+from pytest_modal.checks.source import UnreadableError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(paths: Sequence[str], style: str) -> int:
     findings: list[Finding] = []
-    sources: dict[str, Source] = {}
+    lines: dict[str, list[str]] = {}  # not the sources: their trees are large
     unreadable = checked = 0
     for path, named in python_files(paths):
         try:
@@ -58,8 +58,8 @@ def _check(paths: Sequence[str], style: str) -> int:
         checked += 1
         if found and source is not None:
             findings += found
-            sources[source.path] = source
-    write(render(findings, sources, style))
+            lines[source.path] = source.lines
+    write(render(findings, lines, style))
     if style == "text":
         print(f"{_count(len(findings), 'finding')} in {_count(checked, 'file')}", file=sys.stderr)
     return 2 if unreadable else 1 if findings else 0

@@ -20,7 +20,10 @@ def check_source(source: Source) -> list[Finding]:
     if "modal" not in source.text and ".function(" not in source.text and ".cls(" not in source.text:
         return []
     script = Script(source)
-    return check_functions(script, script.functions)
+    try:
+        return check_functions(script, script.functions)
+    finally:
+        script.release()
 
 
 def check_functions(script: Script, functions: list[GpuFunction]) -> list[Finding]:

@@ -8,25 +8,24 @@ from collections.abc import Mapping, Sequence
 
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rules import RULES
-from pytest_modal.checks.source import Source
 
 FORMATS = ("text", "json", "github")
 
 
-def render(findings: Sequence[Finding], sources: Mapping[str, Source], style: str) -> str:
-    """Return the findings in one of `FORMATS`, with a line break at the end of what is there."""
+def render(findings: Sequence[Finding], lines: Mapping[str, Sequence[str]], style: str) -> str:
+    """Return the findings in one of `FORMATS`; `lines` are those of each file."""
     if style == "json":
         return json.dumps([finding.as_json() for finding in findings], indent=2) + "\n"
     if style == "github":
         return "".join(map(_annotation, findings))
-    return "".join(f"{as_text(finding, sources.get(finding.path))}\n" for finding in findings)
+    return "".join(f"{as_text(finding, lines.get(finding.path))}\n" for finding in findings)
 
 
-def as_text(finding: Finding, source: Source | None) -> str:
+def as_text(finding: Finding, source: Sequence[str] | None) -> str:
     """Return a finding with its source line, a caret, and what to do."""
     lines = [f"{finding.path}:{finding.line}:{finding.column}: {finding.code} {finding.message}"]
     if source is not None:
-        line = source.lines[finding.line - 1].rstrip()
+        line = source[finding.line - 1].rstrip()
         end = finding.end_column if finding.end_line == finding.line else len(line) + 1
         before = "".join(each if each == "\t" else " " for each in line[: finding.column - 1])
         lines += [f"    {_printable(line)}", f"    {before}{'^' * max(1, end - finding.column)}"]

@@ -19,6 +19,7 @@ APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
 GUARDS = {"__name__", "is_local", "is_remote", "TYPE_CHECKING"}
 IMAGES = {"debian_slim", "micromamba", "conda", "from_registry", "from_dockerfile", "from_aws_ecr"}
+LEAVES = {ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal}
 UNKNOWN = "**"  # among settings: there are others, which the file doesn't write out
 
 
@@ -196,6 +197,10 @@ class Script:
             self._walked[function] = found
         return self._walked[function]
 
+    def release(self) -> None:
+        """Drop everything: scopes and functions point back here, and a thousand trees need not wait for a collection."""
+        vars(self).clear()
+
     def all(self, kind: type[Node]) -> list[Node]:
         """Return the nodes of one type in the whole file."""
         return self._by_type[kind]
@@ -259,14 +264,17 @@ class Script:
     def _read(self, tree: ast.Module) -> None:
         """Note for each node what is above and below it, and for each scope what binds names in it."""
         nodes: list[ast.AST] = [tree]
+        parents, children, by_type = self.parents, self.children, self._by_type
         for node in nodes:
-            below = self.children[node] = list(_children(node))
+            kind = type(node)
+            by_type[kind].append(node)
+            # Half of all nodes are names and constants.
+            below = children[node] = [] if kind in LEAVES else _children(node)
             for child in below:
-                self.parents[child] = node
+                parents[child] = node
             nodes += below
-            self._by_type[type(node)].append(node)
-        for kind in BINDING:
-            for node in self._by_type[kind]:
+        for binding in BINDING:
+            for node in by_type[binding]:
                 owner = self.parents[node]
                 while not isinstance(owner, ScopeNode):
                     owner = self.parents[owner]
@@ -358,16 +366,16 @@ def methods(node: ast.ClassDef) -> list[FunctionNode]:
     return [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what is below a node; load and store contexts and operators, which say nothing here, are left out."""
+def _children(node: ast.AST) -> list[ast.AST]:
+    """Return what is below a node; load and store contexts and operators, which say nothing here, are left out."""
+    found: list[ast.AST] = []
     for name in node._fields:
         value = getattr(node, name, None)
         if value.__class__ is list:
-            for each in value:
-                if isinstance(each, ast.AST):
-                    yield each
-        elif isinstance(value, ast.AST) and name != "ctx" and name != "op":
-            yield value
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif name != "ctx" and name != "op" and isinstance(value, ast.AST):
+            found.append(value)
+    return found
 
 
 def is_guard(node: ast.If) -> bool:
