@@ -148,6 +148,7 @@ def _step(call: ast.Call, step: str, scope: Scope, image: Image) -> None:
     if step in INSTALLERS:
         for each in call.args:
             image.complete &= _install(each, scope, image)
+        image.complete &= keyword(call, "requirements") is None
     elif step == "run_commands":
         for each in call.args:
             image.complete &= _command(each, scope, image)

@@ -118,7 +118,7 @@ class Places:
             return self.mounts.none
         if place.kind != "text" or not place.text or "://" in place.text:
             return False
-        text = place.text
+        text = "/root" + place.text[1:] if place.text.startswith("~/") else place.text
         if text.startswith(("~", "$", "%")):
             return False
         if not text.startswith("/"):
@@ -241,6 +241,8 @@ class Places:
         name = scope.dotted(call.func) or ""
         if name.startswith("tempfile.") or name in ("io.BytesIO", "io.StringIO"):
             return SAFE
+        if name in ("os.getcwd", "pathlib.Path.cwd"):
+            return Place("text", ".", True, is_path=name != "os.getcwd")
         if name in ("os.path.join", "posixpath.join") or name in _PATHS:
             if not call.args or any(isinstance(each, ast.Starred) for each in call.args):
                 return self.of(call.args[0], scope, depth + 1) if call.args else UNKNOWN

@@ -22,9 +22,12 @@ def remote_calls(script: Script) -> Iterator[tuple[ast.Call, GpuFunction]]:
 
 def called_remotely(call: ast.Call, script: Script, by_name: dict[str, GpuFunction]) -> GpuFunction | None:
     """Return the GPU function that a call sends work to."""
-    if not isinstance(call.func, ast.Attribute) or call.func.attr not in REMOTE:
+    method = call.func
+    if isinstance(method, ast.Attribute) and method.attr == "aio":
+        method = method.value
+    if not isinstance(method, ast.Attribute) or method.attr not in REMOTE:
         return None
-    owner: ast.expr = call.func.value
+    owner: ast.expr = method.value
     for _ in range(6):
         # Model(...).method.remote(), Model.with_options(...)().method.map(), f.with_options(...).remote()
         if isinstance(owner, ast.Attribute):

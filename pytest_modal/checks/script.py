@@ -198,7 +198,7 @@ class Script:
         return self._walked[function]
 
     def release(self) -> None:
-        """Drop everything: scopes and functions point back here, and a thousand trees need not wait for a collection."""
+        """Drop everything: scopes point back here, and a thousand trees need not wait for a collection."""
         vars(self).clear()
 
     def all(self, kind: type[Node]) -> list[Node]:

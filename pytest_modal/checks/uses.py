@@ -16,6 +16,9 @@ RUNNERS = {"subprocess", "os.system", "os.exec", "importlib", "runpy", "exec", "
 CODE = (".py", ".cu", ".cuh", ".cpp", ".cc", ".c", ".h", ".sh", ".toml", ".cfg", ".ini", ".conf", ".yaml", ".yml")
 
 
+Key = tuple[Scope, str] | str  # a variable, or the text of a constant
+
+
 class Uses:
     """Looks up how the paths of one GPU function are used.
 
@@ -28,8 +31,8 @@ class Uses:
     def __init__(self, function: GpuFunction, writes: list[Write]) -> None:
         self._writes = {write.node for write in writes}
         self._roots = set(function.roots)
-        self._texts: list[str] = []
-        self._loads: dict[tuple[Scope, str], bool] = {}
+        self._used: set[Key] = set()
+        self._passed: dict[Key, set[Key]] = {}  # to parameters of helpers
         self._attributes: set[str] = set()
         self.runs_programs = False
         for node, scope in function.nodes():
@@ -38,36 +41,42 @@ class Uses:
     def consumed(self, write: Write) -> bool:
         """Whether something else in the function takes the path that was written."""
         place = write.place
-        if any(self._loads.get(key) for key in place.names):
-            return True
         if isinstance(write.target, ast.Attribute) and write.target.attr in self._attributes:
             return True
         if self.runs_programs and place.text.endswith(CODE):
             return True
         text = place.text.rstrip("/")
-        return len(text) > 2 and any(text in other for other in self._texts)
+        keys: list[Key] = [key for key in {*self._used, *self._passed} if isinstance(key, str) and text in key]
+        return any(self._is_used(key, set()) for key in [*place.names, *(keys if len(text) > 2 else [])])
+
+    def _is_used(self, key: Key, seen: set[Key]) -> bool:
+        if key in self._used or key in seen:
+            return key in self._used
+        seen.add(key)
+        return any(self._is_used(parameter, seen) for parameter in self._passed.get(key, ()))
 
     def _look(self, node: ast.AST, scope: Scope) -> None:
         if isinstance(node, ast.Call):
             name = scope.dotted(node.func) or ""
             self.runs_programs |= any(name == runner or name.startswith(runner) for runner in RUNNERS)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if not self._is_neutral(node, scope) and not isinstance(scope.script.parents[node], ast.Expr):
-                self._texts.append(node.value)
+            is_docstring = isinstance(scope.script.parents[node], ast.Expr)
+            if not is_docstring and not self._is_neutral(node, scope, node.value):
+                self._used.add(node.value)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             where = scope.find(node.id)
-            if where is not None and not self._is_neutral(node, scope):
-                self._loads[where, node.id] = True
+            if where is not None and not self._is_neutral(node, scope, (where, node.id)):
+                self._used.add((where, node.id))
         elif (
             isinstance(node, ast.Attribute)
             and isinstance(node.ctx, ast.Load)
             and isinstance(node.value, ast.Name)
             and node.value.id == "self"
-            and not self._is_neutral(node, scope)
+            and not self._is_neutral(node, scope, node.attr)
         ):
             self._attributes.add(node.attr)
 
-    def _is_neutral(self, node: ast.AST, scope: Scope) -> bool:
+    def _is_neutral(self, node: ast.AST, scope: Scope, key: Key) -> bool:
         """Whether a mention of a path only writes it, says it, returns it, or derives another path from it."""
         parents = scope.script.parents
         child, parent = node, parents.get(node)
@@ -85,7 +94,7 @@ class Uses:
             elif isinstance(parent, ast.JoinedStr):
                 gathered |= any(isinstance(part, ast.Constant) and " " in str(part.value) for part in parent.values)
             elif isinstance(parent, ast.Call):
-                verdict = self._in_call(parent, child, scope)
+                verdict = self._in_call(parent, child, scope, key)
                 if verdict is not None:
                     return verdict
             elif isinstance(parent, ast.stmt | ast.comprehension | ast.withitem):
@@ -98,7 +107,7 @@ class Uses:
             node = scope.script.parents[node]
         return node in self._roots
 
-    def _in_call(self, call: ast.Call, child: ast.AST, scope: Scope) -> bool | None:
+    def _in_call(self, call: ast.Call, child: ast.AST, scope: Scope, key: Key) -> bool | None:
         if call in self._writes:
             return True
         if child is call.func:
@@ -111,5 +120,27 @@ class Uses:
             return True
         if last in PATH_MAKING or name in ("str", "os.fspath"):
             return None
+        parameter = _parameter(call, child, scope)
+        if parameter is None:
+            return False
         # What a helper of this file does with the path is seen in its own body.
-        return scope.function(call.func) is not None
+        self._passed.setdefault(key, set()).add(parameter)
+        return True
+
+
+def _parameter(call: ast.Call, child: ast.AST, scope: Scope) -> tuple[Scope, str] | None:
+    """Return the parameter of a helper of this file that an argument is given to."""
+    helper, bound = scope.function(call.func), 0
+    if helper is None and isinstance(call.func, ast.Attribute):
+        helper, bound = scope.script.method_of_self(call.func, scope), 1
+    if helper is None:
+        return None
+    names = [each.arg for each in [*helper.args.posonlyargs, *helper.args.args]][bound:]
+    known = {*names, *(each.arg for each in helper.args.kwonlyargs)}
+    inner = scope.script.scope_of(helper)
+    if isinstance(child, ast.keyword):
+        return (inner, child.arg) if child.arg in known else None
+    for index, given in enumerate(call.args):
+        if given is child and index < len(names) and not isinstance(given, ast.Starred):
+            return inner, names[index]
+    return None

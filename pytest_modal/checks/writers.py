@@ -114,7 +114,8 @@ def _method(call: ast.Call, function: ast.Attribute, scope: Scope, places: Place
     if method in TEXT_METHODS:
         target = argument(call, 0, TEXT_METHODS[method])
         write = _at(call, target, scope, places)
-        known = write is not None and (write.place.is_path or (write.place.kind == "text" and _is_file(write.place)))
+        text = write is not None and write.place.kind == "text" and (method != "save" or _is_file(write.place))
+        known = write is not None and (write.place.is_path or text)
         return write if known else None
     if method in PATH_METHODS or method == "mkdir" or (method == "open" and _writes(argument(call, 0, "mode"), "r")):
         write = _at(call, function.value, scope, places, makes_directory=method == "mkdir")

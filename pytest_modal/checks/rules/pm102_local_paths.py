@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.names import Scope
+from pytest_modal.checks.names import FunctionNode, Scope
 from pytest_modal.checks.places import SYSTEM, TEMPORARY, Place, Places
 from pytest_modal.checks.remote_calls import remote_calls
 from pytest_modal.checks.script import GpuFunction, Script
@@ -92,9 +92,10 @@ def _local_path(value: ast.expr, scope: Scope, places: Places) -> str | None:
     shown = ast.unparse(value)
     if place.is_path and place.kind != "safe" and not _may_be_remote(place, places):
         return f"the path {shown}"
-    inner = _path_inside(value, scope)
-    if inner is not None:
+    if _path_inside(value, scope):
         return f"the local path {shown}"
+    if places.mounts.none and (_is_path_parameter(value, scope) or _lists_paths(value)):
+        return f"the path {shown}" if isinstance(value, ast.Name) else f"each path of {shown}"
     if place.kind == "text" and place.exact and not _may_be_remote(place, places) and _exists(place.text, scope):
         return f"{shown}, which is a file or directory here,"
     return None
@@ -109,33 +110,59 @@ def _may_be_remote(place: Place, places: Places) -> bool:
     return under_system or elsewhere or not places.mounts.complete or places.mounts.cover(place.text, place.exact)
 
 
-def _path_inside(value: ast.expr, scope: Scope) -> ast.expr | None:
-    """Return the part of a value that names this machine: its file, working directory or home."""
+def _path_inside(value: ast.expr, scope: Scope) -> bool:
+    """Whether a value is made from what names this machine: its file, working directory or home."""
     follow: ast.expr | None = value
     for _ in range(8):
-        if isinstance(follow, ast.Name):
-            if follow.id == "__file__":
-                return value
-            where = scope.find(follow.id)
-            assigned = where.values.get(follow.id, []) if where is not None else []
-            follow = assigned[0] if len(assigned) == 1 else None
-        elif isinstance(follow, ast.Call):
-            name = scope.dotted(follow.func) or ""
-            if name in _HERE:
-                return value
-            if name in _MAKING:
-                follow = follow.args[0] if follow.args else None
-            elif isinstance(follow.func, ast.Attribute) and follow.func.attr in ("resolve", "absolute", "as_posix"):
-                follow = follow.func.value
-            else:
-                return None
-        elif isinstance(follow, ast.BinOp) and isinstance(follow.op, ast.Div):
-            follow = follow.left
-        elif isinstance(follow, ast.Attribute) and follow.attr in ("parent",):
-            follow = follow.value
-        else:
-            return None
-    return None
+        match follow:
+            case ast.Name(id="__file__"):
+                return True
+            case ast.Name():
+                where = scope.find(follow.id)
+                assigned = where.values.get(follow.id, []) if where is not None else []
+                follow = assigned[0] if len(assigned) == 1 else None
+            case ast.Call(func=function):
+                name = scope.dotted(function) or ""
+                if name in _HERE:
+                    return True
+                if name in _MAKING:
+                    follow = follow.args[0] if follow.args else None
+                elif isinstance(function, ast.Attribute) and function.attr in ("resolve", "absolute", "as_posix"):
+                    follow = function.value
+                else:
+                    return False
+            case ast.BinOp(op=ast.Div()):
+                follow = follow.left
+            case ast.Attribute(attr="parent"):
+                follow = follow.value
+            case _:
+                return False
+    return False
+
+
+def _is_path_parameter(value: ast.expr, scope: Scope) -> bool:
+    """Whether a value is a parameter of local code that is annotated as a path."""
+    where = scope.find(value.id) if isinstance(value, ast.Name) else None
+    if where is None or not isinstance(value, ast.Name) or not isinstance(where.node, FunctionNode):
+        return False
+    arguments = [*where.node.args.posonlyargs, *where.node.args.args, *where.node.args.kwonlyargs]
+    return value.id not in where.values and any(
+        each.arg == value.id and each.annotation is not None and scope.dotted(each.annotation) == "pathlib.Path"
+        for each in arguments
+    )
+
+
+def _lists_paths(value: ast.expr) -> bool:
+    """Whether a value is what a directory listing gives."""
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in ("list", "sorted"):
+        if not value.args:
+            return False
+        value = value.args[0]
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr in ("glob", "rglob", "iterdir")
+    )
 
 
 def _exists(text: str, scope: Scope) -> bool:

@@ -26,28 +26,31 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
             given = imported.top in image.sources or canonical(imported.top) in image.packages
             if imported.node in seen or given:
                 continue
-            if _local_source(imported, function) is not None:
+            if _is_local(imported, function):
                 seen.add(imported.node)
                 yield _finding(imported, function)
 
 
-def _local_source(imported: Imported, function: GpuFunction) -> Path | None:
-    top = imported.top
+def _is_local(imported: Imported, function: GpuFunction) -> bool:
+    top, location = imported.top, imported.script.source.location
+    if not top and function.by_value:
+        # Relative: what travels by value has no package around it.
+        base = location.parent if location is not None else None
+        return not imported.at_top or (base is not None and any(_is_module(base / name) for name in imported.names))
     if not top or is_standard(top) or top in ("modal", "pytest_modal", own_package(imported.script)):
-        return None
+        return False
     found = local_module(top, imported.script)
-    if found is None or found == imported.script.source.location:
-        return None
+    if found is None or found == location:
+        return False
     if not (function.by_value and imported.at_top):
-        return found
+        return True
     # By value, what is imported from a module travels; the module itself can't.
-    if isinstance(imported.node, ast.alias):
-        return found
     inner = found.joinpath(*imported.module.split(".")[1:]) if found.is_dir() else found
-    for name in imported.names:
-        if inner.is_dir() and ((inner / f"{name}.py").is_file() or (inner / name / "__init__.py").is_file()):
-            return inner / name
-    return None
+    return isinstance(imported.node, ast.alias) or any(_is_module(inner / name) for name in imported.names)
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_name(f"{path.name}.py").is_file() or (path / "__init__.py").is_file()
 
 
 def _changes_search_path(script: Script) -> bool:
