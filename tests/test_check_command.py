@@ -73,6 +73,7 @@ def test_a_clean_directory_is_a_success(here: Path, capsys: pytest.CaptureFixtur
     (here / "clean.py").write_text(CLEAN)
     (here / "other.py").write_text("print('nothing to do with it')\n")
     (here / "not_python.txt").write_text("import modal (")
+    (here / "multimodal.py").write_text("print 'a multimodal model, in Python 2'\n")
     for left_out in (".venv", "node_modules", "__pycache__", ".hidden"):
         (here / left_out).mkdir()
         (here / left_out / "bad.py").write_text(BAD)
@@ -80,7 +81,7 @@ def test_a_clean_directory_is_a_success(here: Path, capsys: pytest.CaptureFixtur
     (here / "myenv" / "pyvenv.cfg").touch()
     (here / "myenv" / "bad.py").write_text(BAD)
     assert main(["check", "."]) == 0
-    assert capsys.readouterr() == ("", "0 findings in 2 files\n")
+    assert capsys.readouterr() == ("", "0 findings in 3 files\n")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pytest_modal.checks.rules import RULES
 from pytest_modal.checks.script import GpuFunction, Script
 from pytest_modal.checks.source import Source, UnreadableError, parse, read_text
 
+MODAL = re.compile(r"\b(?:pytest_)?modal(?:_gpu)?\b")
 SKIPPED = {"__pycache__", "node_modules", "site-packages", "dist-packages", "build", "dist", "venv", "env"}
 
 
@@ -51,7 +53,7 @@ def check_path(path: Path, *, named: bool = True) -> tuple[list[Finding], Source
         It can't be checked.
     """
     text = read_text(path)
-    if not named and "modal" not in text:
+    if not named and not MODAL.search(text):
         return [], None
     source = parse(text, path.as_posix(), path.resolve())
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from pytest_modal.checks.names import keyword
 from pytest_modal.checks.script import GpuFunction, Script
 
 REMOTE = {"remote", "map", "starmap", "spawn", "spawn_map", "for_each", "remote_gen"}
@@ -49,7 +50,9 @@ def called_remotely(call: ast.Call, script: Script, by_name: dict[str, GpuFuncti
 
 
 def is_app_run(call: ast.AST, script: Script) -> str | None:
-    """Return the name of the app of this file that a call starts."""
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "run":
+    """Return the name of the app of this file that a call starts; one with a client of its own tests Modal itself."""
+    if not isinstance(call, ast.Call) or keyword(call, "client") is not None:
+        return None
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "run":
         return script.is_app(call.func.value)
     return None

@@ -40,8 +40,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     holders: dict[ast.AST, str] = {}
     calls = script.all(ast.Call)
     for call in calls:
-        # A client of its own is a test of Modal's, or another workspace.
-        if (app := is_app_run(call, script)) and keyword(call, "client") is None:
+        if app := is_app_run(call, script):
             owner, session = _session(call, app, script)
             by_owner.setdefault(owner, []).append(session)
             if isinstance(owner[0], FunctionNode):
