@@ -12,14 +12,17 @@ from pytest_modal.checks.rules import RULES
 from pytest_modal.checks.script import GpuFunction, Script
 from pytest_modal.checks.source import Source, UnreadableError, parse, read_text
 
-MODAL = re.compile(r"\b(?:pytest_)?modal(?:_gpu)?\b")
+# What a file with GPU code has: the import, the marker, or the decorator of an app from another file.
+MODAL = re.compile(
+    r"^\s*(?:import\b.*|from\s+)\b(?:pytest_)?modal\b|\bmodal_gpu\b|^\s*@\w+\.(?:function|cls)\b", re.MULTILINE
+)
 SKIPPED = {"__pycache__", "node_modules", "site-packages", "dist-packages", "build", "dist", "venv", "env"}
 
 
 def check_source(source: Source) -> list[Finding]:
     """Return all findings of a file, in order, less those that it allows."""
     # Most files of a directory have nothing to do with Modal.
-    if "modal" not in source.text and ".function(" not in source.text and ".cls(" not in source.text:
+    if not MODAL.search(source.text):
         return []
     script = Script(source)
     try:

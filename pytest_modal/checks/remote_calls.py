@@ -50,9 +50,12 @@ def called_remotely(call: ast.Call, script: Script, by_name: dict[str, GpuFuncti
 
 
 def is_app_run(call: ast.AST, script: Script) -> str | None:
-    """Return the name of the app of this file that a call starts; one with a client of its own tests Modal itself."""
-    if not isinstance(call, ast.Call) or keyword(call, "client") is not None:
-        return None
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "run":
+    """Return the name of the app of this file that a call starts."""
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "run":
         return script.is_app(call.func.value)
     return None
+
+
+def has_own_client(call: ast.Call) -> bool:
+    """Whether a session is given its client: then it tests Modal itself, or talks to another server."""
+    return keyword(call, "client") is not None

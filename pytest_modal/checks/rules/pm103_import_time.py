@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.remote_calls import called_remotely, is_app_run
+from pytest_modal.checks.remote_calls import called_remotely, has_own_client, is_app_run
 from pytest_modal.checks.script import GpuFunction, Script
 
 HINT = 'put it under `if __name__ == "__main__":` or into a function under @app.local_entrypoint()'
@@ -24,7 +24,8 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
             continue
         if app := is_app_run(node, script):
             inside |= _with_block_of(node, script)
-            yield _finding(script, node, f"{app}.run() runs when the file is imported", functions)
+            if not has_own_client(node):
+                yield _finding(script, node, f"{app}.run() runs when the file is imported", functions)
         elif function := called_remotely(node, script, by_name):
             yield _finding(script, node, f"{function.name} is called when the file is imported", functions)
         elif (called := script.module.function(node.func)) and called not in {each.node for each in own}:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_modal.checks.finding import Finding, Rule
 from pytest_modal.checks.names import FunctionNode, keyword
-from pytest_modal.checks.remote_calls import is_app_run
+from pytest_modal.checks.remote_calls import has_own_client, is_app_run
 from pytest_modal.checks.script import GpuFunction, Script, is_guard
 
 HINT = "open one `with app.run():` around all of it and make every call inside"
@@ -40,7 +40,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     holders: dict[ast.AST, str] = {}
     calls = script.all(ast.Call)
     for call in calls:
-        if app := is_app_run(call, script):
+        if (app := is_app_run(call, script)) and not has_own_client(call):
             owner, session = _session(call, app, script)
             by_owner.setdefault(owner, []).append(session)
             if isinstance(owner[0], FunctionNode):
