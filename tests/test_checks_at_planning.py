@@ -297,3 +297,36 @@ def test_the_plan_shows_what_was_found(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest(*PLAIN, "--modal-plan")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*PM101 open writes a file in the GPU function bad*"])
+
+
+def test_what_the_file_does_besides_is_not_the_business_of_its_tests(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        modal="""
+        class App:
+            def __init__(self, name): pass
+            def run(self): raise SystemExit("not called")
+        """
+    )
+    pytester.makepyfile(
+        test_it="""
+        import modal
+        import pytest_modal
+
+        app = modal.App("other")
+
+        def two_sessions():
+            with app.run():
+                pass
+            with app.run():
+                pass
+
+        @pytest_modal.fixture
+        def one(): return 1
+
+        def test_one(one): assert one == 1
+        """
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest_subprocess(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*PM104*")

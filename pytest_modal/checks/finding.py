@@ -62,6 +62,8 @@ class Rule:
         Python code that the rule finds, and the same thing done right.
     check : callable
         Takes a script and those of its GPU functions that are asked about; yields findings.
+    about_script : bool
+        Whether it speaks of what the script does by itself, not of the functions that are sent.
     """
 
     code: str
@@ -72,3 +74,4 @@ class Rule:
     bad: str
     good: str
     check: Check = field(repr=False)
+    about_script: bool = False

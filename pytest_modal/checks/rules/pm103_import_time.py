@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_modal.checks.finding import Finding, Rule
 from pytest_modal.checks.remote_calls import called_remotely, has_own_client, is_app_run
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.script import GpuFunction, Script, is_guard
 
 HINT = 'put it under `if __name__ == "__main__":` or into a function under @app.local_entrypoint()'
 
@@ -25,9 +25,9 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         if app := is_app_run(node, script):
             inside |= _with_block_of(node, script)
             if not has_own_client(node):
-                yield _finding(script, node, f"{app}.run() runs when the file is imported", functions)
+                yield _finding(script, node, f"{app}.run() runs when the file is imported")
         elif function := called_remotely(node, script, by_name):
-            yield _finding(script, node, f"{function.name} is called when the file is imported", functions)
+            yield _finding(script, node, f"{function.name} is called when the file is imported")
         elif (called := script.module.function(node.func)) and called not in {each.node for each in own}:
             started = next(
                 (
@@ -39,7 +39,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
             )
             if started:
                 what = f"{called.name}() runs {started}.run() when the file is imported"
-                yield _finding(script, node, what, functions)
+                yield _finding(script, node, what)
 
 
 def _with_block_of(call: ast.Call, script: Script) -> set[ast.AST]:
@@ -50,8 +50,6 @@ def _with_block_of(call: ast.Call, script: Script) -> set[ast.AST]:
 
 
 def _guarded(node: ast.AST, script: Script, function: ast.AST) -> bool:
-    from pytest_modal.checks.script import is_guard
-
     while node is not function:
         node = script.parents[node]
         if isinstance(node, ast.If) and is_guard(node):
@@ -59,7 +57,7 @@ def _guarded(node: ast.AST, script: Script, function: ast.AST) -> bool:
     return False
 
 
-def _finding(script: Script, node: ast.Call, what: str, functions: list[GpuFunction]) -> Finding:
+def _finding(script: Script, node: ast.Call, what: str) -> Finding:
     return script.find(
         "PM103",
         node,
@@ -105,4 +103,5 @@ if __name__ == "__main__":
         print(evaluate.remote(["1 + 1 ="]))
 """,
     check=check,
+    about_script=True,
 )

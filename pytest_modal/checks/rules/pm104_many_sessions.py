@@ -155,4 +155,5 @@ if __name__ == "__main__":
         full = evaluate.remote(["1 + 1 =", "2 + 2 ="])
 """,
     check=check,
+    about_script=True,
 )

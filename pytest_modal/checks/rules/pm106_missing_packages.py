@@ -14,7 +14,6 @@ from pytest_modal.checks.script import GpuFunction, Script
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find imports of packages that are certainly not in the image."""
-    del script
     seen: set[ast.AST] = set()
     for function in functions:
         image = image_of(function)

@@ -25,7 +25,6 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
                 function, load = next(user for user in users if user[0].name == name)
                 others = " and ".join(other for other in names if other != name)
                 yield finding(function, load, f"{function.name} loads {model}, and so does {others}")
-    del script
 
 
 def finding(function: GpuFunction, load: Load, what: str) -> Finding:

@@ -59,7 +59,6 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
             what = what or _described(module.values[node.id], module)
             if what:
                 yield _finding(scope, node, function, what)
-    del script
 
 
 def _measured(name: str, function: GpuFunction) -> str | None:

@@ -20,7 +20,6 @@ _COMMAND = re.compile(
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find downloads of weights among the build steps of images."""
-    del functions
     for node in script.all(ast.Call):
         if not isinstance(node.func, ast.Attribute):
             continue
@@ -106,4 +105,5 @@ def evaluate(problems):
     return AutoModelForCausalLM.from_pretrained("gpt2").config.n_layer
 """,
     check=check,
+    about_script=True,
 )
