@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import math
 import numbers
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -23,12 +21,16 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 
+from pytest_modal.names import LONGEST_NAME as LONGEST_NAME
+from pytest_modal.names import safe_name as _safe
+from pytest_modal.names import short_digest as _digest
+
 if TYPE_CHECKING:
     import pandas
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
-DEFAULT_ROOT, LONGEST_NAME = "modal_output", 100
+DEFAULT_ROOT = "modal_output"
 
 
 class Artifact(TypedDict):
@@ -65,18 +67,6 @@ def output_root(config: pytest.Config) -> Path:
         where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
         raise pytest.UsageError(_message(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
     return root
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-
-
-def _safe(name: str) -> str:
-    """Return `name` as a file name that every system and upload takes, with a hash if that changed it."""
-    safe = re.sub(r"[^A-Za-z0-9._+=,@()\[\]-]", "_", name)[:LONGEST_NAME].rstrip(".")
-    if re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe, re.IGNORECASE):
-        safe = f"_{safe}"  # a device on Windows, whatever its suffix
-    return safe if safe == name else f"{safe[: LONGEST_NAME - 9] or '_'}-{_digest(name)}"
 
 
 def _wanted(item: pytest.Item) -> PurePosixPath:

@@ -19,6 +19,7 @@ Status = Literal[
     "timed out",
     "crashed",
     "dependency failed",
+    "infrastructure",
 ]
 
 
@@ -77,12 +78,15 @@ class ShippedFunction:
         The pickled function.
     location : str
         ``path:line`` of its definition, relative to the rootdir.
+    imports : tuple of str
+        Dotted names of the modules that it needs, its helpers' included; none of them is local.
     """
 
     key: str
     name: str
     location: str
     payload: bytes = field(repr=False)
+    imports: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

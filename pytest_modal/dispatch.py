@@ -1,12 +1,11 @@
-"""What every backend has to know while a batch runs: what to send, what is blocked, what can be released."""
+"""What every backend has to know while a batch runs: what to send, what is blocked, what is needed how long."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pytest_modal.batch import Argument, Batch, Call, Data, FromCall, FromContainer, Load, Node, Outcome
+from pytest_modal.batch import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Load, Node, Outcome
 
 
 class Dispatch:
@@ -26,8 +25,8 @@ class Dispatch:
         self._failed: dict[str, Outcome] = {}
         self._failed_containers: dict[str, Outcome] = {}
         self._labels = {call.key: call.label for call in batch.calls}
-        self._users = Counter(key for call in batch.calls for key in call.containers)
-        self._to_release: list[str] = []
+        self._positions = {call.key: position for position, call in enumerate(batch.calls)}
+        self._last_users = {key: self._positions[call.key] for call in batch.calls for key in call.containers}
 
     def blocked(self, call: Call) -> Outcome | None:
         """Return the outcome of a call that need not be sent, because what it needs has failed."""
@@ -51,10 +50,17 @@ class Dispatch:
 
     def labels(self, call: Call) -> dict[str, str]:
         """Return the labels of the container fixtures that a call needs, by key."""
-        return {key: self._batch.containers[key].label for key in call.containers}
+        return {container.key: container.label for container in self.containers(call)}
+
+    def containers(self, call: Call) -> list[Container]:
+        """Return the container fixtures that a call needs, each after those that it needs itself."""
+        return [self._batch.containers[key] for key in call.containers]
 
     def request(self, call: Call, known: Collection[str]) -> dict[str, Any]:
         """Return the message that runs a call.
+
+        It says where in the order the call stands, and up to where each container fixture is needed: so a
+        container knows by itself, whichever calls it gets, when to release what.
 
         Parameters
         ----------
@@ -63,7 +69,8 @@ class Dispatch:
         known : collection of str
             Functions and container fixtures that the container has: what they need isn't sent again.
         """
-        containers = [self._batch.containers[key] for key in call.containers]
+        containers = self.containers(call)
+        users = self._last_users
         blobs: dict[str, bytes] = {}
         for node in [*containers, call]:
             if node.key in known:
@@ -77,18 +84,14 @@ class Dispatch:
                     blobs[argument.key] = self._results(argument.key)
         return {
             "call": _spec(call),
-            "containers": [_spec(container) for container in containers],
+            "containers": [_spec(container) | {"until": users[container.key]} for container in containers],
             "blobs": blobs,
-            "release": self._release_after(call),
+            "position": self._positions[call.key],
             "mounts": [path for path, _ in call.environment.volumes],
         }
 
     def finished(self, call: Call, outcome: Outcome) -> None:
         """Note an outcome: what depends on a failed one is blocked from now on."""
-        for key in call.containers:
-            self._users[key] -= 1
-            if not self._users[key] and outcome.status == "dependency failed":
-                self._to_release.append(key)
         if not outcome.ok:
             self._failed[call.key] = outcome
             if outcome.container_key is not None:
@@ -112,12 +115,6 @@ class Dispatch:
             teardown_errors=reply["teardown_errors"],
             lost_files=reply.get("lost_files", []),
         )
-
-    def _release_after(self, call: Call) -> list[str]:
-        # The last built goes first: it may use those built before it.
-        last = [key for key in reversed(call.containers) if self._users[key] == 1]
-        late, self._to_release = self._to_release, []
-        return [*last, *late]
 
 
 def _spec(node: Node) -> dict[str, Any]:

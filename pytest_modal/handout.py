@@ -36,13 +36,15 @@ class ItemPlan:
         Why the test can't be planned at all.
     reason : str or None
         Why planning stopped at a local fixture.
+    infrastructure : bool
+        Whether all that its setup failed on was the infrastructure.
     """
 
     calls: dict[RemoteFunction, str] = field(default_factory=dict)
     sent: dict[tuple[RemoteFunction, str], Sent] = field(default_factory=dict)
     error: str | None = None
     reason: str | None = None
-    teardown_errors: list[str] = field(default_factory=list)
+    infrastructure: bool = False
 
 
 PLAN = pytest.StashKey[ItemPlan]()
@@ -129,10 +131,17 @@ def check_item(item: pytest.Item) -> None:
     failed = [outcome for outcome in outcomes.values() if not outcome.ok]
     # What fell only because something else fell says nothing new, unless that is all there is.
     causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
+    plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
     if causes:
         from pytest_modal.report.messages import explain
 
         pytest.fail("\n\n".join(explain(results, outcome) for outcome in causes), pytrace=False)
+
+
+def fell_with_infrastructure(item: pytest.Item) -> bool:
+    """Whether a test could not run for no fault of its own, nor of a GPU function's."""
+    plan = item.stash.get(PLAN, None)
+    return plan is not None and plan.infrastructure
 
 
 def teardown_errors(item: pytest.Item) -> list[str]:

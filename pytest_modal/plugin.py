@@ -11,6 +11,9 @@ from pytest_modal import artifacts, handout, settings
 from pytest_modal.artifacts import output_dir, save_csv, save_figure, save_json
 from pytest_modal.declare import MARKER
 
+# EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
+INFRASTRUCTURE_ERROR = 70
+
 __all__ = ["modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
 
 
@@ -52,6 +55,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
+        watch_infrastructure(session.config)
         from pytest_modal.run import run_batch, show_plan
 
         if session.config.getoption("modal_plan"):
@@ -74,6 +78,33 @@ class GpuTestHooks:
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         if errors := handout.teardown_errors(item):
             pytest.fail("\n\n".join(errors), pytrace=False)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        report = yield
+        if report.failed and handout.fell_with_infrastructure(item):
+            report.modal_infrastructure = True
+        return report
+
+
+class InfrastructureHooks:
+    """Registered where the verdict of the whole run is made: the exit status tells whose fault it was."""
+
+    def __init__(self) -> None:
+        self._errors = 0
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._errors += bool(report.failed and vars(report).get("modal_infrastructure"))
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.TESTS_FAILED and self._errors and self._errors == session.testsfailed:
+            session.exitstatus = INFRASTRUCTURE_ERROR
+
+
+def watch_infrastructure(config: pytest.Config) -> None:
+    """Tell by the exit status when nothing but the infrastructure went wrong."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(InfrastructureHooks(), "pytest_modal_infrastructure")
 
 
 class ArtifactHooks:
@@ -103,6 +134,7 @@ def watch_artifacts(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.pluginmanager.has_plugin("dsession"):
         watch_artifacts(session.config)
+        watch_infrastructure(session.config)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -54,6 +54,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.seconds["run"] = time.perf_counter() - started
+            results.app_id, results.dashboard_url = backend.app_id, backend.dashboard_url
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
@@ -89,8 +90,16 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 
 
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
-    backend = LocalBackend(config.rootpath)
-    planner = Planner(config.rootpath, settings.environment, mocks=True)
+    backend = _backend(config, settings)
+    planner = Planner(config.rootpath, settings.environment, mocks=settings.mode == "local")
     batch = planner.plan(tests)
     check_batch(config, tests, batch, planner.functions)
     return backend, batch
+
+
+def _backend(config: pytest.Config, settings: Settings) -> Backend:
+    if settings.mode != "modal":
+        return LocalBackend(config.rootpath)
+    from pytest_modal.backends.modal import ModalBackend
+
+    return ModalBackend(config.rootpath, settings.session)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from pytest_modal.backends import SessionOptions
 from pytest_modal.declare import DeclarationError, checked_settings
 
-MODES = ("local", "skip")
+MODES = ("local", "modal", "skip")
+MAX_SECONDS = 24 * 3600
+# What an ini says to have none.
+OFF = ("off", "none", "no", "false", "0")
 
 
 @dataclass(frozen=True)
@@ -23,16 +27,24 @@ class Settings:
         One of `MODES`.
     environment : dict
         The project's settings for every environment.
+    session : SessionOptions
+        How a session on Modal goes about its work.
     rules : tuple of str
         Lines of the ini ``modal_rules``: which rules are errors, warnings or off.
     """
 
     mode: str
     environment: dict[str, Any]
+    session: SessionOptions = field(default_factory=SessionOptions)
     rules: tuple[str, ...] = ()
 
 
 SETTINGS = pytest.StashKey[Settings]()
+_SECONDS = {
+    "acquire_timeout": "Seconds to wait for a GPU on Modal",
+    "startup_timeout": "Seconds for a container to start on Modal",
+    "connection_timeout": "Seconds without an answer after which the connection to Modal counts as lost",
+}
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -42,10 +54,17 @@ def add_options(parser: pytest.Parser) -> None:
     """
     group = parser.getgroup("modal", "GPU tests on Modal (pytest-modal)")
     group.addoption(
+        "--modal",
+        dest="modal_mode",
+        action="store_const",
+        const="modal",
+        help="Run GPU functions on Modal, in one session; the same as --modal-mode=modal.",
+    )
+    group.addoption(
         "--modal-mode",
         dest="modal_mode",
         choices=MODES,
-        help="Where GPU functions run: local (a worker process on this machine) or skip (default: local).",
+        help="Where GPU functions run: local (a worker process on this machine), modal, or skip (default: local).",
     )
     group.addoption(
         "--modal-plan",
@@ -66,6 +85,16 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
+    for name, what in _SECONDS.items():
+        parser.addini(
+            f"modal_{name}", f"{what} (default: {getattr(SessionOptions, name):g}).", type="string", default=""
+        )
+    parser.addini(
+        "modal_cache_volume",
+        f"Volume that keeps downloads from the Hugging Face hub, or off (default: {SessionOptions.cache_volume}).",
+        type="string",
+        default="",
+    )
 
 
 def resolve(config: pytest.Config) -> Settings:
@@ -90,12 +119,7 @@ def resolve(config: pytest.Config) -> Settings:
         names = [name.strip() for name in gpu.split(",")]
         given["gpu"] = names[0] if len(names) == 1 else names
     if timeout := config.getini("modal_timeout"):
-        try:
-            given["timeout"] = float(timeout)
-        except ValueError:
-            raise pytest.UsageError(
-                f"modal_timeout = {timeout}\n  where: the ini file\n  what to do: give a number of seconds"
-            ) from None
+        given["timeout"] = _seconds("modal_timeout", timeout)
     try:
         environment = checked_settings(given, "ini", str(config.inipath), tuple(given))
     except DeclarationError as error:
@@ -107,4 +131,19 @@ def resolve(config: pytest.Config) -> Settings:
             read_levels(rules)
         except LevelError as error:
             raise pytest.UsageError(str(error)) from None
-    return Settings(mode, environment, rules)
+    waits = {name: _seconds(f"modal_{name}", said) for name in _SECONDS if (said := config.getini(f"modal_{name}"))}
+    volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
+    session = SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume)
+    return Settings(mode, environment, session, rules)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= MAX_SECONDS:
+        raise pytest.UsageError(
+            f"{name} = {text}\n  where: the ini file\n  what to do: give a number of seconds, a day at most"
+        )
+    return seconds

@@ -7,6 +7,7 @@ rootdir, compiled from source, free of pytest's assertion rewriting. What unpick
 from __future__ import annotations
 
 import contextlib
+import dis
 import functools
 import importlib.util
 import io
@@ -21,7 +22,7 @@ import cloudpickle
 
 from pytest_modal.batch import ShippedFunction, digest_of
 
-TRAVELLING = ("data", "lost_files", "refusal", "worker", "worker_process")
+TRAVELLING = ("container", "data", "lost_files", "refusal", "worker", "worker_process")
 
 
 class ShippingError(Exception):
@@ -72,9 +73,10 @@ class Shipper:
         location = self.location(function)
         local = [module for module in _loaded_modules() if self._is_local(module, local_packages)]
         stream = io.BytesIO()
+        pickler = _Pickler(stream, name, location, {module.__name__ for module in local})
         try:
             with _by_value(local):
-                _Pickler(stream, name, location, {module.__name__ for module in local}).dump(function)
+                pickler.dump(function)
         except ShippingError:
             raise
         except Exception as error:
@@ -84,7 +86,8 @@ class Shipper:
                 "  what to do: open or build that object in the function's body, or pass data as a parameter"
             ) from error
         payload = stream.getvalue()
-        return ShippedFunction(digest_of(name, location, payload.hex()), name, location, payload)
+        imports = tuple(sorted(pickler.imports))
+        return ShippedFunction(digest_of(name, location, payload.hex()), name, location, payload, imports)
 
     def location(self, function: Callable[..., Any]) -> str:
         """Return ``path:line`` of a function, relative to the rootdir."""
@@ -106,15 +109,24 @@ class Shipper:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Replaces rewritten functions by plain ones and refuses what can't travel."""
+    """Replaces functions by plain ones, refuses what can't travel, and notes which modules are imported.
+
+    Attributes
+    ----------
+    imports : set of str
+        Dotted names of what is not local: imported in a body, or needed to unpickle.
+    """
 
     def __init__(self, stream: io.BytesIO, name: str, location: str, local: set[str]) -> None:
         super().__init__(stream, protocol=5)
         self._name, self._location, self._local = name, location, local
+        self.imports: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
+        self._note_modules(obj)
         if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
-            obj = without_assertion_rewriting(obj)
+            obj = plain_function(obj)
+            self.imports.update(imported_by(obj.__code__))
         elif isinstance(obj, types.ModuleType):
             self._check_module(obj.__name__)
         elif _is_fixture(obj):
@@ -124,6 +136,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 "  what to do: name the fixture as a parameter, as in pytest"
             )
         return super().reducer_override(obj)
+
+    def _note_modules(self, obj: Any) -> None:
+        for name in (
+            obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None),
+            type(obj).__module__,
+        ):
+            if isinstance(name, str) and name not in self._local:
+                self.imports.add(name)
 
     def _check_module(self, name: str) -> None:
         top = name.partition(".")[0]
@@ -168,10 +188,27 @@ def _loaded_modules() -> list[types.ModuleType]:
     ]
 
 
-def without_assertion_rewriting(function: types.FunctionType) -> types.FunctionType:
-    """Return the function as its source says, without what pytest's import hook made of its asserts."""
-    if not any(name.startswith("@") for name in _names(function.__code__)):
+def plain_function(function: types.FunctionType) -> types.FunctionType:
+    """Return the function without annotations and without what pytest's import hook made of its asserts.
+
+    Annotations would make the container import what they name, which nothing there asks for.
+    """
+    code = _without_assertion_rewriting(function)
+    if code is function.__code__ and not function.__annotations__:
         return function
+    copy = types.FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
+    copy.__doc__ = function.__doc__
+    copy.__dict__.update(function.__dict__)
+    return copy
+
+
+def _without_assertion_rewriting(function: types.FunctionType) -> types.CodeType:
+    if not any(name.startswith("@") for code in _codes(function.__code__) for name in code.co_names):
+        return function.__code__
     plain = _plain_codes(function.__code__.co_filename).get(_identity(function.__code__))
     if plain is None:
         raise ShippingError(
@@ -179,21 +216,32 @@ def without_assertion_rewriting(function: types.FunctionType) -> types.FunctionT
             f"  where: {function.__code__.co_filename}:{function.__code__.co_firstlineno}\n"
             "  what to do: run pytest again; the file changed while it ran"
         )
-    copy = types.FunctionType(
-        plain, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
-    copy.__dict__.update(function.__dict__)
-    copy.__annotations__ = function.__annotations__
-    return copy
+    return plain
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
+def imported_by(code: types.CodeType) -> set[str]:
+    """Return the dotted names that code imports, ``from a import b`` as ``a.b``; relative imports are local."""
+    found: set[str] = set()
+    for each in _codes(code):
+        module, level = "", 0
+        constants: list[Any] = [0, None]
+        for instruction in dis.get_instructions(each):
+            if instruction.opname == "IMPORT_NAME":
+                module, level = str(instruction.argval), constants[-2]
+                if not level:
+                    found.add(module)
+            elif instruction.opname == "IMPORT_FROM" and not level:
+                found.add(f"{module}.{instruction.argval}")
+            elif instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
+                constants.append(instruction.argval)
+    return found
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _names(constant)
+            yield from _codes(constant)
 
 
 def _identity(code: types.CodeType) -> tuple[str, int]:
@@ -202,15 +250,6 @@ def _identity(code: types.CodeType) -> tuple[str, int]:
 
 @functools.lru_cache(maxsize=64)
 def _plain_codes(path: str) -> dict[tuple[str, int], types.CodeType]:
-    found: dict[tuple[str, int], types.CodeType] = {}
-
-    def visit(code: types.CodeType) -> None:
-        found[_identity(code)] = code
-        for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                visit(constant)
-
     source = importlib.util.decode_source(Path(path).read_bytes())
     # The flags of this module (its own __future__ import) must not leak into the user's code.
-    visit(compile(source, path, "exec", dont_inherit=True))
-    return found
+    return {_identity(code): code for code in _codes(compile(source, path, "exec", dont_inherit=True))}

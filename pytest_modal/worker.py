@@ -134,15 +134,24 @@ class Worker:
         Names this container in outcomes.
     notify : callable
         Told each phase as it begins, so that a call that never returns can be explained.
+    is_fatal : callable
+        Whether an exception is the platform's word to this container, and no outcome of a call.
     """
 
-    def __init__(self, name: str, notify: Callable[[str, str], None] = lambda phase, key: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        notify: Callable[[str, str], None] = lambda phase, key: None,
+        is_fatal: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
         self.name = name
         self._notify = notify
+        self._is_fatal = is_fatal
         self._functions: dict[str, Callable[..., Any]] = {}
         self._containers: dict[str, Any] = {}
         self._failed: dict[str, Mapping[str, Any]] = {}
         self._teardowns: dict[str, Generator[Any, None, None]] = {}
+        self._until: dict[str, int] = {}
 
     def handle(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Buffers]:
         """Run one call.
@@ -150,8 +159,8 @@ class Worker:
         Parameters
         ----------
         request : mapping
-            ``call`` and ``containers`` (bound functions), ``blobs`` (pickled functions and encoded data by
-            key) and ``release`` (keys of the container fixtures that no later call needs).
+            ``call`` and ``containers`` (bound functions; each container fixture with ``until``, the position of
+            its last user), ``blobs`` (pickled functions and encoded data by key) and ``position`` in the order.
 
         Returns
         -------
@@ -160,7 +169,8 @@ class Worker:
         value : list of buffers
             The encoded result; empty unless the status is "ok".
         """
-        reply: dict[str, Any] = {"status": "ok", "container": self.name, "loads": [], "phase": "start"}
+        reply: dict[str, Any] = {"status": "ok", "container": self.name, "phase": "start"}
+        reply |= {"loads": [], "teardown_errors": []}
         value: Buffers = []
         started = time.perf_counter()
         with self._captured() as (stdout, stderr):
@@ -175,17 +185,26 @@ class Worker:
                 reply |= {"status": "not data", "error": {"type": "NotDataError", "message": str(error)}}
             # A remote SystemExit or KeyboardInterrupt must not end the container: it is this call's outcome.
             except BaseException as error:
+                if self._is_fatal(error):
+                    raise
                 reply |= {"status": "raised", "error": describe(error)}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             self._look_at_device(reply)
-            reply["teardown_errors"] = self.release(request["release"])
+            reply["teardown_errors"] += self._release_until(request["position"])
         reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
         return reply, value if reply["status"] == "ok" else []
 
-    def release(self, keys: list[str]) -> list[dict[str, Any]]:
-        """Drop container fixtures; what follows their ``yield`` runs now."""
+    def release_all(self) -> list[dict[str, Any]]:
+        """Drop every container fixture; what follows their ``yield`` runs now."""
+        return self._release(list(self._containers))
+
+    def _release_until(self, position: int) -> list[dict[str, Any]]:
+        return self._release([key for key in self._containers if self._until[key] <= position])
+
+    def _release(self, keys: list[str]) -> list[dict[str, Any]]:
         errors = []
-        for key in keys:
+        # The last built goes first: it may use those built before it.
+        for key in reversed(keys):
             self._containers.pop(key, None)
             teardown = self._teardowns.pop(key, None)
             if teardown is None:
@@ -193,19 +212,18 @@ class Worker:
             try:
                 next(teardown, None)
             except BaseException as error:
+                if self._is_fatal(error):
+                    raise
                 errors.append(describe(error) | {"container_key": key})
         if keys:
             _free_memory()
         return errors
 
-    def release_all(self) -> list[dict[str, Any]]:
-        """Drop every container fixture, the last built first."""
-        return self.release(list(reversed(self._containers)))
-
     def _call(self, request: Mapping[str, Any], reply: dict[str, Any]) -> Buffers:
         needed = [spec for spec in request["containers"] if spec["key"] not in self._containers]
         blobs = request["blobs"]
         self._require([*needed, request["call"]], blobs)
+        reply["teardown_errors"] += self._release_until(request["position"] - 1)
         for spec in needed:
             reply["phase"] = f"load {spec['label']}"
             self._build(spec, blobs, reply)
@@ -243,9 +261,11 @@ class Worker:
                 value = next(value)
             _wait_for_device()
         except BaseException as error:
+            if self._is_fatal(error):
+                raise
             self._failed[key] = describe(error)
             raise ContainerError(key, self._failed[key]) from None
-        self._containers[key] = value
+        self._containers[key], self._until[key] = value, spec["until"]
         reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
 
     def _run(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Any:

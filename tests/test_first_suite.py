@@ -86,7 +86,7 @@ def test_the_plan_is_shown_and_nothing_runs(pytester: pytest.Pytester) -> None:
             "*= modal plan =*",
             "modal: local mock mode*: 2 calls for 2 tests, 1 environment, 1 container fixture",
             "environment: T4; timeout 1800 s",
-            "  packages: derived from the imports",
+            "  packages: none (derived from the imports)",
             "  load model  (test_*.py:10, sends 0 B)",
             "  call answers  (test_*.py:16, sends * B, for 2 tests)",
             "  call pilot  (test_*.py:21, sends 0 B, for 1 test)",

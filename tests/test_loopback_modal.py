@@ -475,6 +475,29 @@ def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
     assert {app["stop_reason"] for app in server.facts()["apps"]} == {"local_exception"}
 
 
+def test_another_python_is_pretended_in_a_build_and_refused_for_a_function(
+    client: Client, server: LoopbackModal
+) -> None:
+    report = client("""
+        other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
+        image = modal.Image.debian_slim(python_version=other)
+        here = "%d.%d" % sys.version_info[:2]
+        check = f"python -c 'import sys; assert \\"%d.%d\\" % sys.version_info[:2] == \\"{here}\\", sys.version_info'"
+
+        def build(image):
+            broken = modal.App("broken")
+            broken.function(serialized=True, image=image)(lambda: None)
+            broken.run().__enter__()
+
+        out["checked"] = attempt(build, image.run_commands(check))
+        out["unchecked"] = attempt(build, image)
+    """)
+    assert report["checked"]["error"] == "ImageBuildError"
+    assert report["unchecked"]["error"] == "InvalidError"
+    failed = [image for image in server.facts()["images"] if image["failed"]]
+    assert "AssertionError: (3, 1" in "".join(failed[0]["log"])
+
+
 def test_package_that_the_image_lacks_is_missing(client: Client, server: LoopbackModal) -> None:
     report = client("""
         def version():
@@ -559,6 +582,43 @@ def test_gpus(client: Client, server: LoopbackModal) -> None:
     facts = server.facts()
     assert [container["gpu"] for container in facts["containers"]] == ["T4", "A100-80GB", "A10G", "L4"]
     assert next(f for f in facts["functions"] if f["name"] == "list")["gpus"] == ["H100", "A10G"]
+
+
+def test_variants_of_a_class_keep_its_list_of_gpus(client: Client, server: LoopbackModal) -> None:
+    server.fail("gpu", times=None, gpu="H100")
+    report = client("""
+        @app.cls(serialized=True, image=image, gpu=["H100", "A10G"])
+        class Lane:
+            name: str = modal.parameter(default="")
+
+            @modal.method()
+            def work(self):
+                return self.name
+
+        with app.run():
+            out["value"] = attempt(Lane(name="b").work.remote)
+            out["stats"] = attempt(lambda: Lane(name="b").work.get_current_stats().num_total_runners)
+            out["state"] = attempt(lambda: app.info(refresh=True).lifecycle.state.name)
+    """)
+    assert report["value"]["value"] == "b"
+    assert report["stats"]["value"] == 1
+    assert report["state"]["value"] == "EPHEMERAL"
+    assert [container["gpu"] for container in server.facts()["containers"]] == ["A10G"]
+
+
+def test_what_waits_for_a_gpu_is_no_runner(client: Client, server: LoopbackModal) -> None:
+    server.fail("gpu", times=None, gpu="B200")
+    report = client("""
+        @serialized(gpu="B200")
+        def never():
+            return 1
+
+        with app.run():
+            call = never.spawn()
+            stats = never.get_current_stats()
+            out["stats"] = [stats.backlog, stats.num_total_runners]
+    """)
+    assert report["stats"] == [1, 0]
 
 
 def test_no_gpu_at_all(client: Client, server: LoopbackModal) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import random
-from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
-from pytest_modal.batch import Batch, Call, Container, Environment, FromCall, FromContainer, Outcome, ShippedFunction
+from pytest_modal import data
+from pytest_modal.batch import Batch, Call, Container, Environment, FromCall, FromContainer, ShippedFunction
 from pytest_modal.dispatch import Dispatch
 from pytest_modal.order import sort_calls
+from pytest_modal.worker import Worker
 
 T4, H100 = Environment(gpu="T4"), Environment(gpu="H100")
 
@@ -49,27 +53,60 @@ def test_the_order_of_the_tests_does_not_matter() -> None:
         assert order(*calls) == expected
 
 
-def test_each_model_is_released_after_its_last_user_only() -> None:
+def test_each_call_says_up_to_where_its_models_are_needed() -> None:
     whole = batch(call("1", "a"), call("2", "a", "b"), call("3", "b"), call("4"), call("5", "c"))
     sort_calls(whole)
     dispatch = Dispatch(whole, lambda key: b"")
-    released: Counter[str] = Counter()
-    for each in whole.calls:
-        assert not set(each.containers) & set(released)
-        released.update(dispatch.request(each, ())["release"])
-        dispatch.finished(each, Outcome(each.key, "ok"))
-    assert released == {"a": 1, "b": 1, "c": 1}
+    requests = [dispatch.request(each, ()) for each in whole.calls]
+    assert [request["position"] for request in requests] == [0, 1, 2, 3, 4]
+    until = {each["key"]: each["until"] for request in requests for each in request["containers"]}
+    last = {key: max(n for n, each in enumerate(whole.calls) if key in each.containers) for key in "abc"}
+    assert until == last
 
 
-def test_a_model_whose_last_user_is_blocked_is_released_all_the_same() -> None:
-    whole = batch(call("bad"), call("user", "a"), call("blocked", "a", after=("bad",)), call("last"))
+def container_requests(*calls: Call) -> list[dict[str, Any]]:
+    """Return the requests of a batch whose container fixtures say what becomes of them."""
+    whole = batch(*calls)
+    sort_calls(whole)
     dispatch = Dispatch(whole, lambda key: b"")
-    bad, user, blocked, last = whole.calls
-    dispatch.finished(bad, Outcome("bad", "raised"))
-    assert dispatch.request(user, ())["release"] == []
-    dispatch.finished(user, Outcome("user", "ok"))
-    outcome = dispatch.blocked(blocked)
-    assert outcome is not None
-    assert outcome.status == "dependency failed"
-    dispatch.finished(blocked, outcome)
-    assert dispatch.request(last, ())["release"] == ["a"]
+    return [dispatch.request(each, ()) for each in whole.calls]
+
+
+ALIVE: list[str] = []
+
+
+def fixture(key: str) -> Iterator[str]:
+    ALIVE.append(key)
+    yield key
+    ALIVE.remove(key)
+
+
+def run(requests: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Hand requests to a worker; return what was alive after each."""
+    ALIVE.clear()
+    worker, seen = Worker("here"), []
+    for request in requests:
+        for spec in request["containers"]:
+            request["blobs"] |= {"c": pickle.dumps(fixture), spec["key"]: b"".join(data.encode(spec["key"]))}
+            spec["arguments"] = {"key": ("data", spec["key"])}
+        request["blobs"]["f"] = pickle.dumps(int)
+        request["call"]["arguments"] = {}
+        reply, _ = worker.handle(request)
+        assert reply["status"] == "ok", reply
+        seen.append((request["call"]["key"], sorted(ALIVE)))
+    return seen
+
+
+def test_a_model_is_released_right_after_its_last_user() -> None:
+    requests = container_requests(call("1", "a"), call("2", "a", "b"), call("3", "b"), call("4"), call("5", "c"))
+    assert run(requests) == [("4", []), ("1", ["a"]), ("2", ["b"]), ("3", []), ("5", [])]
+
+
+def test_a_container_that_never_gets_the_last_user_releases_all_the_same() -> None:
+    requests = container_requests(call("1", "a"), call("2", "a"), call("3", "b"), call("4", "b"))
+    assert run([requests[0], requests[2]]) == [("1", ["a"]), ("3", ["b"])]
+
+
+def test_a_call_that_is_tried_again_late_builds_its_model_again_and_releases_it() -> None:
+    requests = container_requests(call("1", "a"), call("2", "a"), call("3", "b"), call("4", "b"))
+    assert run([*requests[1:3], requests[0], requests[3]])[1:] == [("3", ["b"]), ("1", ["a", "b"]), ("4", [])]

@@ -19,10 +19,39 @@ class Progress:
     label: str
 
 
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session on Modal goes about its work.
+
+    Attributes
+    ----------
+    acquire_timeout, startup_timeout, connection_timeout : float
+        Seconds: without a GPU, for a container to start, without an answer from Modal.
+    cache_volume : str
+        Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
+    """
+
+    acquire_timeout: float = 900.0
+    startup_timeout: float = 900.0
+    connection_timeout: float = 60.0
+    cache_volume: str = "pytest-modal-huggingface"
+
+
 class Backend(Protocol):
-    """Takes a batch and yields outcomes as they finish."""
+    """Takes a batch and yields outcomes as they finish.
+
+    Attributes
+    ----------
+    app_id, dashboard_url : str or None
+        The session on Modal, once there is one.
+    """
 
     mode: str
+
+    @property
+    def app_id(self) -> str | None: ...
+    @property
+    def dashboard_url(self) -> str | None: ...
 
     def describe(self) -> str:
         """Say in a few words where the batch will run."""

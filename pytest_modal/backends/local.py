@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from pytest_modal.backends import Progress, Result
+from pytest_modal.backends.endings import ending
 from pytest_modal.batch import Batch, Call, Environment, Outcome
 from pytest_modal.dispatch import Dispatch
 from pytest_modal.shipping import ShippingError, bundle
@@ -42,6 +43,7 @@ class LocalBackend:
     """
 
     mode = "local"
+    app_id = dashboard_url = None
 
     def __init__(self, rootdir: Path) -> None:
         self._rootdir = rootdir
@@ -228,23 +230,13 @@ class _Process:
     def _epitaph(self) -> str:
         status = self._popen.wait()
         self.kill()
-        if status >= 0:
-            return f"the worker process ended with exit status {status}"
-        name = signal.Signals(-status).name
-        return f"the worker process was killed by {name}{_HINTS.get(name, '')}"
+        return ending("the worker process", status)
 
     def _since(self, kind: str, offset: int) -> str:
         with self._output[kind].open("rb") as output:
             size = output.seek(0, os.SEEK_END)
             output.seek(max(offset, size - KEPT_OUTPUT))
             return printable(output.read().decode("utf-8", "backslashreplace"))
-
-
-_HINTS = {
-    "SIGKILL": " (most often: out of memory)",
-    "SIGSEGV": " (segmentation fault)",
-    "SIGABRT": " (aborted)",
-}
 
 
 def _environment(environment: Environment, packages: Path) -> dict[str, str]:

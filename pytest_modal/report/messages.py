@@ -23,14 +23,25 @@ _LIKELY = {
 def explain(results: Results, outcome: Outcome) -> str:
     """Explain a failed call in three parts."""
     call = _call(results.batch, outcome.key)
-    what, remedy = _what(results.batch, call, outcome)
+    what, remedy = _what(results, call, outcome)
     lines = [what, f"  where: {_where(results.batch, call, outcome)}"]
     if outcome.attempts > 1:
         lines.append(f"  tried: {outcome.attempts} times")
     lines.append(f"  what to do: {remedy}")
+    lines += pointers(results)
     if outcome.error and "frames" in outcome.error:
         lines += ["", remote_traceback(outcome.error)]
+    if outcome.error and outcome.error.get("log"):
+        lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]
     return safe("\n".join(lines))
+
+
+def pointers(results: Results) -> list[str]:
+    """Return where more is to be read of a session on Modal."""
+    if results.app_id is None:
+        return []
+    dashboard = f" or {results.dashboard_url}" if results.dashboard_url else ""
+    return [f"  logs: modal app logs {results.app_id}{dashboard}"]
 
 
 def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
@@ -67,7 +78,7 @@ def safe(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def _what(batch: Batch, call: Call, outcome: Outcome) -> tuple[str, str]:
+def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
     error = outcome.error or {}
     if outcome.status == "not data":
         return (
@@ -76,13 +87,19 @@ def _what(batch: Batch, call: Call, outcome: Outcome) -> tuple[str, str]:
         )
     if outcome.status == "dependency failed":
         return error["message"], "mend that one first"
+    if outcome.status == "infrastructure":
+        return error["message"], error["remedy"]
     subject = call.label
     if outcome.container_key is not None:
-        subject = f"container fixture {batch.containers[outcome.container_key].label}, which {call.label} uses,"
+        subject = f"container fixture {results.batch.containers[outcome.container_key].label}, which {call.label} uses,"
     if outcome.status == "timed out":
+        longer = 2 * max(1, int(outcome.seconds))
+        more = f"timeout={longer}, or less work"
+        if outcome.phase == "start" and results.mode == "modal":
+            more = f"modal_startup_timeout = {longer} in the ini, or a smaller image"
         return (
             f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})",
-            f"give it more time, timeout={2 * max(1, int(outcome.seconds))}, or less work",
+            f"give it more time, {more}",
         )
     if outcome.status == "crashed":
         return (

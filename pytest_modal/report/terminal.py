@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from pytest_modal.backends import Progress
 from pytest_modal.batch import Batch, Outcome
-from pytest_modal.report.messages import safe
+from pytest_modal.packages import requirements_of
+from pytest_modal.report.messages import pointers, safe
 from pytest_modal.store import Results
 
 
@@ -67,6 +68,7 @@ class _Lines:
     def __init__(self, write: Callable[[str], None], batch: Batch, verbose: bool) -> None:
         self._write, self._batch, self._verbose = write, batch, verbose
         self._done = self._failed = 0
+        self._told = set[str]()
 
     def progress(self, event: Progress) -> None:
         if event.what != "running" or self._verbose:
@@ -76,7 +78,13 @@ class _Lines:
         total = len(self._batch.calls)
         before, self._done = self._done, self._done + 1
         self._failed += not outcome.ok
-        if self._verbose or self._done * 10 // total > before * 10 // total:
+        if outcome.status == "infrastructure":
+            # One cause, however many calls it takes down.
+            _, message, _ = _failure(outcome)
+            if message not in self._told:
+                self._write(f"modal: {safe(message)}")
+            self._told.add(message)
+        elif self._verbose or self._done * 10 // total > before * 10 // total:
             failed = f", {self._failed} failed" if self._failed else ""
             self._write(f"modal: {self._done}/{count(total, 'call')} done{failed}")
 
@@ -125,8 +133,12 @@ def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[
         loads = dict.fromkeys(key for call in calls for key in call.containers)
         screen.write_line("")
         screen.write_line(f"environment: {environment}")
-        packages = ", ".join(environment.packages or ()) or "derived from the imports"
-        screen.write_line(f"  packages: {packages}")
+        requirements = requirements_of(batch, environment)
+        derived = environment.packages is None and environment.image is None
+        packages = ", ".join(requirements.packages) or "none"
+        screen.write_line(f"  packages: {packages}{' (derived from the imports)' if derived else ''}")
+        for note in requirements.notes:
+            screen.write_line(f"  note: {note}", yellow=True)
         for key in loads:
             container = batch.containers[key]
             sent = size(container.payload_bytes)
@@ -162,6 +174,8 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     outcomes = list(results.outcomes.values())
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
     screen.write_line(f"mode: {results.mode}; device: {', '.join(devices) or 'none'}")
+    if results.app_id is not None:
+        screen.write_line(f"session: {results.app_id}; {results.dashboard_url or ''}".rstrip("; "))
     if not results.batch.calls:
         return
     statuses = Counter(outcome.status for outcome in outcomes)
@@ -174,6 +188,12 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
         f"and {count(len(containers), 'container')}: {statuses['ok']} good{failed}; "
         f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
     )
+    failures = Counter(_failure(outcome) for outcome in outcomes if outcome.status == "infrastructure")
+    for (kind, message, remedy), number in failures.items():
+        screen.write_line(f"{kind}: {safe(message)} ({count(number, 'call')})", red=True)
+        screen.write_line(f"  what to do: {safe(remedy)}")
+        for line in pointers(results):
+            screen.write_line(line)
     loads = [load for outcome in outcomes for load in outcome.loads]
     for label, number in Counter(load.label for load in loads).items():
         seconds = sum(load.seconds for load in loads if load.label == label)
@@ -185,3 +205,8 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     }
     phases["other"] = max(0.0, results.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
     screen.write_line("seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items()))
+
+
+def _failure(outcome: Outcome) -> tuple[str, str, str]:
+    error = outcome.error or {}
+    return str(error["type"]), str(error["message"]), str(error["remedy"])

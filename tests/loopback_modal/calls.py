@@ -208,7 +208,7 @@ class Calls:
         function: Function = self.world.functions[request.function_id]
         return api_pb2.FunctionStats(
             backlog=len(function.pending),
-            num_total_tasks=len(function.live),
+            num_total_tasks=sum(container.started_at is not None for container in function.live),
             num_running_inputs=sum(len(container.running) for container in function.live),
         )
 

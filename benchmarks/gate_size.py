@@ -1,0 +1,85 @@
+"""A gate of 100,000 items against five rounds: seconds and peak memory of each step, and of the gate as a whole.
+
+    python benchmarks/gate_size.py [ITEMS]
+
+The bar is 1 s for the statistics and 500 MB for the process. Each step runs once; importing scipy is not counted,
+it is printed by itself.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+started = time.perf_counter()
+import numpy as np  # noqa: E402
+
+from pytest_modal.gate.jsonl import read_baseline, write_baseline  # noqa: E402
+from pytest_modal.gate.messages import flips  # noqa: E402
+from pytest_modal.gate.policy import Demands, Facts, Policy  # noqa: E402
+from pytest_modal.gate.rows import Columns, pool, read_rows  # noqa: E402
+from pytest_modal.gate.statistics import compare  # noqa: E402
+from pytest_modal.gate.update import plan_update  # noqa: E402
+from pytest_modal.gate.verdict import judge  # noqa: E402
+
+imports = time.perf_counter() - started
+ROUNDS, TEST = 5, "test_size.py::test_size"
+
+
+def rows(n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return one round of results, with 2% of flips."""
+    right = (np.arange(n) % 4 > 0) ^ (rng.random(n) < 0.02)
+    return [
+        {"id": f"item/{i:06}", "input": f"What is {i} + {i}?", "output": f"{i} or so", "correct": bool(right[i])}
+        for i in range(n)
+    ]
+
+
+def timed(what: str, step: Callable[[], Any]) -> Any:
+    """Run one step and print its seconds."""
+    begun = time.perf_counter()
+    result = step()
+    print(f"{what}: {time.perf_counter() - begun:.3f} s", flush=True)
+    return result
+
+
+def main(n: int) -> None:
+    """Measure and print."""
+    rng = np.random.default_rng(0)
+    print(f"imports: {imports:.2f} s")
+    for share in (0.02, 1.0):
+        chance = np.where(rng.random(n) < share, rng.random(n), rng.random(n) < 0.75)
+        then, now = rng.binomial(ROUNDS, chance), rng.binomial(1, chance)
+        timed(
+            f"statistics, {n:,} items of which {100 * share:g}% vary",
+            lambda then=then, now=now: compare(then, 5, now, 1),
+        )
+    then_scores, now_scores = ROUNDS * rng.random(n), rng.random(n)
+    timed("statistics of scores", lambda: compare(then_scores, ROUNDS, now_scores, 1))
+    table = rows(n, rng)
+    demands, policy, facts = Demands(), Policy(confirm=2), Facts()
+    each = timed("read one round of rows", lambda: read_rows(table, Columns(), "size", TEST))
+    recorded = pool([each] * ROUNDS, "size", TEST)
+    common: dict[str, Any] = {"demands": demands, "policy": policy, "facts": facts, "where": TEST, "test": TEST}
+    first = judge("size", recorded, None, **common)
+    update = plan_update(first, recorded, None, facts=facts, rounds=(), date="2026-01-31")
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "baselines", "size.jsonl")
+        timed("write the baseline", lambda: write_baseline(path, update.baseline))
+        print(f"size of the baseline: {path.stat().st_size / 2**20:.1f} MiB")
+        baseline = timed("read the baseline", lambda: read_baseline(path, "size", TEST))
+    again = read_rows(rows(n, rng), Columns(), "size", TEST)
+    result = timed("judge", lambda: judge("size", again, baseline, **common))
+    timed("list the flips", lambda: flips(again, baseline))
+    print(f"{result.verdict}, p={result.change.p:.3g}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"peak memory of the process: {peak * (1 if sys.platform == 'darwin' else 1024) / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

@@ -1,0 +1,56 @@
+"""Evaluations and baselines that the tests of the gate share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_modal.gate.baseline import Baseline
+from pytest_modal.gate.policy import Demands, Facts, Policy
+from pytest_modal.gate.rows import Evaluation, input_digest
+from pytest_modal.gate.update import Update, plan_update
+from pytest_modal.gate.verdict import GateResult, judge
+
+GATE, TEST, WHERE = "gsm8k", "test_gsm8k.py::test_accuracy", "baselines/gsm8k.jsonl"
+NO_FACTS = Facts()
+
+
+def evaluation(
+    sums: Sequence[float], rounds: int = 1, *, first: int = 0, outputs: Sequence[str | None] | None = None, **other: Any
+) -> Evaluation:
+    """Return an evaluation of items named by their number, from `first` on."""
+    ids = tuple(f"gsm8k/{number:04}" for number in range(first, first + len(sums)))
+    inputs = tuple(f"A train leaves {each}" for each in ids)
+    fields = {
+        "ids": ids,
+        "sums": np.array(sums, float),
+        "rounds": rounds,
+        "digests": tuple(map(input_digest, inputs)),
+        "inputs": inputs,
+        "outputs": tuple(outputs) if outputs is not None else tuple("42" if each else "forty" for each in sums),
+    }
+    return Evaluation(**{**fields, **other})
+
+
+def judged(now: Evaluation, baseline: Baseline | None, *, facts: Facts = NO_FACTS, **chosen: Any) -> GateResult:
+    """Judge with keywords of `Demands` and `Policy`."""
+    demands = Demands(**{key: chosen.pop(key) for key in list(chosen) if key in Demands.__dataclass_fields__})
+    policy = Policy(**chosen)
+    return judge(GATE, now, baseline, demands=demands, policy=policy, facts=facts, where=WHERE, test=TEST)
+
+
+def updated(
+    now: Evaluation, old: Baseline | None = None, *, date: str = "2026-01-31", facts: Facts = NO_FACTS, **chosen: Any
+) -> Update:
+    """Judge and plan the update, as a run that records baselines does."""
+    result = judged(now, old, updating=True, facts=facts, **chosen)
+    return plan_update(result, now, old, facts=facts, rounds=("r1",), date=date)
+
+
+def recorded(now: Evaluation, old: Baseline | None = None, **chosen: Any) -> Baseline:
+    """Return the baseline that an update gives."""
+    update = updated(now, old, **chosen)
+    assert update.baseline is not None, update.note
+    return update.baseline

@@ -1,0 +1,364 @@
+"""Whatever goes wrong on Modal becomes the outcome of the calls concerned, or of the session, by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from loopback_modal import LoopbackModal
+
+CALLS = """
+    import pytest
+    import pytest_modal
+
+
+    def work(kind):
+        import os, signal, sys, time
+        print("working on", kind)
+        if kind == "raise":
+            raise ValueError("not \\x1b[31m red")
+        if kind == "exit":
+            sys.exit(3)
+        if kind == "interrupt":
+            raise KeyboardInterrupt
+        if kind == "set":
+            return [{"logits": {1, 2}}]
+        if kind == "killed":
+            sys.stderr.write("last words\\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "segfault":
+            import ctypes
+            ctypes.string_at(0)
+        if kind == "endless":
+            time.sleep(60)
+        if kind == "os-exit":
+            os._exit(0)
+        if kind == "package":
+            import hypothesis
+        return kind
+
+
+    KINDS = ["good", "raise", "exit", "interrupt", "set", "killed", "segfault", "endless", "os-exit", "package", "z"]
+
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.modal_gpu(function=work, timeout=2, packages=[])
+    def test_work(modal_result, kind):
+        assert modal_result == kind
+
+
+    @pytest_modal.fixture(scope="container", gpu="L4")
+    def broken():
+        print("loading the broken one")
+        raise OSError("no such weights")
+
+
+    @pytest_modal.fixture(scope="container", gpu="L4")
+    def crashing():
+        import os
+        os.abort()
+
+
+    @pytest_modal.fixture(scope="container", gpu="A10G", timeout=1)
+    def slow():
+        import time
+        time.sleep(60)
+
+
+    @pytest_modal.fixture(params=range(3))
+    def uses_broken(request, broken):
+        return request.param
+
+
+    @pytest_modal.fixture(params=range(3))
+    def uses_crashing(request, crashing):
+        return request.param
+
+
+    @pytest_modal.fixture
+    def uses_slow(slow):
+        return 1
+
+
+    @pytest_modal.fixture
+    def after(uses_broken):
+        return uses_broken
+
+
+    @pytest_modal.fixture(gpu="B200")
+    def never():
+        return 1
+
+
+    @pytest_modal.fixture(gpu="H100")
+    def preempted():
+        import time
+        time.sleep(0.5)
+        return "done all the same"
+
+
+    def test_broken(uses_broken): pass
+    def test_after(after): pass
+    def test_crashing(uses_crashing): pass
+    def test_slow(uses_slow): pass
+    def test_never(never): pass
+    def test_preempted(preempted): assert preempted == "done all the same"
+"""
+
+
+def test_each_failure_is_an_error_that_names_its_cause(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.fail("gpu", times=None, gpu="B200")
+    modal_server.fail("preempt", function="H100.*", after=0.2)
+    pytester.makepyfile(test_it=CALLS)
+    pytester.makeini("[pytest]\nmodal_acquire_timeout = 5\n")
+    result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", timeout=90)
+    result.assert_outcomes(passed=3, errors=20)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED  # not all that went wrong was the infrastructure's fault
+    result.stdout.fnmatch_lines_random(
+        [
+            "work[[]raise[]] raised ValueError",
+            "  where: test_it.py:*, in container ta-*",
+            "  logs: modal app logs ap-* or https://*",
+            '    raise ValueError("not ?x1b[[]31m red")',
+            "ValueError: not \\x1b?31m red",
+            "working on raise",
+            "work[[]exit[]] raised SystemExit",
+            "work[[]interrupt[]] raised KeyboardInterrupt",
+            'work[[]set[]] returned something that is not data: work[[]0[]][[]"logits"[]]: set is not data*',
+            "work[[]killed[]] crashed: the container was killed by SIGKILL (most often: out of memory) (phase: call)",
+            "  tried: 2 times",
+            "last words",
+            "work[[]segfault[]] crashed: the container was killed by SIGSEGV (segmentation fault) (phase: call)",
+            "work[[]endless[]] timed out after 2 s (phase: call)",
+            "working on endless",
+            "work[[]os-exit[]] crashed: *",
+            "work[[]package[]] raised ModuleNotFoundError",
+            "container fixture broken, which uses_broken[[]?] uses, raised OSError",
+            "container fixture crashing, which uses_crashing[[]?] uses, crashed: *(aborted) (phase: load crashing)",
+            "container fixture slow, which uses_slow uses, timed out after 1 s (phase: load slow)",
+            "no container with B200 within 5 s (phase: queue)",
+        ]
+    )
+    assert result.stdout.str().count("modal: loading broken") == 1
+    facts = modal_server.facts()
+    assert len(facts["apps"]) == 1
+    assert [function["name"] for function in facts["functions"] if not function["base"]].count("T4.*") == 1
+
+
+def test_an_image_that_can_not_be_built_shows_its_log(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.fail("image_build", match="numpy", log=["downloading numpy", "error: no space left on device"])
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def zeros():
+            import numpy
+            return numpy.zeros(3)
+
+        @pytest.mark.modal_gpu(function=zeros)
+        def test_it(modal_result): pass
+
+        def test_local(): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--modal", timeout=60)
+    result.assert_outcomes(passed=1, errors=1)
+    assert result.ret == 70
+    result.stdout.fnmatch_lines(
+        [
+            "modal: an image could not be built: error: no space left on device",
+            "an image could not be built: error: no space left on device",
+            "  what to do: mend packages=*",
+            "  | downloading numpy",
+            "image build: an image could not be built: error: no space left on device (1 call)",
+        ]
+    )
+
+
+ONE = """
+    import pytest
+
+    def one(): return 1
+
+    @pytest.mark.modal_gpu(function=one)
+    def test_it(modal_result): assert modal_result == 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"MODAL_SERVER_URL": "http://127.0.0.1:9"}, "Modal does not answer at http://127.0.0.1:9 (waited * s)"),
+        ({"MODAL_TOKEN_ID": "", "MODAL_TOKEN_SECRET": ""}, "there is no token for Modal on this machine"),
+        ({"MODAL_TOKEN_SECRET": "as-wrong"}, "Modal does not accept the token: *"),
+    ],
+    ids=["nothing listens", "no token", "bad token"],
+)
+def test_before_the_session_there_is_an_answer_within_ten_seconds(
+    pytester: pytest.Pytester,
+    modal_server: LoopbackModal,
+    monkeypatch: pytest.MonkeyPatch,
+    env: dict[str, str],
+    said: str,
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    pytester.makepyfile(ONE)
+    result = pytester.runpytest_subprocess("--modal", timeout=30)
+    result.assert_outcomes(errors=1)
+    assert result.ret == 70
+    assert result.duration < 10
+    result.stdout.fnmatch_lines([f"modal: {said}", "*ERROR at setup of test_it*", said, "  what to do: *"])
+    assert "as-wrong" not in result.stdout.str()
+    assert modal_server.facts()["apps"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "remedy"),
+    [
+        (
+            {"rpc": "AppCreate", "status": "RESOURCE_EXHAUSTED", "message": "too many apps"},
+            "Modal refused the session (quota): too many apps",
+            "see the limits and the budget*",
+        ),
+        (
+            {"rpc": "AppCreate", "status": "PERMISSION_DENIED", "message": "not you"},
+            "Modal refused the session (permission): not you",
+            "ask for access*",
+        ),
+        (
+            {"rpc": "FunctionMap", "status": "RESOURCE_EXHAUSTED", "message": "GPU budget spent"},
+            "Modal refused the session (quota): GPU budget spent",
+            "see the limits and the budget*",
+        ),
+    ],
+    ids=["quota", "permission", "budget spent midway"],
+)
+def test_what_modal_refuses_is_named_with_the_fix(
+    pytester: pytest.Pytester, modal_server: LoopbackModal, fault: dict[str, str], said: str, remedy: str
+) -> None:
+    modal_server.fail("rpc", times=None, **fault)
+    pytester.makepyfile(ONE)
+    result = pytester.runpytest_subprocess("--modal", timeout=60)
+    result.assert_outcomes(errors=1)
+    assert result.ret == 70
+    result.stdout.fnmatch_lines([said, f"  what to do: {remedy}"])
+    assert all(app["state"] == "stopped" for app in modal_server.facts()["apps"])
+
+
+def test_a_missing_secret_and_an_unknown_gpu_are_named(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(
+        test_secret=ONE.replace("one)", 'one, secrets=["huggingface"])'),
+        test_gpu=ONE.replace("one)", 'one, gpu="H1000")'),
+    )
+    result = pytester.runpytest_subprocess("--modal", "test_secret.py", timeout=60)
+    assert result.ret == 70
+    result.stdout.fnmatch_lines(["Modal refused the session (not found): *huggingface*", "*modal secret create*"])
+    result = pytester.runpytest_subprocess("--modal", "test_gpu.py", timeout=60)
+    assert result.ret == 70
+    result.stdout.fnmatch_lines(["Modal refused the session (setting): H1000 is not a valid GPU type"])
+
+
+def test_an_image_with_another_python_is_refused_before_anything_runs(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
+    pytester.makepyfile(
+        ONE.replace("one)", f'one, image=modal.Image.debian_slim(python_version="{other}"))').replace(
+            "import pytest", "import modal, pytest"
+        )
+    )
+    result = pytester.runpytest_subprocess("--modal", timeout=60)
+    assert result.ret == 70
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    result.stdout.fnmatch_lines(
+        [f"an image could not be built: pytest-modal: this image must have Python {here}, as the machine*"]
+    )
+    assert modal_server.facts()["functions"] == [] or not modal_server.facts()["containers"]
+
+
+SLOW = """
+    import pytest, pytest_modal
+
+    @pytest_modal.fixture(params=range(4))
+    def answer(request):
+        import time
+        time.sleep(0.1 if request.param < 2 else 30)
+        return request.param
+
+    def test_it(answer): pass
+"""
+
+
+def running(server: LoopbackModal, finished: int) -> bool:
+    """Whether so many calls have ended and another one runs."""
+
+    def is_so(facts: dict[str, object]) -> bool:
+        inputs = facts["inputs"]
+        assert isinstance(inputs, list)
+        statuses = [item["status"] for item in inputs]
+        return sum(item["ended_at"] is not None for item in inputs) == finished and "running" in statuses
+
+    return bool(server.wait_for(is_so, timeout=40))
+
+
+def start(pytester: pytest.Pytester, *arguments: str) -> subprocess.Popen[str]:
+    """Start pytest in the background."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly", *arguments],
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_an_app_stopped_from_outside_keeps_what_had_arrived(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    pytester.makepyfile(SLOW)
+    process = start(pytester)
+    assert running(modal_server, finished=2)
+    modal_server.stop_app(modal_server.facts()["apps"][0]["id"])
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 70, output
+    assert "2 passed, 2 errors" in output
+    assert "the session was stopped from outside, on the dashboard or with `modal app stop`" in output
+
+
+def test_a_lost_connection_keeps_what_had_arrived(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(SLOW)
+    pytester.makeini("[pytest]\nmodal_connection_timeout = 2\n")
+    process = start(pytester)
+    assert running(modal_server, finished=2)
+    modal_server.drop_connections(seconds=20)
+    output, _ = process.communicate(timeout=60)
+    modal_server.drop_connections(seconds=0)
+    assert process.returncode == 70, output
+    assert "2 passed, 2 errors" in output
+    assert "the connection to Modal was lost: no answer for" in output
+
+
+def test_a_short_interruption_of_the_network_is_survived(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    pytester.makepyfile(SLOW.replace("30)", "1.5)"))
+    process = start(pytester)
+    assert running(modal_server, finished=2)
+    modal_server.drop_connections(seconds=0.5)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert len(modal_server.facts()["inputs"]) == 4  # nothing was done twice
+
+
+def test_a_server_that_falls_silent_is_given_up(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(SLOW)
+    pytester.makeini("[pytest]\nmodal_connection_timeout = 2\n")
+    process = start(pytester)
+    assert running(modal_server, finished=2)
+    modal_server.fail("hang", seconds=30, times=None)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 70, output
+    assert "the connection to Modal was lost: no answer for" in output
+    modal_server.reset()
