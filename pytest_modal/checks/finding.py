@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """Return the public form: code, path, line, column, message, hint."""
-        known = asdict(self)
-        return {name: known[name] for name in ("code", "path", "line", "column", "message", "hint")}
+        return {name: getattr(self, name) for name in ("code", "path", "line", "column", "message", "hint")}
 
 
 Check = Callable[["Script", "list[GpuFunction]"], Iterator[Finding]]

@@ -66,10 +66,14 @@ def at_top(script: Script) -> list[Imported]:
     """Return what the file imports when it is imported itself, less what it can do without."""
     return [
         imported
-        for node in script.at_import
-        if isinstance(node, ast.Import | ast.ImportFrom) and not _is_optional(node, script)
+        for node in _statements(script)
+        if not _is_inside_function(node, script) and not _is_optional(node, script)
         for imported in _of(node, script, at_top=True)
     ]
+
+
+def _statements(script: Script) -> list[ast.Import | ast.ImportFrom]:
+    return sorted([*script.all(ast.Import), *script.all(ast.ImportFrom)], key=lambda node: node.lineno)
 
 
 def needed_in_container(function: GpuFunction) -> list[Imported]:
@@ -90,13 +94,9 @@ def modules_seen(function: GpuFunction) -> set[str]:
         if isinstance(node, ast.Import | ast.ImportFrom)
         for imported in _of(node, scope.script, at_top=False)
     }
-    statements: list[ast.Import | ast.ImportFrom] = [
-        *function.script.all(ast.Import),
-        *function.script.all(ast.ImportFrom),
-    ]
     found |= {
         imported.top
-        for node in statements
+        for node in _statements(function.script)
         if not _is_inside_function(node, function.script)
         for imported in _of(node, function.script, at_top=True)
     }
