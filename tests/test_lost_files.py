@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from loopback_modal import LoopbackModal
 
 from pytest_modal import lost_files
 
@@ -52,6 +53,44 @@ def test_a_warning_names_the_files_and_the_call(pytester: pytest.Pytester) -> No
         ]
     )
     assert result.stdout.str().count("lost with the container") == 1
+
+
+def test_a_container_on_modal_tells_too(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+
+        def writes():
+            with open("results.csv", "w") as f:  # modal: allow PM101
+                f.write("a,b")
+            return 1
+
+        @pytest.mark.modal_gpu(function=writes)
+        def test_writes(modal_result): assert modal_result == 1
+        """
+    )
+    result = pytester.runpytest_subprocess("--modal", timeout=60)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["modal: warning: writes (test_it.py:3) wrote results.csv: lost with the container; *"])
+
+
+def test_mistakes_open_no_session(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def bad():
+            open("x.csv", "w").close()
+            return 1
+
+        def test_bad(bad): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--modal", timeout=60)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["PM101 open writes a file in the GPU function bad: *"])
+    assert modal_server.facts()["apps"] == []
 
 
 def watched(code: str, directory: Path, mounts: tuple[str, ...] = (), **environment: str) -> list[str]:
