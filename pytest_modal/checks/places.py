@@ -87,10 +87,15 @@ class Places:
             return Mounts(tuple(map(posixpath.normpath, facts.mounts)))
         paths: list[str] = []
         complete = UNKNOWN_SETTINGS not in self._function.settings
-        scope = self._function.script.module
+        script = self._function.script
+        scope = script.module
+        constructor = script.apps.get(self._function.app or "")
+        of_app = {each.arg: each.value for each in constructor.keywords} if constructor is not None else {}
         for name in MOUNTING:
-            if name in self._function.settings:
-                keys = _keys(self._function.settings[name], scope)
+            for given in (self._function.settings.get(name), of_app.get(name)):
+                if given is None:
+                    continue
+                keys = _keys(given, scope)
                 complete &= keys is not None
                 for key in keys or []:
                     place = self.of(key, scope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 
 from pytest_modal.checks.names import FunctionNode, Scope
 from pytest_modal.checks.script import GpuFunction
@@ -46,7 +47,8 @@ class Uses:
         if self.runs_programs and place.text.endswith(CODE):
             return True
         text = place.text.rstrip("/")
-        keys: list[Key] = [key for key in {*self._used, *self._passed} if isinstance(key, str) and text in key]
+        named = (key for key in {*self._used, *self._passed} if isinstance(key, str))
+        keys: list[Key] = [key for key in named if _means(key, text)]
         return any(self._is_used(key, set()) for key in [*place.names, *(keys if len(text) > 2 else [])])
 
     def _is_used(self, key: Key, seen: set[Key]) -> bool:
@@ -126,6 +128,13 @@ class Uses:
         # What a helper of this file does with the path is seen in its own body.
         self._passed.setdefault(key, set()).add(parameter)
         return True
+
+
+def _means(mention: str, path: str) -> bool:
+    """Whether a text speaks of a path: by its name, by a directory above it, or by a pattern."""
+    if path in mention or (path.startswith(mention.rstrip("/") + "/") and len(mention) > 2):
+        return True
+    return "*" in mention and fnmatch.fnmatch(path.rpartition("/")[2], mention.rpartition("/")[2])
 
 
 def _parameter(call: ast.Call, child: ast.AST, scope: Scope) -> tuple[Scope, str] | None:

@@ -102,7 +102,8 @@ def write_at(call: ast.Call, scope: Scope, places: Places) -> Write | None:
         return _at(call, argument(call, 0, "file"), scope, places) if _writes(given, default) else None
     if name in DIRECTORIES:
         return _at(call, argument(call, 0, "name"), scope, places, makes_directory=True)
-    if isinstance(call.func, ast.Attribute):
+    # wandb.save uploads what is there.
+    if isinstance(call.func, ast.Attribute) and not (name or "").startswith("wandb."):
         return _method(call, call.func, scope, places)
     return None
 
