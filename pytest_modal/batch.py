@@ -277,6 +277,8 @@ class Outcome:
         Size of the encoded result.
     recorded : str
         When it was recorded, for a result that was replayed.
+    lost_files : list of str
+        Files that the call wrote and that are gone with the container.
     """
 
     key: str
@@ -295,6 +297,7 @@ class Outcome:
     value_bytes: int = 0
     attempts: int = 1
     recorded: str = ""
+    lost_files: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

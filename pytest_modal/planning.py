@@ -67,6 +67,7 @@ class Planner:
         self._shipper = Shipper(rootdir, travels=travels)
         self._encoded: dict[int, tuple[Any, Data]] = {}
         self._bodies: dict[RemoteFunction, Callable[..., Any]] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
         self._alike: dict[str, list[str]] = {}
         self._mocked: set[str] = set()
@@ -183,6 +184,7 @@ class Planner:
         body = self._body(remote)
         role = "container fixture" if remote.in_container else "function"
         shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
+        self.functions[shipped.key] = body
         definition = definition_at(visit.item, chain)
         request, param, takes_request, shown = parent, None, False, []
         if definition is not None:

@@ -14,11 +14,13 @@ import pytest
 from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
 from pytest_modal.batch import Batch
+from pytest_modal.checking import check_batch
 from pytest_modal.collection import is_everything
 from pytest_modal.handout import PLAN, RESULTS, ItemPlan
 from pytest_modal.kept import Kept, cache_directory, clean, run_directory
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
+from pytest_modal.report.lost_files import lost_file_lines
 from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.sharing import ProgressFile, shared_by_workers
 from pytest_modal.store import Results, SessionFacts, facts
@@ -38,11 +40,12 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     try:
         shared = shared_by_workers(config)
         started = time.perf_counter()
-        backend, batch = _plan(config, settings, tests)
+        backend, batch, warnings = _plan(config, settings, tests)
         cache = cache_directory(config)
         directory = shared.outcomes if shared else run_directory(cache) if cache else None
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
         config.add_cleanup(results.close)
+        results.run.warnings = warnings
         results.run.seconds["plan"] = time.perf_counter() - started
         kept = Kept(cache / "outcomes" / backend.mode) if cache else None
         if shared is None:
@@ -84,6 +87,7 @@ def _run(
     if settings.resume:
         _resume(results, kept)
     if screen is not None:
+        terminal.warn(screen, results.run.warnings)
         terminal.announce(screen, backend.describe(), batch)
         if settings.resume:
             screen.write_line(f"modal: {terminal.reused(results)}")
@@ -103,6 +107,7 @@ def _run(
                 outcomes.close()  # type: ignore[attr-defined]
                 results.run.seconds["run"] = time.perf_counter() - started
                 results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+    results.run.notes += lost_file_lines(results)
     if kept is not None:
         kept.prune(spare=results.outcomes)
 
@@ -176,9 +181,10 @@ def _words(error: Exception) -> str:
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     """Print what would be sent, and send nothing."""
-    backend, batch = _plan(config, config.stash[SETTINGS], tests)
+    backend, batch, warnings = _plan(config, config.stash[SETTINGS], tests)
     screen = config.pluginmanager.get_plugin("terminalreporter")
     if screen is not None:
+        terminal.warn(screen, warnings)
         errors = [
             (item.nodeid, message)
             for item in tests
@@ -203,12 +209,13 @@ def session_facts(config: pytest.Config) -> SessionFacts:
     return facts(results) if results is not None else SessionFacts(config.stash[SETTINGS].mode, None, None, ())
 
 
-def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
+def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch, list[str]]:
     backend = _backend(config, settings)
     planner = Planner(
         config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
     )
-    return backend, planner.plan(tests)
+    batch = planner.plan(tests)
+    return backend, batch, check_batch(config, tests, batch, planner.functions)
 
 
 def _backend(config: pytest.Config, settings: Settings) -> Backend:

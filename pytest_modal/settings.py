@@ -33,6 +33,8 @@ class Settings:
         Whether results of earlier runs are taken over.
     record, prune : bool
         Whether recordings are written, and those that nothing uses deleted.
+    rules : tuple of str
+        Lines of the ini ``modal_rules``: which rules are errors, warnings or off.
     """
 
     mode: str
@@ -41,6 +43,7 @@ class Settings:
     resume: bool = False
     record: bool = False
     prune: bool = False
+    rules: tuple[str, ...] = ()
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -105,6 +108,9 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
     parser.addini("modal_resume", "Reuse what earlier runs have left; see --modal-resume.", type="bool", default=False)
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
+    parser.addini(
+        "modal_rules", 'Rules that are "error", "warning" or "off", one a line: PM107 = off.', type="linelist"
+    )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
     for name, what in _SECONDS.items():
@@ -146,6 +152,13 @@ def resolve(config: pytest.Config) -> Settings:
         environment = checked_settings(given, "ini", str(config.inipath), tuple(given))
     except DeclarationError as error:
         raise pytest.UsageError(str(error)) from None
+    if rules := tuple(config.getini("modal_rules")):
+        from pytest_modal.checks.planned import LevelError, read_levels
+
+        try:
+            read_levels(rules)
+        except LevelError as error:
+            raise pytest.UsageError(str(error)) from None
     waits = {name: _seconds(f"modal_{name}", said) for name in _SECONDS if (said := config.getini(f"modal_{name}"))}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     session = SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume)
@@ -157,7 +170,8 @@ def resolve(config: pytest.Config) -> Settings:
             "  what to do: pytest --modal --modal-record"
         )
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
-    return Settings(mode, environment, session, resume, record, bool(option("modal_prune_recordings")))
+    prune = bool(option("modal_prune_recordings"))
+    return Settings(mode, environment, session, resume, record, prune, rules)
 
 
 def _seconds(name: str, text: str) -> float:

@@ -23,7 +23,7 @@ import cloudpickle
 from pytest_modal.batch import ShippedFunction, digest_of
 from pytest_modal.codekey import CodeKeyError, code_parts
 
-TRAVELLING = ("container", "data", "refusal", "worker", "worker_process")
+TRAVELLING = ("container", "data", "lost_files", "refusal", "worker", "worker_process")
 
 
 class ShippingError(Exception):

@@ -34,8 +34,8 @@ class Run:
         For each call, the digests of its arguments by name.
     reused : list of str
         Keys of the calls whose results an earlier run had left.
-    notes : list of str
-        What the summary has to say besides.
+    warnings, notes : list of str
+        What has to be said before the batch, and what the summary has to say besides.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -48,6 +48,7 @@ class Run:
     app_id: str | None = None
     dashboard_url: str | None = None
     reused: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
 

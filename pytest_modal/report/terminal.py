@@ -45,6 +45,12 @@ def announce(screen: Screen, where: str, batch: Batch) -> None:
     )
 
 
+def warn(screen: Screen, lines: Sequence[str]) -> None:
+    """Say what may be wrong, before anything runs."""
+    for line in lines:
+        screen.write_line(line, yellow=True)
+
+
 class Ticker(Protocol):
     """Told what happens while the batch runs."""
 
