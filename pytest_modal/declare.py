@@ -135,7 +135,6 @@ def _local_side(remote: RemoteFunction) -> Callable[..., Any]:
 
     @functools.wraps(remote.function)
     def hand_out(request: pytest.FixtureRequest, **arguments: Any) -> Any:
-        __tracebackhide__ = True
         return handout.value_for(request, remote, arguments)
 
     signature = inspect.signature(remote.function)

@@ -94,7 +94,9 @@ def _run(
     left = batch.without(results.outcomes)
     if left.calls:
         started = time.perf_counter()
-        with terminal.live(screen, left, verbose=config.get_verbosity() > 0) as ticker:
+        # Nobody has to wait for a replay.
+        watched = None if backend.mode == "replay" else screen
+        with terminal.live(watched, left, verbose=config.get_verbosity() > 0) as ticker:
             outcomes = backend.run(left, results.encoded, ticker.progress)
             try:
                 for outcome, value in outcomes:

@@ -160,7 +160,17 @@ class Results:
 
 
 def read_outcome(path: Path) -> Outcome:
-    """Read an outcome without its value."""
+    """Read an outcome without its value.
+
+    Raises
+    ------
+    CorruptDataError
+        It is not whole.
+    """
+    with path.open("rb") as stream:
+        whole = Frame.size + sum(_lengths(stream))
+    if path.stat().st_size != whole:
+        raise data.CorruptDataError(f"{path} is cut off")
     header = _header(path)
     return Outcome(**{**header, "loads": [Load(**load) for load in header["loads"]]})
 
