@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -181,7 +182,7 @@ def test_recording_and_replaying_with_workers(suite: pytest.Pytester) -> None:
     result = suite.runpytest_subprocess("-n", "2", "--modal-mode=replay", timeout=90)
     result.assert_outcomes(passed=10)
     result.stdout.fnmatch_lines(
-        ["modal: replay of recorded data, nothing is run: 5 calls*", "mode: replay; *recorded *"]
+        ["*modal: replay of recorded data, nothing is run: 5 calls*", "mode: replay; *recorded *"]
     )
 
 
@@ -225,9 +226,7 @@ def test_ctrl_c_with_workers_stops_the_session(suite: pytest.Pytester, modal_ser
         text=True,
         start_new_session=True,
     )
-    modal_server.wait_for(lambda facts: sum(item["ended_at"] is not None for item in facts["inputs"]) == 5, 60)
-    import os
-
+    modal_server.wait_for(lambda facts: any(item["status"] == "running" for item in facts["inputs"]), 60)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
