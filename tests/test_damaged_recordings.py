@@ -463,7 +463,7 @@ GREEDY: dict[str, Any] = {
     "many numbers announced": array(shape=[10**9], values=[1.0]),
     "many fields": array(dtype=[[str(number), "|u1"] for number in range(20_000)], base64="AAAA"),
     "deep dtypes": array(dtype=json.loads('[["a",' * 300 + '"<f8"' + "]]" * 300), base64="AAAA"),
-    "deep lists": json.loads("[" * 700 + "]" * 700),
+    "deep lists": json.loads("[" * 900 + "]" * 900),
     "a long number": {"$int": "0x" + "f" * 1_000_000},
 }
 
