@@ -13,9 +13,11 @@ from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
 from pytest_modal.backends.local import LocalBackend
 from pytest_modal.batch import Batch
+from pytest_modal.gate.passes import is_gated
 from pytest_modal.handout import PLAN, RESULTS
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
+from pytest_modal.rounds import add_rounds
 from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.store import Results, SessionFacts, facts
 
@@ -33,17 +35,24 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         return
     started = time.perf_counter()
     backend, batch = _plan(config, settings, tests)
+    if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
+        add_rounds(batch, gated, settings.gates.rounds)
     results = config.stash[RESULTS] = Results(backend.mode, batch)
     config.add_cleanup(results.close)
     results.seconds["plan"] = time.perf_counter() - started
     if screen is not None:
         terminal.announce(screen, backend.describe(), batch)
-    if not batch.calls:
-        return
+    if batch.calls:
+        compute(config, backend, results)
+
+
+def compute(config: pytest.Config, backend: Backend, results: Results) -> None:
+    """Run the batch of some results in one session, showing how it goes on."""
     started = time.perf_counter()
+    screen = config.pluginmanager.get_plugin("terminalreporter")
     verbose = config.get_verbosity() > 0
-    with terminal.live(screen, batch, verbose=verbose) as ticker:
-        outcomes = backend.run(batch, results.encoded, ticker.progress)
+    with terminal.live(screen, results.batch, verbose=verbose) as ticker:
+        outcomes = backend.run(results.batch, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
                 results.put(outcome, value)
@@ -85,12 +94,13 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 
 
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
-    backend = _backend(config, settings)
+    backend = backend_of(config, settings)
     planner = Planner(config.rootpath, settings.environment, mocks=settings.mode == "local")
     return backend, planner.plan(tests)
 
 
-def _backend(config: pytest.Config, settings: Settings) -> Backend:
+def backend_of(config: pytest.Config, settings: Settings) -> Backend:
+    """Return what runs batches in the mode of the run."""
     if settings.mode != "modal":
         return LocalBackend(config.rootpath)
     from pytest_modal.backends.modal import ModalBackend
