@@ -1,0 +1,57 @@
+"""Fresh rounds for suspicious gates: once a run, after all other tests, in one session, by one process."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.gate.ledger import ledger_of
+from pytest_modal.gate.passes import FRESH, is_gated
+from pytest_modal.gate.workers import leave, left_behind, shared_directory
+from pytest_modal.handout import RESULTS
+from pytest_modal.rounds import calls_of, repeat
+from pytest_modal.run import backend_of, compute
+from pytest_modal.settings import SETTINGS
+from pytest_modal.store import Results
+
+
+def confirm(session: pytest.Session) -> None:
+    """Run the fresh rounds that gates asked for, and judge their tests again.
+
+    Raises
+    ------
+    pytest.Session.Failed
+        As many tests have failed as pytest was told to stop after.
+    """
+    config = session.config
+    settings = config.stash[SETTINGS]
+    if not settings.gates.confirm or settings.gates.updating or not any(map(is_gated, session.items)):
+        return
+    held = ledger_of(config).held
+    if (shared := shared_directory(config)) is not None:
+        workerinput = config.workerinput  # type: ignore[attr-defined]
+        if not leave(shared, workerinput["workerid"], workerinput["workercount"], held):
+            return
+        held = left_behind(shared)
+    items = [item for item in session.items if item.nodeid in held]
+    if not items:
+        return
+    batch = repeat(config.stash[RESULTS].batch, calls_of(items), range(1, settings.gates.confirm + 1))
+    backend = backend_of(config, settings)
+    results = Results(backend.mode, batch)
+    config.add_cleanup(results.close)
+    screen = config.pluginmanager.get_plugin("terminalreporter")
+    if screen is not None:
+        screen.ensure_newline()
+        number, rounds = len(items), settings.gates.confirm
+        screen.write_line(
+            f"modal: {rounds} fresh round{'s' * (rounds > 1)} for {number} test{'s' * (number > 1)} with "
+            f"suspicious gates: {len(batch.calls)} calls"
+        )
+    compute(config, backend, results)
+    for item in items:
+        compat.come_back_to(item)
+        item.stash[FRESH] = results, held[item.nodeid]
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)

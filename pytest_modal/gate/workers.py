@@ -1,0 +1,74 @@
+"""What the workers of one pytest-xdist run tell each other about gates, in a directory that all of them see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modal.names import short_digest
+
+if TYPE_CHECKING:
+    from pytest_modal.gate.ledger import Held
+
+
+def directory_of(run: str) -> Path:
+    """Return the directory of a run of pytest-xdist; nothing is created."""
+    return Path(tempfile.gettempdir(), f"pytest-modal-gates-{run}")
+
+
+def shared_directory(config: pytest.Config) -> Path | None:
+    """Return, in a worker of pytest-xdist, the directory that it shares with the others."""
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if workerinput is None:
+        return None
+    shared = directory_of(workerinput["testrunuid"])
+    shared.mkdir(mode=0o700, exist_ok=True)
+    return shared
+
+
+def claim(shared: Path, gate: str, test: str) -> str:
+    """Take the name of a gate for a test; return the test that has it, this one or another."""
+    taken = shared / f"{short_digest(gate)}.name"
+    with tempfile.NamedTemporaryFile("w", dir=shared, encoding="utf-8", errors="backslashreplace") as draft:
+        draft.write(test)
+        draft.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft.name, taken)
+    return taken.read_text(encoding="utf-8")
+
+
+def leave(shared: Path, worker: str, count: int, held: dict[str, Held]) -> bool:
+    """Hand over the tests that wait for fresh rounds; tell whether this worker, the last of `count`, runs them."""
+    from pytest_modal import data
+
+    for each in held.values():
+        path = shared / f"{short_digest(each.test)}.held"
+        path.write_bytes(b"".join(data.encode(asdict(each))))
+    (shared / f"{worker}.left").touch()
+    if len(list(shared.glob("*.left"))) < count:
+        return False
+    try:
+        (shared / "confirming").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def left_behind(shared: Path) -> dict[str, Held]:
+    """Return the tests of all workers that wait for fresh rounds, by node id."""
+    from pytest_modal import data
+    from pytest_modal.gate.ledger import Held
+    from pytest_modal.gate.rows import Evaluation
+
+    found = {}
+    for path in sorted(shared.glob("*.held")):
+        fields = data.decode(path.read_bytes())
+        rounds = {gate: [Evaluation(**each) for each in rounds] for gate, rounds in fields["rounds"].items()}
+        found[fields["test"]] = Held(fields["test"], rounds, fields["lines"])
+    return found
