@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from pytest_modal.batch import Argument, Batch, Call, Container, Environment, FromCall, FromContainer
+from pytest_modal.gate.errors import count
 from pytest_modal.handout import PLAN, ItemPlan
 from pytest_modal.order import sort_calls
+from pytest_modal.settings import GateSettings
 
 
 def key_in(key: str, number: int) -> str:
@@ -61,6 +63,21 @@ def add_rounds(batch: Batch, items: Sequence[pytest.Item], rounds: int) -> None:
     batch.containers |= repeated.containers
     batch.shards |= repeated.shards
     sort_calls(batch)
+
+
+def costs(batch: Batch, items: Sequence[pytest.Item], gates: GateSettings) -> list[str]:
+    """Say what the rounds of some tests cost besides the first."""
+    calls = len(_needed(batch, calls_of(items)))
+    of = f"the {count(calls, 'call')} of {count(len(items), 'gated test')}"
+    if not calls:
+        return []
+    if gates.updating:
+        more = f"{count(calls * (gates.rounds - 1), 'call')} more, in the same session"
+        return [f"baselines: {count(gates.rounds, 'round')} of {of}: {more}"]
+    if gates.confirm:
+        more = f"{count(calls * gates.confirm, 'call')} more at most, in a second session"
+        return [f"suspicious gates: {count(gates.confirm, 'fresh round')} of {of}: {more}"]
+    return []
 
 
 def _needed(batch: Batch, keys: Collection[str]) -> set[str]:

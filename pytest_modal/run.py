@@ -17,7 +17,7 @@ from pytest_modal.gate.passes import is_gated
 from pytest_modal.handout import PLAN, RESULTS
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
-from pytest_modal.rounds import add_rounds
+from pytest_modal.rounds import add_rounds, costs
 from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.store import Results, SessionFacts, facts
 
@@ -74,7 +74,8 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             for item in tests
             if (plan := item.stash.get(PLAN, None)) is not None and (message := plan.error or plan.reason)
         ]
-        terminal.print_plan(screen, backend.describe(), batch, errors)
+        notes = costs(batch, [item for item in tests if is_gated(item)], config.stash[SETTINGS].gates)
+        terminal.print_plan(screen, backend.describe(), batch, errors, notes)
 
 
 def summarize(config: pytest.Config, screen: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_modal import _pytest_compat as compat
+from pytest_modal.gate.errors import count
 from pytest_modal.gate.ledger import ledger_of
 from pytest_modal.gate.passes import FRESH, is_gated
 from pytest_modal.gate.workers import leave, left_behind, shared_directory
@@ -43,11 +44,9 @@ def confirm(session: pytest.Session) -> None:
     screen = config.pluginmanager.get_plugin("terminalreporter")
     if screen is not None:
         screen.ensure_newline()
-        number, rounds = len(items), settings.gates.confirm
-        screen.write_line(
-            f"modal: {rounds} fresh round{'s' * (rounds > 1)} for {number} test{'s' * (number > 1)} with "
-            f"suspicious gates: {len(batch.calls)} calls"
-        )
+        rounds, tests = count(settings.gates.confirm, "fresh round"), count(len(items), "test")
+        calls = count(len(batch.calls), "call")
+        screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
     compute(config, backend, results)
     for item in items:
         compat.come_back_to(item)
