@@ -8,7 +8,7 @@ from pytest_modal import _pytest_compat as compat
 from pytest_modal.gate.errors import count
 from pytest_modal.gate.ledger import ledger_of
 from pytest_modal.gate.passes import FRESH, is_gated
-from pytest_modal.gate.workers import leave, left_behind, shared_directory
+from pytest_modal.gate.workers import leave, left_behind, shared_directory, take
 from pytest_modal.handout import RESULTS
 from pytest_modal.rounds import calls_of, repeat
 from pytest_modal.run import backend_of, compute
@@ -34,6 +34,8 @@ def confirm(session: pytest.Session) -> None:
         if not leave(shared, workerinput["workerid"], workerinput["workercount"], held):
             return
         held = left_behind(shared)
+        for each in held.values():
+            take(shared, each)
     items = [item for item in session.items if item.nodeid in held]
     if not items:
         return

@@ -13,6 +13,10 @@ class BaselineError(ValueError):
     """A baseline can't be compared with: it is damaged, or its items are not those of this run."""
 
 
+class AccuracyWarning(UserWarning):
+    """A gate that fails nothing, but can't be relied on as it is."""
+
+
 def three_parts(what: str, where: object, remedy: str) -> str:
     """Return a message that says what happened, where, and what to do."""
     return f"{what}\n  where: {where}\n  what to do: {remedy}"

@@ -15,7 +15,7 @@ import pytest
 from pytest_modal.artifacts import Saver
 from pytest_modal.gate import messages
 from pytest_modal.gate.baseline import Baseline, baseline_path, check_gate_name, find_baseline
-from pytest_modal.gate.errors import AccuracyRegression, three_parts
+from pytest_modal.gate.errors import AccuracyRegression, AccuracyWarning, three_parts
 from pytest_modal.gate.jsonl import baseline_texts, read_baseline, same_items_elsewhere
 from pytest_modal.gate.ledger import RECORDS, GateRecord, NewBaseline, ledger_of
 from pytest_modal.gate.passes import is_gated, pass_of
@@ -30,16 +30,21 @@ from pytest_modal.settings import SETTINGS
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
 
-class AccuracyWarning(UserWarning):
-    """A gate that fails nothing, but can't be relied on as it is."""
-
-
 @dataclass(frozen=True)
 class _Case:
-    """One use of a gate: what is judged, and against what."""
+    """One use of a gate: what is judged, and against what.
+
+    Attributes
+    ----------
+    found : Path or None
+        The file of the baseline that is compared with.
+    path : Path
+        Where a new one is written: with baselines of each device apart, perhaps another.
+    """
 
     gate: str
     now: Evaluation
+    found: Path | None
     path: Path
     baseline: Baseline | None
     demands: Demands
@@ -140,7 +145,7 @@ class AccuracyGate:
         baseline = None if found is None else read_baseline(found, gate, self._item.nodeid)
         own = facts.gpu if settings.per_gpu else None
         target = baseline_path(directory, gate, own) if found is None or settings.per_gpu else found
-        case = _Case(gate, now, target, baseline, demands, facts)
+        case = _Case(gate, now, found, target, baseline, demands, facts)
         result = judge(
             gate,
             now,
@@ -204,7 +209,7 @@ class AccuracyGate:
             # How fast it was varies: it is shown, and nothing to be warned of.
             notes=messages.warnings_of(replace(result, speed_ratio=None)),
             result=json.loads(json.dumps(result.record())),
-            baseline=None if case.baseline is None else self._shown(case.path),
+            baseline=None if case.found is None else self._shown(case.found),
         )
         if not result.policy.updating:
             return record
@@ -216,7 +221,10 @@ class AccuracyGate:
             rounds=[*self._pass.names, round_name(self._item, self._pass.number)],
             date=datetime.date.today().isoformat(),
         )
-        new = None if update.baseline is None else NewBaseline(str(case.path), *baseline_texts(update.baseline))
+        kept = update.baseline
+        if kept is None and not update.refused and case.path != case.found:
+            kept, update = case.baseline, replace(update, note=f"{case.gate}: baseline kept for {case.facts.gpu} apart")
+        new = None if kept is None else NewBaseline(str(case.path), *baseline_texts(kept))
         notes = [*record.notes, *(messages.shortcomings(result.outlook, case.gate) if new else [])]
         return replace(record, update=update.note, new_baseline=new, notes=notes)
 

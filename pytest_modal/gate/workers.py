@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from dataclasses import asdict
@@ -15,6 +16,8 @@ from pytest_modal.names import short_digest
 
 if TYPE_CHECKING:
     from pytest_modal.gate.ledger import Held
+
+HELD, ROUNDS = ".held", ".rounds"
 
 
 def directory_of(run: str) -> Path:
@@ -48,8 +51,10 @@ def leave(shared: Path, worker: str, count: int, held: dict[str, Held]) -> bool:
     from pytest_modal import data
 
     for each in held.values():
-        path = shared / f"{short_digest(each.test)}.held"
-        path.write_bytes(b"".join(data.encode(asdict(each))))
+        rounds = {gate: [asdict(evaluation) for evaluation in rounds] for gate, rounds in each.rounds.items()}
+        path = shared / short_digest(each.test)
+        path.with_suffix(ROUNDS).write_bytes(b"".join(data.encode(rounds)))
+        path.with_suffix(HELD).write_text(json.dumps({"test": each.test, "lines": each.lines}), encoding="utf-8")
     (shared / f"{worker}.left").touch()
     if len(list(shared.glob("*.left"))) < count:
         return False
@@ -61,14 +66,17 @@ def leave(shared: Path, worker: str, count: int, held: dict[str, Held]) -> bool:
 
 
 def left_behind(shared: Path) -> dict[str, Held]:
-    """Return the tests of all workers that wait for fresh rounds, by node id."""
-    from pytest_modal import data
+    """Return the tests of all workers that wait for fresh rounds, by node id, without their rounds."""
     from pytest_modal.gate.ledger import Held
+
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(shared.glob(f"*{HELD}"))]
+    return {each["test"]: Held(each["test"], lines=each["lines"]) for each in told}
+
+
+def take(shared: Path, held: Held) -> None:
+    """Take over the rounds of a test from the worker that has run them."""
+    from pytest_modal import data
     from pytest_modal.gate.rows import Evaluation
 
-    found = {}
-    for path in sorted(shared.glob("*.held")):
-        fields = data.decode(path.read_bytes())
-        rounds = {gate: [Evaluation(**each) for each in rounds] for gate, rounds in fields["rounds"].items()}
-        found[fields["test"]] = Held(fields["test"], rounds, fields["lines"])
-    return found
+    rounds = data.decode((shared / short_digest(held.test)).with_suffix(ROUNDS).read_bytes())
+    held.rounds = {gate: [Evaluation(**each) for each in evaluations] for gate, evaluations in rounds.items()}
