@@ -6,11 +6,14 @@ Nothing here knows of pytest or of Modal.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Buffers = Sequence[bytes | memoryview]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 Status = Literal[
     "ok",
@@ -20,6 +23,9 @@ Status = Literal[
     "crashed",
     "dependency failed",
     "infrastructure",
+    "not recorded",
+    "stale recording",
+    "bad recording",
 ]
 
 
@@ -59,8 +65,16 @@ class Environment:
     @property
     def key(self) -> str:
         """Digest of all settings; equal for calls that can share a container."""
+        return digest_of(*self._settings())
+
+    @property
+    def declared(self) -> str:
+        """Digest of all settings that is the same in every process: objects count by how they describe themselves."""
+        return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
+
+    def _settings(self) -> list[str]:
         names = [item.name for item in fields(self) if item.name != "round" or self.round]
-        return digest_of(*(f"{name}={getattr(self, name)!r}" for name in names))
+        return [f"{name}={getattr(self, name)!r}" for name in names]
 
     def __str__(self) -> str:
         gpu = self.gpu if isinstance(self.gpu, str) else " or ".join(self.gpu or ("no GPU",))
@@ -80,12 +94,16 @@ class ShippedFunction:
 
     Attributes
     ----------
+    key : str
+        Digest of its content: its code and what it reaches, the same in every process.
     payload : bytes
         The pickled function.
     location : str
         ``path:line`` of its definition, relative to the rootdir.
     imports : tuple of str
-        Dotted names of the modules that it needs, its helpers' included; none of them is local.
+        Dotted names of the modules that it needs, its helpers' included.
+    parts : mapping
+        Digests of the parts of its code, see `pytest_modal.codekey`.
     """
 
     key: str
@@ -93,6 +111,7 @@ class ShippedFunction:
     location: str
     payload: bytes = field(repr=False)
     imports: tuple[str, ...] = field(default=(), repr=False)
+    parts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -127,7 +146,15 @@ Argument = Data | FromCall | FromContainer
 
 @dataclass
 class Node:
-    """What calls and container fixtures share: a function with bound arguments."""
+    """What calls and container fixtures share: a function with bound arguments.
+
+    Attributes
+    ----------
+    key : str
+        Digest of the content: code, arguments, declared environment. The same in every process and every run.
+    shown : tuple of str
+        The parameters that tell it from others of the same function, as they are shown.
+    """
 
     key: str
     label: str
@@ -136,10 +163,20 @@ class Node:
     environment: Environment
     param: Data | None = None
     takes_request: bool = False
+    shown: tuple[str, ...] = ()
 
     def references(self, kind: type[FromCall] | type[FromContainer]) -> list[str]:
         """Keys of the calls, or of the container fixtures, among the arguments."""
         return [argument.key for argument in self.arguments.values() if isinstance(argument, kind)]
+
+    @property
+    def argument_digests(self) -> dict[str, str]:
+        """What the arguments are, by name: digests of data, keys of what else they come from."""
+        found = {
+            name: argument.digest if isinstance(argument, Data) else argument.key
+            for name, argument in self.arguments.items()
+        }
+        return found | ({"request.param": self.param.digest} if self.param else {})
 
     @property
     def payload_bytes(self) -> int:
@@ -163,10 +200,16 @@ class Call(Node):
         Keys of the container fixtures that it needs, each after those that it needs itself.
     tests : list of str
         Node ids of the tests that use its result.
+    declared : dict of str to str
+        Digests of what their markers say of the environment, by its source.
+    mocked : bool
+        Whether a stand-in runs, in it or in what it depends on.
     """
 
     containers: tuple[str, ...] = ()
     tests: list[str] = field(default_factory=list)
+    declared: dict[str, str] = field(default_factory=dict)
+    mocked: bool = False
 
 
 @dataclass
@@ -195,6 +238,11 @@ class Batch:
         """Return the keys of the calls whose results this one needs, its container fixtures included."""
         nodes = [call, *(self.containers[key] for key in call.containers)]
         return [part for node in nodes for key in node.references(FromCall) for part in self.parts(key)]
+
+    def without(self, keys: Collection[str]) -> Batch:
+        """Return what is left to do when the results of some calls are there already."""
+        left = [call for call in self.calls if call.key not in keys]
+        return Batch(left, self.containers, self.shards)
 
     @property
     def environments(self) -> list[Environment]:
@@ -233,6 +281,10 @@ class Outcome:
         Bytes: peak of the GPU's memory during the call, or of the process's where no GPU was used.
     value_bytes : int
         Size of the encoded result.
+    recorded : str
+        When it was recorded, for a result that was replayed.
+    lost_files : list of str
+        Files that the call wrote and that are gone with the container.
     """
 
     key: str
@@ -250,6 +302,8 @@ class Outcome:
     teardown_errors: list[Mapping[str, Any]] = field(default_factory=list)
     value_bytes: int = 0
     attempts: int = 1
+    recorded: str = ""
+    lost_files: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_modal import declare
 from pytest_modal.declare import MARKER, DeclarationError, parameters_of, read_marker
+
+DESELECTED = pytest.StashKey[bool]()
 
 
 def request_parameters(collector: pytest.Collector, obj: Any) -> None:
@@ -51,6 +54,19 @@ def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
     if session.testsfailed and not option.continue_on_collection_errors:
         return []
     return [item for item in session.items if _is_marked(item)]
+
+
+def is_everything(session: pytest.Session) -> bool:
+    """Whether all tests of the project were selected: nothing was left out, and nothing is broken."""
+    config = session.config
+    narrowed = ("ignore", "ignore_glob", "deselect", "lf", "failedfirst", "stepwise", "keyword", "markexpr")
+    if session.testsfailed or config.stash.get(DESELECTED, False):
+        return False
+    if any(getattr(config.option, name, None) for name in narrowed):
+        return False
+    given = [Path(config.invocation_params.dir, argument) for argument in config.args]
+    wanted = [config.rootpath / path for path in config.getini("testpaths")] or [config.rootpath]
+    return all(any(path == each or each in path.parents for each in given) for path in wanted)
 
 
 def _is_marked(item: pytest.Item) -> bool:

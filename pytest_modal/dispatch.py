@@ -87,6 +87,7 @@ class Dispatch:
             "containers": [_spec(container) | {"until": users[container.key]} for container in containers],
             "blobs": blobs,
             "position": self._positions[call.key],
+            "mounts": [path for path, _ in call.environment.volumes],
         }
 
     def finished(self, call: Call, outcome: Outcome) -> None:
@@ -112,6 +113,7 @@ class Dispatch:
             stderr=reply["stderr"],
             loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
             teardown_errors=reply["teardown_errors"],
+            lost_files=reply.get("lost_files", []),
         )
 
 

@@ -163,6 +163,8 @@ def _value(item: pytest.Item, key: str, name: str) -> Any:
     __tracebackhide__ = True
     results = item.config.stash.get(RESULTS, None)
     if results is None or not (outcomes := results.of(key)) or not all(outcome.ok for outcome in outcomes):
+        if results is not None and results.is_shared and (told := _differs(results, key)):
+            pytest.fail(f"{told}\n  where: {item.nodeid}\n{_SAME_EVERYWHERE}", pytrace=False)
         pytest.fail(
             f"the result of {name} is missing: the batch ended without it\n"
             f"  where: {item.nodeid}\n"
@@ -173,6 +175,22 @@ def _value(item: pytest.Item, key: str, name: str) -> Any:
         return results.value(key)
     except TypeError as error:
         pytest.fail(f"{name}: {error}\n  where: {item.nodeid}\n  what to do: return a list", pytrace=False)
+
+
+def _differs(results: Results, key: str) -> str | None:
+    """Say what another worker of pytest-xdist has sent another value of."""
+    call = next(call for call in results.batch.calls if call.key in results.batch.parts(key))
+    own = call.argument_digests
+    for other in (other for other, label in results.run.labels.items() if label == call.label):
+        sent = results.run.arguments[other]
+        if names := [repr(name) for name in own if own[name] != sent.get(name)]:
+            return f"{call.label} was sent with another {', '.join(names)} by the worker that ran the batch"
+    return None
+
+
+_SAME_EVERYWHERE = (
+    "  what to do: local fixtures must give the same value in every process: a fixed seed, no uuid, no time"
+)
 
 
 def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name: str, value: Any) -> None:

@@ -23,6 +23,7 @@ from pytest_modal.batch import (
     Node,
     digest_of,
 )
+from pytest_modal.codekey import CodeKeyError, declared_parts
 from pytest_modal.declare import SETTINGS, UNSET, Marker, RemoteFunction, parameters_of, remote_of
 from pytest_modal.handout import PLAN, ItemPlan, Sent
 from pytest_modal.order import sort_calls
@@ -55,16 +56,21 @@ class Planner:
         Settings of the project for every environment.
     mocks : bool
         Whether ``mock=`` stands in for the bodies.
+    travels : bool
+        Whether functions will be sent anywhere.
     """
 
-    def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool) -> None:
+    def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool = True) -> None:
         self._rootdir = rootdir
         self._defaults = defaults
         self._mocks = mocks
-        self._shipper = Shipper(rootdir)
+        self._shipper = Shipper(rootdir, travels=travels)
         self._encoded: dict[int, tuple[Any, Data]] = {}
         self._bodies: dict[RemoteFunction, Callable[..., Any]] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
+        self._alike: dict[str, list[str]] = {}
+        self._mocked: set[str] = set()
         self._batch = Batch()
 
     def plan(self, items: Sequence[pytest.Item]) -> Batch:
@@ -118,11 +124,24 @@ class Planner:
         environment = self._environment(visit, remote, containers)
         node = self._node(visit, remote, parent, chain, environment)
         needed = tuple(dict.fromkeys(self._containers_in_order(node)))
-        call = Call(**vars(node), containers=needed)
+        mocked = not self._mocked.isdisjoint({node.key, *needed, *node.references(FromCall)})
+        self._mocked |= {node.key} if mocked else set()
+        call = Call(**vars(node), containers=needed, mocked=mocked)
+        declared = self._declared_by_marker(visit)
         for part in self._split(visit, remote, call):
-            self._calls.setdefault(part.key, part).tests.append(visit.item.nodeid)
+            planned = self._calls.setdefault(part.key, part)
+            planned.tests.append(visit.item.nodeid)
+            planned.declared.update(declared)
         visit.plan.calls[remote] = call.key
         return call.key
+
+    def _declared_by_marker(self, visit: _Visit) -> dict[str, str]:
+        if not {"image", "env", "volumes"} & set(visit.marker.settings):
+            return {}
+        try:
+            return declared_parts(visit.item.function, self._rootdir)
+        except CodeKeyError as error:
+            raise PlanningError(str(error)) from None
 
     def _split(self, visit: _Visit, remote: RemoteFunction, call: Call) -> list[Call]:
         if remote.shard is None or remote.shard not in call.arguments:
@@ -145,6 +164,7 @@ class Planner:
                     | {
                         "key": f"{call.key}-{index + 1}of{count}",
                         "label": f"{call.label} {index + 1}/{count}",
+                        "shown": (*call.shown, f"{index + 1}of{count}"),
                         "arguments": {**call.arguments, remote.shard: piece},
                         "tests": [],
                     }
@@ -162,7 +182,9 @@ class Planner:
         environment: Environment,
     ) -> Node:
         body = self._body(remote)
-        shipped = self._shipper.ship(body, remote.name, environment.local_packages)
+        role = "container fixture" if remote.in_container else "function"
+        shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
+        self.functions[shipped.key] = body
         definition = definition_at(visit.item, chain)
         request, param, takes_request, shown = parent, None, False, []
         if definition is not None:
@@ -180,9 +202,21 @@ class Planner:
             if argument is not None:
                 arguments[name] = argument
         references = [f"{name}={_key(argument)}" for name, argument in sorted(arguments.items())]
-        key = digest_of(shipped.key, environment.key, param.digest if param else "", *references)
-        label = remote.name + (f"[{', '.join(map(_shown, shown))}]" if shown else "")
-        return Node(key, label, shipped, arguments, environment, param, takes_request)
+        where = self._environment_key(environment)
+        key = digest_of(shipped.key, where, param.digest if param else "", *references)
+        if body is not remote.function:
+            self._mocked.add(key)
+        parameters = tuple(map(_shown, shown))
+        label = remote.name + (f"[{', '.join(parameters)}]" if parameters else "")
+        return Node(key, label, shipped, arguments, environment, param, takes_request, parameters)
+
+    def _environment_key(self, environment: Environment) -> str:
+        # Two images may describe themselves alike.
+        alike = self._alike.setdefault(environment.declared, [])
+        if environment.key not in alike:
+            alike.append(environment.key)
+        number = alike.index(environment.key)
+        return environment.declared + (f"#{number}" if number else "")
 
     def _argument(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ from pytest_modal.declare import MARKER
 if TYPE_CHECKING:
     from pytest_modal.gate.fixture import AccuracyGate
 
+CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
-XDIST_RUN = pytest.StashKey[str]()
 
 __all__ = ["accuracy_gate", "modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
 
@@ -52,6 +52,13 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
         check_collected(collector, report)
     return report
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    if items:
+        from pytest_modal.collection import DESELECTED
+
+        items[0].config.stash[DESELECTED] = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -187,19 +194,21 @@ def watch_gates(config: pytest.Config) -> None:
         config.pluginmanager.register(GateHooks(config), "pytest_modal_gates")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    node.config.stash[XDIST_RUN] = node.workerinput["testrunuid"]
-
-
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
+        from pytest_modal.sharing import ControllerHooks
+
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
         watch_gates(session.config)
+        session.config.stash[CONTROLLER] = controller = ControllerHooks(session.config)
+        session.config.pluginmanager.register(controller, "pytest_modal_controller")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if controller := session.config.stash.get(CONTROLLER, None):
+        controller.stop()
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
         session.exitstatus = pytest.ExitCode.OK
     if written := session.config.stash[artifacts.WRITTEN]:
@@ -211,10 +220,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     # Workers of pytest-xdist have terminals too, which nobody sees.
     if hasattr(config, "workerinput"):
         return
-    if handout.RESULTS in config.stash or config.stash[artifacts.WRITTEN]:
+    results = config.stash.get(handout.RESULTS, None)
+    if controller := config.stash.get(CONTROLLER, None):
+        results = controller.results()
+    if results is not None or config.stash[artifacts.WRITTEN]:
         from pytest_modal.run import summarize
 
-        summarize(config, terminalreporter)
+        summarize(config, terminalreporter, results)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if controller := config.stash.get(CONTROLLER, None):
+        controller.clean()
 
 
 @pytest.fixture

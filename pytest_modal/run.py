@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,64 +13,188 @@ import pytest
 
 from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
-from pytest_modal.backends.local import LocalBackend
 from pytest_modal.batch import Batch
+from pytest_modal.checking import check_batch
+from pytest_modal.collection import is_everything
 from pytest_modal.gate.passes import is_gated
-from pytest_modal.handout import PLAN, RESULTS
+from pytest_modal.handout import PLAN, RESULTS, ItemPlan
+from pytest_modal.kept import Kept, cache_directory, clean, run_directory
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
+from pytest_modal.report.lost_files import lost_file_lines
 from pytest_modal.rounds import add_rounds, costs
 from pytest_modal.settings import SETTINGS, Settings
+from pytest_modal.sharing import ProgressFile, shared_by_workers
 from pytest_modal.store import Results, SessionFacts, facts
 
 
 def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
-    """Run everything that the tests need from the GPU, before the first of them starts."""
+    """Run everything that the tests need from the GPU, before the first of them starts.
+
+    What goes wrong here is an error of the tests: a worker of pytest-xdist that raises in its loop is replaced, and
+    its successor would run the batch again.
+    """
     settings = config.stash[SETTINGS]
-    screen = config.pluginmanager.get_plugin("terminalreporter")
     if settings.mode == "skip":
+        _skip(config, tests)
+        return
+    results = config.stash[RESULTS] = Results(settings.mode, Batch())
+    try:
+        shared = shared_by_workers(config)
+        started = time.perf_counter()
+        backend, batch, warnings = _plan(config, settings, tests)
+        if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
+            add_rounds(batch, gated, settings.gates.rounds)
+        cache = cache_directory(config)
+        directory = shared.outcomes if shared else run_directory(cache) if cache else None
+        results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
+        config.add_cleanup(results.close)
+        results.run.warnings = warnings
+        results.run.seconds["plan"] = time.perf_counter() - started
+        kept = Kept(cache / "outcomes" / backend.mode) if cache else None
+        if shared is None:
+            _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
+            _look_after_recordings(config, settings, results, tests)
+        else:
+            # What a worker that died had finished is not done again.
+            with shared.turn():
+                if not results.load():
+                    _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
+                    _look_after_recordings(config, settings, results, tests)
+                    results.save()
+        if cache is not None:
+            clean(cache)
+    except Exception as error:
+        results.run.error = _words(error)
         for item in tests:
-            item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
-        config.stash[RESULTS] = Results(settings.mode, Batch())
-        if screen is not None:
-            screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+            item.stash.setdefault(PLAN, ItemPlan()).error = results.run.error
+    _spare_reruns(config, results, tests)
+
+
+def _skip(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    for item in tests:
+        item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
+    config.stash[RESULTS] = Results("skip", Batch())
+    if (screen := config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+
+
+def _run(
+    config: pytest.Config,
+    settings: Settings,
+    backend: Backend,
+    results: Results,
+    kept: Kept | None,
+    screen: Any,
+) -> None:
+    batch = results.batch
+    if settings.resume:
+        _resume(results, kept)
+    if screen is not None:
+        terminal.warn(screen, results.run.warnings)
+        terminal.announce(screen, backend.describe(), batch)
+        if settings.resume:
+            screen.write_line(f"modal: {terminal.reused(results)}")
+    compute(config, backend, results, kept, screen)
+    results.run.notes += lost_file_lines(results)
+    if kept is not None:
+        kept.prune(spare=results.outcomes)
+
+
+def compute(config: pytest.Config, backend: Backend, results: Results, kept: Kept | None, screen: Any) -> None:
+    """Run, in one session, what has no outcome yet."""
+    left = results.batch.without(results.outcomes)
+    if not left.calls:
         return
     started = time.perf_counter()
-    backend, batch = _plan(config, settings, tests)
-    if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
-        add_rounds(batch, gated, settings.gates.rounds)
-    results = config.stash[RESULTS] = Results(backend.mode, batch)
-    config.add_cleanup(results.close)
-    results.seconds["plan"] = time.perf_counter() - started
-    if screen is not None:
-        terminal.announce(screen, backend.describe(), batch)
-    if batch.calls:
-        compute(config, backend, results)
-
-
-def compute(config: pytest.Config, backend: Backend, results: Results) -> None:
-    """Run the batch of some results in one session, showing how it goes on."""
-    started = time.perf_counter()
-    screen = config.pluginmanager.get_plugin("terminalreporter")
-    verbose = config.get_verbosity() > 0
-    with terminal.live(screen, results.batch, verbose=verbose) as ticker:
-        outcomes = backend.run(results.batch, results.encoded, ticker.progress)
+    with terminal.live(screen, left, verbose=config.get_verbosity() > 0) as ticker:
+        outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
                 results.put(outcome, value)
+                if kept is not None and backend.mode != "replay":
+                    kept.keep(results, outcome)
                 ticker.outcome(outcome)
         finally:
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
-            results.seconds["run"] = time.perf_counter() - started
-            results.app_id, results.dashboard_url = backend.app_id, backend.dashboard_url
+            results.run.seconds["run"] = time.perf_counter() - started
+            results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+
+
+def _resume(results: Results, kept: Kept | None) -> None:
+    if kept is None:
+        results.run.notes.append("nothing could be resumed: pytest's cache is off, or can't be written")
+        return
+    wanted = [key for key in results.run.labels if key not in results.outcomes]
+    for outcome, path in kept.find(wanted):
+        # Gone in this moment: it is computed again.
+        with contextlib.suppress(OSError):
+            results.adopt(outcome, path)
+
+
+def _look_after_recordings(
+    config: pytest.Config, settings: Settings, results: Results, tests: Sequence[pytest.Item]
+) -> None:
+    """Record what was asked for; report what no test uses, and delete it where that was asked for."""
+    if not (settings.record or settings.prune or settings.mode == "replay"):
+        return
+    from pytest_modal.recordings import MissingRecordingError, find_recording
+    from pytest_modal.recordings.batch import record, slots, unused
+
+    batch, notes = results.batch, results.run.notes
+    if settings.record:
+        notes += record(batch, config.rootpath, results.outcomes, results.encoded)
+    plans = [plan for item in tests if (plan := item.stash.get(PLAN, None)) is not None]
+    complete = is_everything(tests[0].session) and not any(plan.error or plan.reason for plan in plans)
+    if not complete:
+        if settings.prune:
+            notes.append("recordings were not pruned: that needs all tests, without -k, -m, paths or errors")
+        return
+    used = []
+    for slot in slots(batch, config.rootpath).values():
+        with contextlib.suppress(MissingRecordingError):
+            used.append(find_recording(slot.directory, slot.name))
+    left = unused(batch, config.rootpath, {item.path for item in tests[0].session.items}, used)
+    if left:
+        names = ", ".join(path.relative_to(config.rootpath).as_posix() for path in left[:5])
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        said = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"
+        remedy = "" if settings.prune else "; --modal-prune-recordings deletes them"
+        notes.append(f"{said}: {names}{more}{remedy}")
+    if settings.prune:
+        for path in left:
+            path.unlink(missing_ok=True)
+
+
+def _spare_reruns(config: pytest.Config, results: Results, tests: Sequence[pytest.Item]) -> None:
+    """Tell pytest-rerunfailures that a call that has failed has failed: the batch is not run again for a test."""
+    if not config.pluginmanager.has_plugin("rerunfailures"):
+        return
+    for item in tests:
+        plan = item.stash.get(PLAN, None)
+        keys = plan.calls.values() if plan is not None else ()
+        if any(not outcome.ok for key in keys for outcome in results.of(key)):
+            item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, pytest.UsageError):
+        return str(error)
+    told = "".join(traceback.format_exception(error)).rstrip()
+    return (
+        f"the batch of GPU calls could not be run: {type(error).__name__}: {error}\n"
+        "  where: in pytest-modal itself\n"
+        f"  what to do: please report this\n\n{told}"
+    )
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     """Print what would be sent, and send nothing."""
-    backend, batch = _plan(config, config.stash[SETTINGS], tests)
+    backend, batch, warnings = _plan(config, config.stash[SETTINGS], tests)
     screen = config.pluginmanager.get_plugin("terminalreporter")
     if screen is not None:
+        terminal.warn(screen, warnings)
         errors = [
             (item.nodeid, message)
             for item in tests
@@ -78,14 +204,14 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         terminal.print_plan(screen, backend.describe(), batch, errors, notes)
 
 
-def summarize(config: pytest.Config, screen: Any) -> None:
+def summarize(config: pytest.Config, screen: Any, results: Results | None) -> None:
     """Write the terminal summary."""
     index = output_root(config) / "artifacts.json"
     listed: list[Artifact] = []
     if config.stash[WRITTEN] and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
     shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
-    terminal.summarize(screen, config.stash.get(RESULTS, None), listed, shown)
+    terminal.summarize(screen, results, listed, shown)
 
 
 def session_facts(config: pytest.Config) -> SessionFacts:
@@ -94,16 +220,25 @@ def session_facts(config: pytest.Config) -> SessionFacts:
     return facts(results) if results is not None else SessionFacts(config.stash[SETTINGS].mode, None, None, ())
 
 
-def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch]:
+def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch, list[str]]:
     backend = backend_of(config, settings)
-    planner = Planner(config.rootpath, settings.environment, mocks=settings.mode == "local")
-    return backend, planner.plan(tests)
+    planner = Planner(
+        config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
+    )
+    batch = planner.plan(tests)
+    return backend, batch, check_batch(config, tests, batch, planner.functions)
 
 
 def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     """Return what runs batches in the mode of the run."""
-    if settings.mode != "modal":
-        return LocalBackend(config.rootpath)
-    from pytest_modal.backends.modal import ModalBackend
+    if settings.mode == "modal":
+        from pytest_modal.backends.modal import ModalBackend
 
-    return ModalBackend(config.rootpath, settings.session)
+        return ModalBackend(config.rootpath, settings.session)
+    if settings.mode == "replay":
+        from pytest_modal.backends.replay import ReplayBackend
+
+        return ReplayBackend(config.rootpath)
+    from pytest_modal.backends.local import LocalBackend
+
+    return LocalBackend(config.rootpath)

@@ -11,7 +11,7 @@ import pytest
 from pytest_modal.backends import SessionOptions
 from pytest_modal.declare import DeclarationError, checked_settings
 
-MODES = ("local", "modal", "skip")
+MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
 MAX_SECONDS = 24 * 3600
 # What an ini says to have none.
@@ -63,12 +63,22 @@ class Settings:
         How a session on Modal goes about its work.
     gates : GateSettings
         How accuracy gates go about their baselines.
+    resume : bool
+        Whether results of earlier runs are taken over.
+    record, prune : bool
+        Whether recordings are written, and those that nothing uses deleted.
+    rules : tuple of str
+        Lines of the ini ``modal_rules``: which rules are errors, warnings or off.
     """
 
     mode: str
     environment: dict[str, Any]
     session: SessionOptions = field(default_factory=SessionOptions)
     gates: GateSettings = field(default_factory=GateSettings)
+    resume: bool = False
+    record: bool = False
+    prune: bool = False
+    rules: tuple[str, ...] = ()
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -96,13 +106,33 @@ def add_options(parser: pytest.Parser) -> None:
         "--modal-mode",
         dest="modal_mode",
         choices=MODES,
-        help="Where GPU functions run: local (a worker process on this machine), modal, or skip (default: local).",
+        help="Where GPU functions run: local (a worker process on this machine), modal, replay (nowhere: recorded "
+        "data), or skip (default: local).",
     )
     group.addoption(
         "--modal-plan",
         dest="modal_plan",
         action="store_true",
         help="Print what would be sent; send nothing and run no test.",
+    )
+    group.addoption(
+        "--modal-record",
+        dest="modal_record",
+        action="store_true",
+        help="Save the run's data to recordings/ beside the tests, for --modal-mode=replay.",
+    )
+    group.addoption(
+        "--modal-prune-recordings",
+        dest="modal_prune_recordings",
+        action="store_true",
+        help="Delete the recordings that no test uses; needs a run of all tests.",
+    )
+    group.addoption(
+        "--modal-resume",
+        dest="modal_resume",
+        action="store_true",
+        default=None,
+        help="Take over the results that earlier runs have left for the same calls; send only the others.",
     )
     group.addoption(
         "--modal-output-dir",
@@ -123,7 +153,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="Record a baseline although the accuracy fell; the reason goes into its history.",
     )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
+    parser.addini("modal_resume", "Reuse what earlier runs have left; see --modal-resume.", type="bool", default=False)
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
+    parser.addini(
+        "modal_rules", 'Rules that are "error", "warning" or "off", one a line: PM107 = off.', type="linelist"
+    )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
     for name, what in _SECONDS.items():
@@ -171,10 +205,26 @@ def resolve(config: pytest.Config) -> Settings:
         environment = checked_settings(given, "ini", str(config.inipath), tuple(given))
     except DeclarationError as error:
         raise pytest.UsageError(str(error)) from None
+    if rules := tuple(config.getini("modal_rules")):
+        from pytest_modal.checks.planned import LevelError, read_levels
+
+        try:
+            read_levels(rules)
+        except LevelError as error:
+            raise pytest.UsageError(str(error)) from None
     waits = {name: _seconds(f"modal_{name}", said) for name in _SECONDS if (said := config.getini(f"modal_{name}"))}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     session = SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume)
-    return Settings(mode, environment, session, _gates(config, mode))
+    option = config.getoption
+    record = bool(option("modal_record"))
+    if record and mode in ("replay", "skip"):
+        raise pytest.UsageError(
+            f"--modal-record has nothing to record in mode {mode!r}\n  where: the command line\n"
+            "  what to do: pytest --modal --modal-record"
+        )
+    resume = bool(option("modal_resume") or config.getini("modal_resume"))
+    prune = bool(option("modal_prune_recordings"))
+    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
 
 
 def _gates(config: pytest.Config, mode: str) -> GateSettings:
@@ -191,9 +241,12 @@ def _gates(config: pytest.Config, mode: str) -> GateSettings:
             reason = check_reason(reason, updating=updating)
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
+    confirm = _whole(config, "modal_gate_confirm", 2 if mode == "modal" else 0, least=0)
+    rounds = _whole(config, "modal_baseline_rounds", GateSettings.rounds, least=1)
+    repeats = mode in ("local", "modal")
     return GateSettings(
-        confirm=_whole(config, "modal_gate_confirm", 2 if mode == "modal" else 0, least=0),
-        rounds=_whole(config, "modal_baseline_rounds", GateSettings.rounds, least=1),
+        confirm=confirm if repeats else 0,
+        rounds=rounds if repeats else 1,
         strict=strict == "strict",
         ci=os.environ.get("CI", "").lower() not in ("", *OFF),
         per_gpu=config.getini("modal_baseline_per_gpu"),

@@ -21,8 +21,9 @@ from typing import Any
 import cloudpickle
 
 from pytest_modal.batch import ShippedFunction, digest_of
+from pytest_modal.codekey import CodeKeyError, code_parts
 
-TRAVELLING = ("container", "data", "refusal", "worker", "worker_process")
+TRAVELLING = ("container", "data", "lost_files", "refusal", "worker", "worker_process")
 
 
 class ShippingError(Exception):
@@ -50,26 +51,60 @@ class Shipper:
     ----------
     rootdir : Path
         Modules under it are local: what they define travels by value.
+    travels : bool
+        Whether functions will be sent. Otherwise only their content is looked at.
     """
 
-    def __init__(self, rootdir: Path) -> None:
+    def __init__(self, rootdir: Path, *, travels: bool = True) -> None:
         self._rootdir = rootdir
-        self._shipped: dict[tuple[Any, tuple[str, ...]], ShippedFunction] = {}
+        self._travels = travels
+        self._shipped: dict[tuple[Any, tuple[str, ...], str], ShippedFunction] = {}
 
-    def ship(self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]) -> ShippedFunction:
+    def ship(
+        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...], role: str = "function"
+    ) -> ShippedFunction:
         """Return `function` as bytes.
+
+        Parameters
+        ----------
+        function : callable
+            What will be called.
+        name : str
+            What users call it.
+        local_packages : tuple of str
+            Packages whose source travels as it is.
+        role : str
+            What messages about a change of its code call it.
 
         Raises
         ------
         ShippingError
             It reaches something that can't travel: a local module, a fixture, an open file.
         """
-        key = (function, local_packages)
+        key = (function, local_packages, role)
         if key not in self._shipped:
-            self._shipped[key] = self._pickle(function, name, local_packages)
+            self._shipped[key] = self._ship(function, name, local_packages, role)
         return self._shipped[key]
 
-    def _pickle(self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]) -> ShippedFunction:
+    def _ship(
+        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...], role: str
+    ) -> ShippedFunction:
+        location = self.location(function)
+        try:
+            parts = code_parts(function, self._rootdir, local_packages, role=role)
+        except CodeKeyError as error:
+            raise ShippingError(str(error)) from None
+        payload, imports = self._pickle(function, name, local_packages) if self._travels else (b"", ())
+        # Where it stands in its file does not count. What is not of the project has no source to compare, such as
+        # what stands in for a function: there its bytes do.
+        path = location.rpartition(":")[0]
+        own = [f"{part}={digest}" for part, digest in parts.items()]
+        key = digest_of(name, path, *own, "" if own and not Path(path).is_absolute() else payload.hex())
+        return ShippedFunction(key, name, location, payload, imports, parts)
+
+    def _pickle(
+        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]
+    ) -> tuple[bytes, tuple[str, ...]]:
         location = self.location(function)
         local = [module for module in _loaded_modules() if self._is_local(module, local_packages)]
         stream = io.BytesIO()
@@ -85,9 +120,7 @@ class Shipper:
                 f"  where: {location}\n"
                 "  what to do: open or build that object in the function's body, or pass data as a parameter"
             ) from error
-        payload = stream.getvalue()
-        imports = tuple(sorted(pickler.imports))
-        return ShippedFunction(digest_of(name, location, payload.hex()), name, location, payload, imports)
+        return stream.getvalue(), tuple(sorted(pickler.imports))
 
     def location(self, function: Callable[..., Any]) -> str:
         """Return ``path:line`` of a function, relative to the rootdir."""

@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
-from pytest_modal import data
+from pytest_modal import data, lost_files
 
 KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
 MAX_FRAMES = 100
@@ -175,7 +175,8 @@ class Worker:
         started = time.perf_counter()
         with self._captured() as (stdout, stderr):
             try:
-                value = self._call(request, reply)
+                with lost_files.watching(request.get("mounts", ())) as reply["lost_files"]:
+                    value = self._call(request, reply)
             except MissingError as missing:
                 return {"status": "missing", "blobs": list(missing.args)}, []
             except ContainerError as failed:

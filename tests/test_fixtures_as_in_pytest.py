@@ -310,3 +310,16 @@ def test_a_sharded_list_comes_back_in_order(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["modal: *: 4 calls for 1 test*"])
+
+
+def test_stand_ins_of_one_name_in_two_files_are_not_mixed_up(pytester: pytest.Pytester) -> None:
+    source = """
+        import pytest_modal
+
+        @pytest_modal.fixture(mock=[{0}])
+        def answers(): return 1
+
+        def test_it(answers): assert answers == [{0}]
+    """
+    pytester.makepyfile(test_one=source.format(1), test_two=source.format(2))
+    pytester.runpytest().assert_outcomes(passed=2)

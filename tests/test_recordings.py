@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_data import ARRAYS, same, values
+from test_data import ARRAYS, LAYOUTS, same, values
 
 from pytest_modal import data
 from pytest_modal.batch import Environment
@@ -110,6 +110,16 @@ def test_unusual_values_come_back_bit_for_bit(tmp_path: Path, value: Any) -> Non
     assert data.digest(data.encode(back)) == data.digest(data.encode(value))
 
 
+@pytest.mark.parametrize("times", [1, 600])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_arrays_of_every_layout_come_back(tmp_path: Path, name: str, times: int) -> None:
+    array = np.zeros(times, np.dtype(LAYOUTS[name]))
+    back = there_and_back(tmp_path, [array, array[0]])
+    assert [type(each) for each in back] == [np.ndarray, type(array[0])]
+    for was, now in zip([array, array[0]], back, strict=True):
+        assert data.digest(data.encode(now)) == data.digest(data.encode(was))
+
+
 def test_the_deepest_data_comes_back(tmp_path: Path) -> None:
     wraps: list[Callable[[Any], Any]] = [lambda x: [x], lambda x: (x,), lambda x: {"a": x}, lambda x: {1: x}]
     for wrap in wraps:
@@ -120,7 +130,7 @@ def test_the_deepest_data_comes_back(tmp_path: Path) -> None:
 
 
 def test_numpy_opens_the_arrays_too(tmp_path: Path) -> None:
-    value = [fortran("<f4"), ARRAYS["structured"].repeat(100), np.array(["größe"]).repeat(300), np.arange(1000)]
+    value = [fortran("<f4"), np.zeros(3, "i1,U3").repeat(100), np.array(["größe"]).repeat(300), np.arange(1000)]
     value.append(np.zeros(300, [("名", "f8")]))
     path = write_recording(tmp_path, recording(value))
     (beside,) = path.parent.glob("*.npz")

@@ -49,7 +49,7 @@ def confirm(session: pytest.Session) -> None:
         rounds, tests = count(settings.gates.confirm, "fresh round"), count(len(items), "test")
         calls = count(len(batch.calls), "call")
         screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
-    compute(config, backend, results)
+    compute(config, backend, results, None, screen)
     for item in items:
         compat.come_back_to(item)
         item.stash[FRESH] = results, held[item.nodeid]

@@ -7,6 +7,7 @@ import pytest
 from pytest_modal.batch import Call, Container, Data
 from pytest_modal.gate.policy import Facts
 from pytest_modal.handout import PLAN, RESULTS
+from pytest_modal.settings import SETTINGS
 
 _DIGITS = 8
 
@@ -48,11 +49,13 @@ def _models(calls: list[Call], containers: dict[str, Container]) -> str:
 def round_name(item: pytest.Item, number: int) -> str:
     """Name a round for people: the session, and which of its rounds."""
     results = item.config.stash.get(RESULTS, None)
-    session = "no session" if results is None else results.app_id or results.mode
+    session = "no session" if results is None else results.run.app_id or results.mode
     return f"{session}/{number + 1}"
 
 
 def mode_option(config: pytest.Config) -> str:
-    """Return the option that runs the tests again as they ran now."""
-    results = config.stash.get(RESULTS, None)
-    return "--modal" if results is not None and results.mode == "modal" else ""
+    """Return the option that has the same results again, if there is one without a GPU."""
+    settings = config.stash[SETTINGS]
+    if settings.mode == "replay" or settings.record:
+        return "--modal-mode=replay"
+    return "--modal" if settings.mode == "modal" else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from pytest_modal.artifacts import output_root, write_record
 from pytest_modal.gate.ledger import GateRecord, Ledger
-from pytest_modal.gate.workers import directory_of
+from pytest_modal.gate.workers import gates_of
 
 SCHEMA = 1
 INDEX = "gates.json"
@@ -21,10 +20,10 @@ _COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}
 
 def close(session: pytest.Session, ledger: Ledger) -> None:
     """Write the baselines of tests that passed and the records of all gates; a gate left undecided fails the run."""
-    from pytest_modal.plugin import XDIST_RUN
+    from pytest_modal.plugin import CONTROLLER
 
-    if (run := session.config.stash.get(XDIST_RUN, None)) is not None:
-        _take_over(directory_of(run), ledger)
+    if (controller := session.config.stash.get(CONTROLLER, None)) is not None:
+        _take_over(gates_of(controller.shared), ledger)
     ledger.unconfirmed = [line for held in ledger.held.values() for line in held.lines]
     if ledger.unconfirmed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -38,14 +37,13 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
 
 
 def _take_over(shared: Path, ledger: Ledger) -> None:
-    """Learn which tests workers have held, and remove the directory that they shared."""
+    """Learn which tests workers have held."""
     if not shared.is_dir():
         return
     from pytest_modal.gate.workers import left_behind
 
     through = {record.test for record in ledger.records} | ledger.failed
     ledger.held |= {test: held for test, held in left_behind(shared).items() if test not in through}
-    shutil.rmtree(shared, ignore_errors=True)
 
 
 def _public(record: GateRecord) -> dict[str, Any]:

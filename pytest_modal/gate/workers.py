@@ -8,11 +8,12 @@ import os
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modal.names import short_digest
+from pytest_modal.sharing import Shared, shared_by_workers
 
 if TYPE_CHECKING:
     from pytest_modal.gate.ledger import Held
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 HELD, ROUNDS = ".held", ".rounds"
 
 
-def directory_of(run: str) -> Path:
-    """Return the directory of a run of pytest-xdist; nothing is created."""
-    return Path(tempfile.gettempdir(), f"pytest-modal-gates-{run}")
-
-
 def shared_directory(config: pytest.Config) -> Path | None:
     """Return, in a worker of pytest-xdist, the directory that it shares with the others."""
-    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
-    if workerinput is None:
+    workers = shared_by_workers(config)
+    if workers is None:
         return None
-    shared = directory_of(workerinput["testrunuid"])
-    shared.mkdir(mode=0o700, exist_ok=True)
+    shared = gates_of(workers)
+    shared.mkdir(mode=0o700, parents=True, exist_ok=True)
     return shared
+
+
+def gates_of(workers: Shared) -> Path:
+    """Return the directory of the gates in what the workers of a run share; nothing is created."""
+    return workers.directory / "gates"
 
 
 def claim(shared: Path, gate: str, test: str) -> str:

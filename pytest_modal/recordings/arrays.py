@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable
 from typing import IO, Any, cast
 
+from pytest_modal import data
 from pytest_modal.recordings.errors import Damage
 
 _DTYPE = re.compile(r"[<>|][biufcSUVMm]\d{1,10}(\[\d{0,9}[a-zA-Zμ]{1,7}(/\d{1,9})?\])?")
@@ -24,7 +26,10 @@ def dtype_to_json(dtype: Any) -> Any:
     """Return the description of a dtype: a text such as "<f4", or a list of fields."""
     import numpy.lib.format
 
-    return _listed(numpy.lib.format.dtype_to_descr(dtype))
+    with warnings.catch_warnings():
+        # Metadata of a dtype is no part of the data.
+        warnings.simplefilter("ignore")
+        return _listed(numpy.lib.format.dtype_to_descr(dtype))
 
 
 def _listed(description: Any) -> Any:
@@ -71,6 +76,18 @@ def shape_from_json(node: Any) -> list[int]:
     if type(node) is not list or len(node) > 64 or not all(type(size) is int and 0 <= size < 1 << 62 for size in node):
         raise Damage(f"not a shape: {str(node)[:100]}")
     return node
+
+
+def is_plain(dtype: Any) -> bool:
+    """Whether a description says all of a dtype: not of unions, of fields out of order, of aligned structures."""
+    import numpy
+
+    try:
+        again = dtype_from_json(dtype_to_json(dtype))
+    except (Damage, ValueError, TypeError):
+        return False
+    one, other = (data.digest(data.encode(numpy.empty(0, each))) for each in (dtype, again))
+    return one == other
 
 
 def size_of(dtype: Any, shape: list[int]) -> int:

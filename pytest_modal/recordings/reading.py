@@ -28,7 +28,7 @@ from pytest_modal.recordings.errors import (
 )
 from pytest_modal.recordings.model import Facts, Keys, Name, Recording, differences
 from pytest_modal.recordings.places import FORMAT, check_place, recording_path
-from pytest_modal.recordings.text import parse, seal
+from pytest_modal.recordings.text import deep_stack, parse, seal
 from pytest_modal.recordings.values import ValueReader
 from pytest_modal.recordings.writing import VERSION, digest_of_file
 
@@ -57,7 +57,7 @@ MalformedRecordingError
         What is wrong with it; all are `RecordingError`.
     """
     check_place(path)
-    with _told(path):
+    with _told(path), deep_stack():
         document = _document(path)
         _check_version(path, document)
         if document.get("digest") != seal(document):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import json
 import re
+import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from pytest_modal.recordings.errors import Damage
 
 WIDTH = 100
+_DEEP = 5000  # frames: the deepest data takes a third of it
 # What a reviewer would not see, or what would lead a terminal or an editor astray.
 _INVISIBLE = re.compile(
     "[\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164"
@@ -52,6 +56,17 @@ def _filled(numbers: list[int | float], inner: str) -> str:
             line = inner
         line += f"{number}, "
     return "\n".join([*lines, line.rstrip(" ,")])
+
+
+@contextlib.contextmanager
+def deep_stack() -> Iterator[None]:
+    """Leave room for the deepest data; what was forged to be deeper still ends before the stack does."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _DEEP))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def parse(text: str) -> Any:

@@ -60,6 +60,8 @@ class ValueWriter:
     def _other(self, value: Any) -> Any:
         numpy = sys.modules.get("numpy")
         if numpy is not None:
+            if isinstance(value, numpy.ndarray | numpy.generic) and not arrays.is_plain(value.dtype):
+                return {"$encoded": self._bytes(b"".join(data.encode(value)))}
             if type(value) is numpy.ndarray:
                 return {"$array": self._array(value)}
             if type(value) is numpy.str_:
@@ -165,6 +167,7 @@ class ValueReader:
             "$dict": self._pairs,
             "$array": lambda node, _: self._array(node),
             "$scalar": lambda node, _: self._scalar(node),
+            "$encoded": lambda node, _: self._encoded(node),
             "$numpy_str": lambda node, depth: _numpy().str_(_checked(self.node(node, depth), str)),
             "$numpy_bytes": lambda node, _: _numpy().bytes_(self._bytes(node)),
         }
@@ -234,6 +237,15 @@ class ValueReader:
         if array.ndim != 1 or array.dtype.str != "|u1":
             raise Damage("not an array of bytes")
         return bytes(array.tobytes())
+
+    def _encoded(self, node: Any) -> Any:
+        try:
+            value = data.decode(self._bytes(node))
+        except data.CorruptDataError as error:
+            raise Damage(f"not an encoded array: {error}") from None
+        if not isinstance(value, _numpy().ndarray | _numpy().generic) or arrays.is_plain(value.dtype):
+            raise Damage("encoded, and no array that has to be")
+        return value
 
     def _scalar(self, node: Any) -> Any:
         array = self._array(node)

@@ -16,7 +16,7 @@ from pytest_modal.recordings.arrays import write_npz
 from pytest_modal.recordings.errors import SecretInRecordingError
 from pytest_modal.recordings.model import Recording
 from pytest_modal.recordings.places import FORMAT, arrays_named, check_place, recording_path
-from pytest_modal.recordings.text import render, seal
+from pytest_modal.recordings.text import deep_stack, render, seal
 from pytest_modal.recordings.values import ValueWriter
 
 VERSION = 1
@@ -61,9 +61,14 @@ def write_recording(directory: Path, recording: Recording, secrets: Mapping[str,
     path = recording_path(directory, recording.name)
     check_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    with deep_stack():
+        return _write(path, recording, secrets or {})
+
+
+def _write(path: Path, recording: Recording, secrets: Mapping[str, str]) -> Path:
     writer = ValueWriter()
     document = {**_header(recording), "value": writer.node(recording.value)}
-    _check_secrets(path, recording, document, secrets or {})
+    _check_secrets(path, recording, document, secrets)
     old, new = arrays_named(path), None
     try:
         if writer.arrays:

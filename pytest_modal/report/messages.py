@@ -38,10 +38,11 @@ def explain(results: Results, outcome: Outcome) -> str:
 
 def pointers(results: Results) -> list[str]:
     """Return where more is to be read of a session on Modal."""
-    if results.app_id is None:
+    run = results.run
+    if run.app_id is None:
         return []
-    dashboard = f" or {results.dashboard_url}" if results.dashboard_url else ""
-    return [f"  logs: modal app logs {results.app_id}{dashboard}"]
+    dashboard = f" or {run.dashboard_url}" if run.dashboard_url else ""
+    return [f"  logs: modal app logs {run.app_id}{dashboard}"]
 
 
 def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
@@ -89,6 +90,8 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
         return error["message"], "mend that one first"
     if outcome.status == "infrastructure":
         return error["message"], error["remedy"]
+    if "recorded" in outcome.status or "recording" in outcome.status:
+        return f"{call.label}: {error['message']}", error["remedy"]
     subject = call.label
     if outcome.container_key is not None:
         subject = f"container fixture {results.batch.containers[outcome.container_key].label}, which {call.label} uses,"
@@ -112,6 +115,8 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
 
 
 def _where(batch: Batch, call: Call, outcome: Outcome) -> str:
+    if outcome.error and "where" in outcome.error:
+        return f"{outcome.error['where']}, for {call.function.location}"
     function = call.function
     if outcome.container_key is not None:
         function = batch.containers[outcome.container_key].function

@@ -45,6 +45,12 @@ def announce(screen: Screen, where: str, batch: Batch) -> None:
     )
 
 
+def warn(screen: Screen, lines: Sequence[str]) -> None:
+    """Say what may be wrong, before anything runs."""
+    for line in lines:
+        screen.write_line(line, yellow=True)
+
+
 class Ticker(Protocol):
     """Told what happens while the batch runs."""
 
@@ -176,41 +182,58 @@ def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any],
             screen.write_line(f"  ... and {len(artifacts) - 20} more")
 
 
+def reused(results: Results) -> str:
+    """Say how many calls are taken over from earlier runs, and how many are left."""
+    total, taken = len(results.run.labels), len(results.run.reused)
+    return f"{taken} of {count(total, 'call')} reused from earlier runs, {total - taken} to run"
+
+
 def _summarize_calls(screen: Screen, results: Results) -> None:
-    outcomes = list(results.outcomes.values())
+    run, outcomes = results.run, list(results.outcomes.values())
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
-    screen.write_line(f"mode: {results.mode}; device: {', '.join(devices) or 'none'}")
-    if results.app_id is not None:
-        screen.write_line(f"session: {results.app_id}; {results.dashboard_url or ''}".rstrip("; "))
-    if not results.batch.calls:
+    dates = sorted(outcome.recorded[:10] for outcome in outcomes if outcome.recorded)
+    when = f", recorded {dates[0]}{f' to {dates[-1]}' if dates[-1] != dates[0] else ''}" if dates else ""
+    screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
+    if run.app_id is not None:
+        screen.write_line(f"session: {run.app_id}; {run.dashboard_url or ''}".rstrip("; "))
+    for note in run.notes:
+        screen.write_line(safe(note), yellow=True)
+    if not run.labels:
         return
     statuses = Counter(outcome.status for outcome in outcomes)
     failed = "".join(f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok")
-    missing = len(results.batch.calls) - len(outcomes)
+    missing = len(run.labels) - len(outcomes)
     failed += f", {missing} without an outcome" if missing else ""
     containers = {outcome.container for outcome in outcomes if outcome.container}
     screen.write_line(
-        f"{count(len(results.batch.calls), 'call')} in {count(len(results.batch.environments), 'environment')} "
+        f"{count(len(run.labels), 'call')} in {count(run.environments, 'environment')} "
         f"and {count(len(containers), 'container')}: {statuses['ok']} good{failed}; "
         f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
     )
-    failures = Counter(_failure(outcome) for outcome in outcomes if outcome.status == "infrastructure")
-    for (kind, message, remedy), number in failures.items():
-        screen.write_line(f"{kind}: {safe(message)} ({count(number, 'call')})", red=True)
-        screen.write_line(f"  what to do: {safe(remedy)}")
-        for line in pointers(results):
-            screen.write_line(line)
-    loads = [load for outcome in outcomes for load in outcome.loads]
+    if run.reused:
+        screen.write_line(f"resumed: {reused(results)}")
+    _summarize_failures(screen, results)
+    ran = [outcome for outcome in outcomes if outcome.key not in run.reused and not outcome.recorded]
+    loads = [load for outcome in ran for load in outcome.loads]
     for label, number in Counter(load.label for load in loads).items():
         seconds = sum(load.seconds for load in loads if load.label == label)
         screen.write_line(f"loaded {safe(label)}: {count(number, 'time')}, {seconds:.2f} s")
     phases = {
-        "planning": results.seconds.get("plan", 0.0),
+        "planning": run.seconds.get("plan", 0.0),
         "model loads": sum(load.seconds for load in loads),
-        "calls": sum(outcome.seconds for outcome in outcomes),
+        "calls": sum(outcome.seconds for outcome in ran),
     }
-    phases["other"] = max(0.0, results.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
+    phases["other"] = max(0.0, run.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
     screen.write_line("seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items()))
+
+
+def _summarize_failures(screen: Screen, results: Results) -> None:
+    failed = [outcome for outcome in results.outcomes.values() if outcome.status == "infrastructure"]
+    for (kind, message, remedy), number in Counter(map(_failure, failed)).items():
+        screen.write_line(f"{kind}: {safe(message)} ({count(number, 'call')})", red=True)
+        screen.write_line(f"  what to do: {safe(remedy)}")
+        for line in pointers(results):
+            screen.write_line(line)
 
 
 def _failure(outcome: Outcome) -> tuple[str, str, str]:

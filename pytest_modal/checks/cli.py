@@ -1,0 +1,83 @@
+"""The command ``pytest-modal``: check files, explain rules."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import gc
+import sys
+from collections.abc import Sequence
+
+from pytest_modal.checks.engine import check_path, python_files
+from pytest_modal.checks.explain import explain, markdown, overview
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.render import FORMATS, render, write
+from pytest_modal.checks.rules import RULES
+from pytest_modal.checks.source import UnreadableError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        0 without findings, 1 with findings, 2 when something can't be read or was asked wrongly.
+    """
+    parser = argparse.ArgumentParser(prog="pytest-modal", description="Find the classic mistakes of Modal code.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser("check", help="check files and directories; nothing in them is imported or run")
+    check.add_argument("paths", nargs="+", metavar="PATH", help="a Python file, or a directory to search")
+    check.add_argument("--format", choices=FORMATS, default="text", help="how findings are written (default: text)")
+    rules = commands.add_parser("explain", help="explain a rule: why, and what to write instead")
+    rules.add_argument("codes", nargs="*", metavar="CODE", help="such as PM101; all rules in short without one")
+    rules.add_argument("--markdown", action="store_true", help="write the documentation page of all rules")
+    given = parser.parse_args(arguments)
+    if given.command == "check":
+        # Syntax trees are many objects and no garbage: collections in between are a third of the time.
+        threshold = gc.get_threshold()
+        gc.set_threshold(200_000)
+        try:
+            return _check(given.paths, given.format)
+        finally:
+            gc.set_threshold(*threshold)
+    return _explain(given.codes, page=given.markdown)
+
+
+def _check(paths: Sequence[str], style: str) -> int:
+    findings: list[Finding] = []
+    lines: dict[str, list[str]] = {}  # not the sources: their trees are large
+    unreadable = checked = 0
+    for path, named in python_files(paths):
+        try:
+            found, source = check_path(path, named=named)
+        except UnreadableError as error:
+            unreadable += 1
+            print(f"{path.as_posix()}: {error}", file=sys.stderr)
+            continue
+        checked += 1
+        if found and source is not None:
+            findings += found
+            lines[source.path] = source.lines
+    write(render(findings, lines, style))
+    if style == "text":
+        print(f"{_count(len(findings), 'finding')} in {_count(checked, 'file')}", file=sys.stderr)
+    return 2 if unreadable else 1 if findings else 0
+
+
+def _explain(codes: Sequence[str], *, page: bool) -> int:
+    if page:
+        write(markdown())
+        return 0
+    unknown = [code for code in codes if code.upper() not in RULES]
+    for code in unknown:
+        close = difflib.get_close_matches(code.upper(), RULES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the rules are {', '.join(RULES)}"
+        print(f"there is no rule {code}; {hint}", file=sys.stderr)
+    known = [explain(RULES[code.upper()]) for code in codes if code.upper() in RULES]
+    write("\n".join(known) if codes else overview())
+    return 2 if unknown else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,294 @@
+"""Check what is about to be sent: the source of the planned functions, with what only the run knows.
+
+The one module of the checks that knows of the plan; it is handed functions and data types, and nothing of pytest.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_modal.batch import Batch, Call, Container, Environment
+from pytest_modal.checks.engine import check_functions
+from pytest_modal.checks.finding import Finding, Level
+from pytest_modal.checks.loads import loads
+from pytest_modal.checks.names import FunctionNode
+from pytest_modal.checks.rules import RULES
+from pytest_modal.checks.rules.pm102_local_paths import existing_local_path
+from pytest_modal.checks.rules.pm108_repeated_loads import finding as repeated_load
+from pytest_modal.checks.script import Body, Facts, GpuFunction, Script
+from pytest_modal.checks.source import UnreadableError, parse, read_text
+
+Node = Call | Container
+MAX_TEXTS = 10_000  # strings of one argument that are looked at
+
+
+class LevelError(ValueError):
+    """A line of ``modal_rules`` makes no sense; the message has three parts."""
+
+
+def read_levels(lines: Iterable[str]) -> dict[str, Level]:
+    """Return the level of each rule, as the ini ``modal_rules`` decides.
+
+    Raises
+    ------
+    LevelError
+        An unknown rule or level.
+    """
+    levels: dict[str, Level] = {code: rule.level for code, rule in RULES.items()}
+    for line in lines:
+        code, _, level = (part.strip() for part in line.partition("="))
+        code, level = code.upper(), level.lower()
+        if code not in RULES or level not in ("error", "warning", "off"):
+            raise LevelError(
+                f"modal_rules: {line.strip()!r}\n  where: the ini file\n"
+                f"  what to do: write a rule ({', '.join(RULES)}) = error, warning or off"
+            )
+        levels[code] = level  # type: ignore[assignment]
+    return levels
+
+
+def check_planned(
+    batch: Batch,
+    functions: Mapping[str, Callable[..., Any]],
+    sent: Mapping[str, Sequence[tuple[str, str, Any]]],
+    rootdir: Path,
+    levels: Mapping[str, Level],
+) -> dict[str, list[Finding]]:
+    """Check a batch.
+
+    Parameters
+    ----------
+    batch : Batch
+        What is about to be sent.
+    functions : mapping
+        The functions behind `Node.function`, by its key.
+    sent : mapping
+        For each test the local values that go along: name of the function, parameter, value.
+    rootdir : Path
+        Paths are shown relative to it.
+    levels : mapping
+        The level of each rule; those that are off find nothing.
+
+    Returns
+    -------
+    dict
+        Findings by node id of the tests concerned, in the order of the files.
+    """
+    checker = _Checker(functions, rootdir)
+    by_key = {call.key: call for call in batch.calls}
+    found: dict[str, list[Finding]] = {}
+    for call in batch.calls:
+        nodes = _nodes_of(call, batch, by_key)
+        about = [finding for node in nodes for finding in checker.of(node)]
+        for nodeid in call.tests:
+            values = [(node, *each) for node in nodes for each in sent.get(nodeid, ())]
+            about += [
+                finding
+                for node, owner, name, value in values
+                if node.function.name == owner
+                for finding in checker.local_paths(node, name, value)
+            ]
+            found.setdefault(nodeid, []).extend(about)
+    checker.add_repeated_loads(batch, found)
+    wanted = {
+        nodeid: sorted({finding for finding in findings if levels[finding.code] != "off"})
+        for nodeid, findings in found.items()
+    }
+    return {nodeid: findings for nodeid, findings in wanted.items() if findings}
+
+
+def message(finding: Finding, nodeid: str) -> str:
+    """Return a finding in three parts."""
+    return (
+        f"{finding.code} {finding.message}\n"
+        f"  where: {finding.path}:{finding.line}:{finding.column}, for {nodeid}\n"
+        f"  what to do: {finding.hint}; to allow it: # modal: allow {finding.code}"
+    )
+
+
+def without_tests(batch: Batch, refused: set[str]) -> None:
+    """Take tests out of a batch, and the calls and container fixtures that nothing else needs."""
+    for call in batch.calls:
+        call.tests = [nodeid for nodeid in call.tests if nodeid not in refused]
+    by_key = {call.key: call for call in batch.calls}
+    queue = [call.key for call in batch.calls if call.tests]
+    kept = set(queue)
+    while queue:
+        needed = batch.dependencies(by_key[queue.pop()])
+        queue += [key for key in needed if key not in kept]
+        kept |= set(needed)
+    batch.calls = [call for call in batch.calls if call.key in kept]
+    used = {key for call in batch.calls for key in call.containers}
+    batch.containers = {key: container for key, container in batch.containers.items() if key in used}
+
+
+def _nodes_of(call: Call, batch: Batch, by_key: Mapping[str, Call]) -> list[Node]:
+    """Return a call with its container fixtures and the calls whose results it takes."""
+    nodes: list[Node] = [*(batch.containers[key] for key in call.containers), call]
+    needed = [by_key[key] for key in dict.fromkeys(batch.dependencies(call)) if key in by_key]
+    return nodes + [node for other in needed for node in _nodes_of(other, batch, by_key)]
+
+
+class _Checker:
+    def __init__(self, functions: Mapping[str, Callable[..., Any]], rootdir: Path) -> None:
+        self._functions = functions
+        self._rootdir = rootdir
+        self._found: dict[tuple[str, str], list[Finding]] = {}
+        self._planned: dict[tuple[str, str], GpuFunction | None] = {}
+        self._scripts: dict[str, Script | None] = {}
+        self._paths: dict[tuple[int, str, str], list[Finding]] = {}
+
+    def of(self, node: Node) -> list[Finding]:
+        """Return the findings about one function in its environment."""
+        key = node.function.key, node.environment.key
+        if key not in self._found:
+            planned = self.planned(node)
+            self._found[key] = check_functions(planned.script, [planned]) if planned is not None else []
+        return self._found[key]
+
+    def planned(self, node: Node) -> GpuFunction | None:
+        """Return a function as the rules see it; None where its source can't be read."""
+        key = node.function.key, node.environment.key
+        if key not in self._planned:
+            self._planned[key] = self._look_up(node)
+        return self._planned[key]
+
+    def _look_up(self, node: Node) -> GpuFunction | None:
+        function = self._functions.get(node.function.key)
+        body = self._body(function) if function is not None else None
+        if body is None or function is None:
+            return None
+        kind: Any = "container" if isinstance(node, Container) else "fixture"
+        facts = self._facts(function, node.environment)
+        declared = next((each for each in body.script.functions if each.node is body.node), None)
+        if declared is not None:
+            return replace(declared, kind=kind, name=node.function.name, facts=facts)
+        return GpuFunction(node.function.name, kind, body.script, body.node, {}, facts=facts)
+
+    def add_repeated_loads(self, batch: Batch, found: dict[str, list[Finding]]) -> None:
+        """Find models that several calls of the batch load in their bodies."""
+        users: dict[str, dict[str, list[Call]]] = {}
+        shards = {part: key for key, parts in batch.shards.items() for part in parts}
+        for call in batch.calls:
+            planned = self.planned(call)
+            for load in loads(planned.nodes()) if planned is not None else ():
+                if load.model is not None:
+                    users.setdefault(load.model, {}).setdefault(shards.get(call.key, call.key), []).append(call)
+        for model, calls in users.items():
+            if len(calls) < 2:
+                continue
+            for call in (each for same in calls.values() for each in same):
+                planned = self.planned(call)
+                assert planned is not None
+                load = next(load for load in loads(planned.nodes()) if load.model == model)
+                what = f"{planned.name} loads {model}, as {len(calls)} calls of this run do"
+                finding = repeated_load(planned, load, what)
+                if finding.code not in load.scope.script.source.allowed(finding.line):
+                    for nodeid in call.tests:
+                        found.setdefault(nodeid, []).append(finding)
+
+    def local_paths(self, node: Node, name: str, value: Any) -> list[Finding]:
+        """Find strings in an argument that are paths of this machine."""
+        key = id(value), node.function.key, name
+        if key not in self._paths:
+            self._paths[key] = list(self._look_for_paths(node, name, value))
+        return self._paths[key]
+
+    def _look_for_paths(self, node: Node, name: str, value: Any) -> Iterator[Finding]:
+        planned = self.planned(node)
+        if planned is None or planned.facts is None or not isinstance(planned.node, FunctionNode):
+            return
+        arguments = [*planned.node.args.args, *planned.node.args.kwonlyargs]
+        parameter = next((each for each in arguments if each.arg == name), None)
+        mounts = planned.facts.mounts
+        text = next((text for text in _texts(value) if existing_local_path(text, mounts, Path.cwd())), None)
+        if text is None or parameter is None or "PM102" in planned.script.source.allowed(parameter.lineno):
+            return
+        yield planned.script.find(
+            "PM102",
+            parameter,
+            f"{planned.name} is sent {name}={text!r}, which is a file or directory here: a container has none of "
+            "your files",
+            "read the file in a local fixture and send its content",
+        )
+
+    def _facts(self, function: Callable[..., Any], environment: Environment) -> Facts:
+        reached = self._reached(function)
+        bodies = [body for each in reached if (body := self._body(each)) is not None]
+        values = {name: value for each in [function, *reached] for name, value in _globals_of(each).items()}
+        return Facts(
+            mounts=tuple(path for path, _ in environment.volumes),
+            packages=environment.packages,
+            local_packages=environment.local_packages,
+            own_image=environment.image is not None,
+            values=values,
+            helpers=tuple(bodies),
+        )
+
+    def _reached(self, function: Callable[..., Any]) -> list[types.FunctionType]:
+        """Return the project's functions that a function reaches by name, in whatever file they stand."""
+        found: dict[int, types.FunctionType] = {}
+        queue: list[Any] = [function]
+        while queue:
+            for value in _globals_of(queue.pop()).values():
+                if isinstance(value, types.FunctionType) and id(value) not in found and self._is_local(value):
+                    found[id(value)] = value
+                    queue.append(value)
+        return list(found.values())
+
+    def _is_local(self, function: types.FunctionType) -> bool:
+        path = Path(function.__code__.co_filename)
+        return path.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(path.parts)
+
+    def _body(self, function: Callable[..., Any]) -> Body | None:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        script = self._script(code.co_filename) if code is not None else None
+        if code is None or script is None:
+            return None
+        for node in script.definitions:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if node.name == code.co_name and first == code.co_firstlineno:
+                return Body(node, script)
+        return None
+
+    def _script(self, filename: str) -> Script | None:
+        if filename not in self._scripts:
+            path = Path(filename)
+            shown = path.relative_to(self._rootdir) if path.is_relative_to(self._rootdir) else path
+            try:
+                self._scripts[filename] = Script(parse(read_text(path), shown.as_posix(), path))
+            except (UnreadableError, RecursionError):
+                self._scripts[filename] = None
+        return self._scripts[filename]
+
+
+def _globals_of(function: Any) -> dict[str, Any]:
+    """Return the globals and closed-over values that a function names, nested functions included."""
+    function = inspect.unwrap(function)
+    code, known = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    names: set[str] = set()
+    queue = [code] if code is not None else []
+    while queue:
+        each = queue.pop()
+        names.update(each.co_names)
+        queue += [constant for constant in each.co_consts if isinstance(constant, types.CodeType)]
+    return {name: known[name] for name in names if name in known}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the strings in a value, the first `MAX_TEXTS` of them."""
+    queue, seen = [value], 0
+    while queue and seen < MAX_TEXTS:
+        each = queue.pop()
+        if isinstance(each, str):
+            seen += 1
+            yield each
+        elif isinstance(each, Mapping):
+            queue += each.values()
+        elif isinstance(each, list | tuple):
+            queue += each[:MAX_TEXTS]

@@ -1,0 +1,112 @@
+"""PM105: GPU functions that import local code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_modal.checks.finding import Finding, Rule
+from pytest_modal.checks.image import image_of, local_module, own_package
+from pytest_modal.checks.imports import Imported, needed_in_container
+from pytest_modal.checks.packages import canonical, is_standard
+from pytest_modal.checks.script import GpuFunction, Script
+
+
+def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
+    """Find imports of files beside the script that the image wasn't given."""
+    if _changes_search_path(script):
+        return
+    seen: set[ast.AST] = set()
+    for function in functions:
+        image = image_of(function)
+        if image.any_source or image.search_path or not (image.complete or function.by_value):
+            continue
+        for imported in needed_in_container(function):
+            given = imported.top in image.sources or canonical(imported.top) in image.packages
+            if imported.node in seen or given:
+                continue
+            if _is_local(imported, function):
+                seen.add(imported.node)
+                yield _finding(imported, function)
+
+
+def _is_local(imported: Imported, function: GpuFunction) -> bool:
+    top, location = imported.top, imported.script.source.location
+    if not top and function.by_value:
+        # Relative: what travels by value has no package around it.
+        base = location.parent if location is not None else None
+        return not imported.at_top or (base is not None and any(_is_module(base / name) for name in imported.names))
+    if not top or is_standard(top) or top in ("modal", "pytest_modal", own_package(imported.script)):
+        return False
+    found = local_module(top, imported.script)
+    if found is None or found == location:
+        return False
+    if not (function.by_value and imported.at_top):
+        return True
+    # By value, what is imported from a module travels; the module itself can't.
+    inner = found.joinpath(*imported.module.split(".")[1:]) if found.is_dir() else found
+    return isinstance(imported.node, ast.alias) or any(_is_module(inner / name) for name in imported.names)
+
+
+def _is_module(path: Path) -> bool:
+    return path.with_name(f"{path.name}.py").is_file() or (path / "__init__.py").is_file()
+
+
+def _changes_search_path(script: Script) -> bool:
+    return any(
+        node.attr == "path" and isinstance(node.value, ast.Name) and node.value.id == "sys"
+        for node in script.all(ast.Attribute)
+    )
+
+
+def _finding(imported: Imported, function: GpuFunction) -> Finding:
+    name = imported.module
+    where = "the script imports" if imported.at_top and not function.by_value else f"{function.name} uses"
+    if function.kind in ("fixture", "container", "marked"):
+        hint = (
+            f"`from {name} import ...` what it needs at the top of the file, so that it travels by value, or "
+            f'local_packages=["{imported.top}"]'
+        )
+    else:
+        hint = f'add it to the image: .add_local_python_source("{imported.top}")'
+    return imported.script.find(
+        "PM105",
+        imported.node,
+        f"{where} the local module {name}, which the container of {function.name} doesn't have: ModuleNotFoundError",
+        hint,
+    )
+
+
+RULE = Rule(
+    code="PM105",
+    level="error",
+    title="Local project code is imported on the GPU",
+    why="""
+A container has the packages of its image and none of your files. `import helpers` works on your machine and raises
+ModuleNotFoundError in the container, after the image was built and a GPU was assigned.
+""",
+    instead="""
+In a Modal script, give the image the module: `.add_local_python_source("helpers")`. With pytest-modal, functions,
+classes and constants that were imported by name (`from helpers import f`, at the top of the file) travel by value;
+a whole package travels with `local_packages=["helpers"]`.
+""",
+    bad="""
+import pytest_modal
+
+@pytest_modal.fixture
+def answers(problems):
+    from helpers import solve
+
+    return [solve(problem) for problem in problems]
+""",
+    good="""
+import pytest_modal
+from helpers import solve
+
+@pytest_modal.fixture
+def answers(problems):
+    return [solve(problem) for problem in problems]
+""",
+    check=check,
+)

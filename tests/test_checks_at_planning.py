@@ -1,0 +1,332 @@
+"""The rules on what is about to be sent: errors at the tests concerned, warnings before the batch."""
+
+from __future__ import annotations
+
+import pytest
+
+PLAIN = ("-p", "no:randomly", "-p", "no:xdist")
+
+
+def test_five_mistakes_are_all_shown_and_nothing_runs(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(helpers="def solve(x): return x\n")
+    (pytester.path / "data").mkdir()
+    (pytester.path / "data" / "problems.txt").write_text("1 + 1 =")
+    pytester.makepyfile(
+        test_it="""
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def table():
+            import pathlib
+            pathlib.Path("{proof}", "ran.txt").write_text("ran")
+            open("results.csv", "w").write("a,b")
+            return 1
+
+        @pytest.fixture(scope="session")
+        def path(): return "data/problems.txt"
+
+        @pytest_modal.fixture
+        def count(path):
+            return len(open(path).read())
+
+        @pytest_modal.fixture
+        def solved():
+            import helpers
+            return helpers.solve(1)
+
+        @pytest_modal.fixture(packages=["torch"])
+        def mean():
+            import pandas
+            return float(pandas.Series([1, 2]).mean())
+
+        def figure(output_dir):
+            return str(output_dir)
+
+        @pytest.mark.parametrize("output_dir", ["out"])
+        @pytest.mark.modal_gpu(function=figure)
+        def test_figure(modal_result): pass
+
+        def test_table(table): pass
+        def test_count(count): pass
+        def test_solved(solved): pass
+        def test_mean(mean): pass
+        """.replace("{proof}", pytester.path.as_posix())
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(errors=5)
+    result.stdout.fnmatch_lines_random(
+        [
+            "PM101 open writes a file in the GPU function table: it is lost with the container",
+            "  where: test_it.py:8:5, for test_it.py::test_table",
+            "  what to do: return the data and write the file where the result arrives;*# modal: allow PM101",
+            "PM102 count is sent path='data/problems.txt', which is a file or directory here: *",
+            "  where: test_it.py:15:11, for test_it.py::test_count",
+            "PM106 mean imports pandas, which its image lacks: *",
+            "  where: test_it.py:25:12, for test_it.py::test_mean",
+            "PM102 the GPU function figure takes output_dir, a directory of another machine: *",
+            "  where: test_it.py:28:12, for test_it.py::test_figure*",
+        ]
+    )
+    assert "(PM105)" in result.stdout.str() or "PM105 solved uses the local module helpers" in result.stdout.str()
+    assert not (pytester.path / "ran.txt").exists()
+    result.stdout.no_fnmatch_line("*calls done*")
+
+
+def test_the_others_run(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def bad():
+            open("x.csv", "w").close()
+            return 1
+
+        @pytest_modal.fixture
+        def good(): return 2
+
+        @pytest_modal.fixture
+        def upon(bad): return bad + 1
+
+        def test_bad(bad): pass
+        def test_upon(upon): pass
+        def test_both(bad, good): pass
+        def test_good(good): assert good == 2
+        """
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1, errors=3)
+    result.stdout.fnmatch_lines(["1 call in 1 environment and 1 container: 1 good; *"])
+
+
+def test_a_helper_in_another_file_and_a_container_fixture(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container")
+        def model():
+            import json
+            with open("model.json", "w") as f:
+                json.dump({}, f)
+            return len
+        """
+    )
+    pytester.makepyfile(
+        writing="""
+        import numpy as np
+
+        def keep(values):
+            np.save("values.npy", np.array(values))
+        """
+    )
+    pytester.makepyfile(
+        test_it="""
+        import pytest_modal
+        from writing import keep
+
+        @pytest_modal.fixture
+        def lengths(model):
+            return [model("abc")]
+
+        @pytest_modal.fixture
+        def kept():
+            keep([1])
+            return 1
+
+        def test_lengths(lengths): pass
+        def test_kept(kept): pass
+        """
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "PM101 open writes a file in the GPU function model: *",
+            "  where: conftest.py:6:10, for test_it.py::test_lengths",
+            "PM101 np.save writes a file in the GPU function kept: *",
+            "  where: writing.py:4:5, for test_it.py::test_kept",
+        ]
+    )
+
+
+def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        import pytest_modal
+
+        TABLE = {n: str(n) * 100 for n in range(5000)}
+
+        class Model:
+            @classmethod
+            def from_pretrained(cls, name): return cls()
+
+        @pytest_modal.fixture
+        def answers(problem):
+            model = Model.from_pretrained("gpt2")
+            return [problem, type(model).__name__, len(TABLE)]
+
+        @pytest.mark.parametrize("problem", ["a", "b"])
+        def test_it(answers, problem): assert answers[0] == problem
+        """
+    )
+    result = pytester.runpytest(*PLAIN, "-Werror")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: test_*.py:12:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
+            "modal: warning: test_*.py:13:48: PM109 answers uses the global TABLE, which is large (?.? MiB) and *",
+            "modal: local mock mode, on this machine: 2 calls *",
+        ]
+    )
+    assert result.stdout.str().count("PM108") == 1
+
+
+def test_the_ini_decides(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest_modal
+
+        BIG = "x" * 1_000_000
+
+        @pytest_modal.fixture
+        def writes():
+            open("x.csv", "w").close()
+            return 1
+
+        @pytest_modal.fixture(packages=["numpy", "matplotlib"])
+        def unused():
+            import numpy
+            return float(numpy.zeros(1).sum())
+
+        @pytest_modal.fixture
+        def large(): return len(BIG)
+
+        def test_writes(writes): pass
+        def test_unused(unused): pass
+        def test_large(large): pass
+        """
+    )
+    pytester.makeini("[pytest]\nmodal_rules =\n  PM101 = warning\n  pm107=off\n  PM109 = error\n")
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: *: PM101 *",
+            "PM109 large uses the global BIG, which is large (1.0 MiB) *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*PM107*")
+
+
+@pytest.mark.parametrize("line", ["PM999 = off", "PM101 = quiet", "PM101"])
+def test_a_rule_or_level_that_does_not_exist_is_a_usage_error(pytester: pytest.Pytester, line: str) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    pytester.makeini(f"[pytest]\nmodal_rules =\n  {line}\n")
+    result = pytester.runpytest(*PLAIN)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: modal_rules: '{line}'", "  where: the ini file", "  what to do: write a rule*"]
+    )
+
+
+def test_a_comment_allows_it(pytester: pytest.Pytester) -> None:
+    (pytester.path / "problems.txt").write_text("x")
+    pytester.makepyfile(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest.fixture(scope="session")
+        def path(request): return str(request.config.rootpath / "problems.txt")
+
+        @pytest_modal.fixture
+        def count(path):  # modal: allow PM102
+            with open("x.csv", "w") as f:  # modal: allow PM101
+                f.write("x")
+            return len(path)
+
+        def test_it(count): assert count
+        """
+    )
+    pytester.runpytest(*PLAIN).assert_outcomes(passed=1)
+
+
+def test_volumes_and_data_that_look_like_paths_are_fine(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        import pytest_modal
+
+        PROMPTS = ["What is 3/4?", "yes/no", "/", "/usr/bin/python", "openai-community/gpt2", "a\\0/b", "x/" * 3000]
+
+        @pytest.fixture(scope="session")
+        def problems(): return {"prompts": PROMPTS, "nested": [[{"deep": "/no/such/file"}]]}
+
+        @pytest_modal.fixture(volumes={"/vol": "name"})
+        def count(problems):
+            if not problems:
+                with open("/vol/results.csv", "w") as f:
+                    f.write("x")
+            return len(problems["prompts"])
+
+        def test_it(count): assert count == 7
+        """
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*PM1*")
+
+
+def test_the_plan_shows_what_was_found(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def bad():
+            open("x.csv", "w").close()
+            return 1
+
+        def test_bad(bad): pass
+        """
+    )
+    result = pytester.runpytest(*PLAIN, "--modal-plan")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*PM101 open writes a file in the GPU function bad*"])
+
+
+def test_what_the_file_does_besides_is_not_the_business_of_its_tests(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        modal="""
+        class App:
+            def __init__(self, name): pass
+            def run(self): raise SystemExit("not called")
+        """
+    )
+    pytester.makepyfile(
+        test_it="""
+        import modal
+        import pytest_modal
+
+        app = modal.App("other")
+
+        def two_sessions():
+            with app.run():
+                pass
+            with app.run():
+                pass
+
+        @pytest_modal.fixture
+        def one(): return 1
+
+        def test_one(one): assert one == 1
+        """
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest_subprocess(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*PM104*")
