@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from pytest_modal.gate.errors import count
 from pytest_modal.handout import PLAN, ItemPlan
 from pytest_modal.order import sort_calls
 from pytest_modal.settings import GateSettings
+
+ROUNDS = pytest.StashKey[int]()  # of the config: how many there are of the calls of gated tests
 
 
 def key_in(key: str, number: int) -> str:
@@ -22,6 +25,11 @@ def key_in(key: str, number: int) -> str:
 def plan_in(plan: ItemPlan, number: int) -> ItemPlan:
     """Return what a test gets in a round."""
     return replace(plan, calls={remote: key_in(key, number) for remote, key in plan.calls.items()})
+
+
+def first_round(batch: Batch) -> Batch:
+    """Return a batch without its repeats."""
+    return batch.without({call.key for call in batch.calls if call.environment.round})
 
 
 def calls_of(items: Iterable[pytest.Item]) -> set[str]:
@@ -56,13 +64,30 @@ def repeat(batch: Batch, keys: Collection[str], numbers: Iterable[int]) -> Batch
     return repeated
 
 
-def add_rounds(batch: Batch, items: Sequence[pytest.Item], rounds: int) -> None:
-    """Have the calls of some tests made in so many rounds, all in one session."""
+def with_rounds(batch: Batch, items: Sequence[pytest.Item], rounds: int) -> Batch:
+    """Return a batch in which the calls of some tests are made in so many rounds, all in one session."""
     repeated = repeat(batch, calls_of(items), range(1, rounds))
-    batch.calls += repeated.calls
-    batch.containers |= repeated.containers
-    batch.shards |= repeated.shards
-    sort_calls(batch)
+    together = Batch(
+        [*batch.calls, *repeated.calls], batch.containers | repeated.containers, batch.shards | repeated.shards
+    )
+    sort_calls(together)
+    return together
+
+
+def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -> int:
+    """Return in how many rounds all calls of some tests are recorded; one at least."""
+    from pytest_modal.recordings import MissingRecordingError, find_recording
+    from pytest_modal.recordings.batch import slots
+
+    number = 1
+    while (repeated := repeat(batch, calls_of(items), [number])).calls:
+        try:
+            for slot in slots(repeated, rootdir).values():
+                find_recording(slot.directory, slot.name)
+        except MissingRecordingError:
+            break
+        number += 1
+    return number
 
 
 def costs(batch: Batch, items: Sequence[pytest.Item], gates: GateSettings) -> list[str]:

@@ -22,7 +22,7 @@ from pytest_modal.kept import Kept, cache_directory, clean, run_directory
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
 from pytest_modal.report.lost_files import lost_file_lines
-from pytest_modal.rounds import add_rounds, costs
+from pytest_modal.rounds import ROUNDS, costs, first_round, recorded_rounds, with_rounds
 from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.sharing import ProgressFile, shared_by_workers
 from pytest_modal.store import Results, SessionFacts, facts
@@ -44,7 +44,10 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         started = time.perf_counter()
         backend, batch, warnings = _plan(config, settings, tests)
         if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
-            add_rounds(batch, gated, settings.gates.rounds)
+            replayed = settings.mode == "replay"
+            rounds = recorded_rounds(batch, gated, config.rootpath) if replayed else settings.gates.rounds
+            config.stash[ROUNDS] = rounds
+            batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
         directory = shared.outcomes if shared else run_directory(cache) if cache else None
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
@@ -152,7 +155,9 @@ def _look_after_recordings(
             notes.append("recordings were not pruned: that needs all tests, without -k, -m, paths or errors")
         return
     used = []
-    for slot in slots(batch, config.rootpath).values():
+    gated = [item for item in tests if is_gated(item)]
+    recorded = with_rounds(first_round(batch), gated, recorded_rounds(batch, gated, config.rootpath))
+    for slot in slots(recorded, config.rootpath).values():
         with contextlib.suppress(MissingRecordingError):
             used.append(find_recording(slot.directory, slot.name))
     left = unused(batch, config.rootpath, {item.path for item in tests[0].session.items}, used)

@@ -243,10 +243,9 @@ def _gates(config: pytest.Config, mode: str) -> GateSettings:
             raise pytest.UsageError(str(error)) from None
     confirm = _whole(config, "modal_gate_confirm", 2 if mode == "modal" else 0, least=0)
     rounds = _whole(config, "modal_baseline_rounds", GateSettings.rounds, least=1)
-    repeats = mode in ("local", "modal")
     return GateSettings(
-        confirm=confirm if repeats else 0,
-        rounds=rounds if repeats else 1,
+        confirm=confirm if mode in ("local", "modal") else 0,
+        rounds=rounds,
         strict=strict == "strict",
         ci=os.environ.get("CI", "").lower() not in ("", *OFF),
         per_gpu=config.getini("modal_baseline_per_gpu"),

@@ -279,3 +279,32 @@ def test_on_modal_a_baseline_is_one_session_and_a_confirmation_a_second_one(
     confirmed.assert_outcomes(passed=4, failed=1)
     confirmed.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds"])
     assert len(modal_server.facts()["apps"]) == 3
+
+
+def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    pytester.makeini("[pytest]\nmodal_baseline_rounds = 3\n")
+    ask(pytester)
+    record(pytester)
+    ask(pytester, wrong=range(10))
+    run(pytester, "--modal-record", "--modal-update-baselines").assert_outcomes(failed=1)
+    refused = run(pytester, "--modal-mode=replay")
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(
+        ['*intended? pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"']
+    )
+    refused.stdout.no_fnmatch_line("*no test uses these recordings*")
+    accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")
+    accepted.assert_outcomes(passed=1)
+    accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*over 3 rounds now*"])
+    assert (header(pytester)["k"], header(pytester)["history"][-1]["reason"]) == (3, "4 bits")
+    run(pytester, "--modal-mode=replay").assert_outcomes(passed=1)
+
+
+def test_a_replay_has_the_rounds_that_were_recorded(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    ask(pytester)
+    run(pytester, "--modal-record").assert_outcomes(passed=1, warnings=1)
+    result = run(pytester, "--modal-mode=replay", "--modal-update-baselines")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["toy: baseline recorded, 1 round"])

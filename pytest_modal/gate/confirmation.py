@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pytest_modal import _pytest_compat as compat
@@ -13,6 +15,7 @@ from pytest_modal.handout import RESULTS
 from pytest_modal.rounds import calls_of, repeat
 from pytest_modal.run import backend_of, compute
 from pytest_modal.settings import SETTINGS
+from pytest_modal.sharing import ProgressFile, shared_by_workers
 from pytest_modal.store import Results
 
 
@@ -43,9 +46,8 @@ def confirm(session: pytest.Session) -> None:
     backend = backend_of(config, settings)
     results = Results(backend.mode, batch)
     config.add_cleanup(results.close)
-    screen = config.pluginmanager.get_plugin("terminalreporter")
+    screen = _screen(config)
     if screen is not None:
-        screen.ensure_newline()
         rounds, tests = count(settings.gates.confirm, "fresh round"), count(len(items), "test")
         calls = count(len(batch.calls), "call")
         screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
@@ -56,3 +58,13 @@ def confirm(session: pytest.Session) -> None:
         item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
+
+
+def _screen(config: pytest.Config) -> Any:
+    """Return where progress is shown: on the controller's terminal, if this is a worker of pytest-xdist."""
+    if (workers := shared_by_workers(config)) is not None:
+        return ProgressFile(workers.progress)
+    screen = config.pluginmanager.get_plugin("terminalreporter")
+    if screen is not None:
+        screen.ensure_newline()
+    return screen

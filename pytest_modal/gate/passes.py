@@ -18,7 +18,7 @@ from pytest_modal import _pytest_compat as compat
 from pytest_modal.artifacts import SCRATCH
 from pytest_modal.gate.ledger import Held, ledger_of
 from pytest_modal.handout import PLAN, RESULTS
-from pytest_modal.rounds import plan_in
+from pytest_modal.rounds import ROUNDS, plan_in
 from pytest_modal.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run(item: pytest.Item, following: pytest.Item | None) -> bool | None:
         results, held = fresh
         reports, _ = _passes(item, results, range(1, settings.confirm + 1), held, following)
     elif settings.updating:
-        reports, _ = _passes(item, results, range(settings.rounds), held, following)
+        reports, _ = _passes(item, results, range(item.config.stash[ROUNDS]), held, following)
     else:
         reports, last = _passes(item, results, [0], held, following)
         if last.suspicious and all(report.passed for report in reports):
