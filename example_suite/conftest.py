@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,22 @@ def weights() -> dict[str, Any]:
     """The model as data: it travels into the container, so no file is read there."""
     from safetensors.numpy import load_file
 
+    tensors = load_file(MODEL / "model.safetensors")
+    if bits := os.environ.get("EXAMPLE_WEIGHT_BITS"):
+        tensors = {name: rounded(tensor, int(bits)) for name, tensor in tensors.items()}
     return {
         "config": json.loads((MODEL / "config.json").read_text(encoding="utf-8")),
         "vocabulary": json.loads((MODEL / "vocabulary.json").read_text(encoding="utf-8")),
-        "tensors": load_file(MODEL / "model.safetensors"),
+        "tensors": tensors,
     }
+
+
+def rounded(tensor: Any, bits: int) -> Any:
+    """Round a tensor to so many bits: equal steps on both sides of zero, the largest weight at the end."""
+    import numpy as np
+
+    step = np.abs(tensor).max() / (2 ** (bits - 1) - 1)
+    return (np.round(tensor / step) * step).astype(tensor.dtype)
 
 
 @pytest_modal.fixture(scope="container", gpu="T4", timeout=600)

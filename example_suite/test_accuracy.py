@@ -98,3 +98,7 @@ class TestAccuracy:
         outputs = {row["id"]: row["output"] for row in answers}
         assert len(pilot) >= PILOT
         assert {row["id"]: row["output"] for row in pilot} == {row["id"]: outputs[row["id"]] for row in pilot}
+
+    def test_is_as_good_as_before(self, graded: Any, accuracy_gate: Any) -> None:
+        """The gate: right or wrong, an item a problem, of the lengths that training has shown."""
+        accuracy_gate("arithmetic", graded[graded.digits <= 3], correct="is_correct")

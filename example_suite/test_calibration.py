@@ -124,3 +124,17 @@ def test_perplexity(characters: pd.DataFrame, save_csv: Any, save_figure: Any, s
     for operation in COLOURS:
         assert 1 <= perplexity[operation, 2] < 1.6
         assert perplexity[operation, 4] > 2 * perplexity[operation, 2]
+
+
+def test_probability_is_as_high_as_before(characters: pd.DataFrame, accuracy_gate: Any) -> None:
+    """A gate on scores: the probability of the true answer, a character, as the geometric mean."""
+    seen = characters[characters.digits <= 3]
+    table = np.exp(seen.groupby("id").log_probability.mean()).round(6).rename("probability").reset_index()
+    accuracy_gate("answer-probability", table, correct="probability")
+
+
+def test_characters_are_as_good_as_before(characters: pd.DataFrame, accuracy_gate: Any) -> None:
+    """A gate with clusters: the characters of one answer are right or wrong together."""
+    chosen = characters[(characters.operation == "subtraction") & (characters.digits == 3)]
+    items = chosen.assign(problem=chosen.id, id=chosen.id + "#" + chosen.position.astype(str))
+    accuracy_gate("subtraction-characters", items, correct="is_correct", cluster="problem")

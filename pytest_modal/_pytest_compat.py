@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from _pytest.compat import NOTSET
 from _pytest.fixtures import SubRequest
+from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
@@ -105,3 +106,16 @@ def request_for(request: pytest.FixtureRequest, fixturedef: FixtureDef, param: A
     value = NOTSET if param is NOTHING else param
     scope = Scope(fixturedef.scope)
     return SubRequest(request, scope, value, 0, fixturedef, _ispytest=True)
+
+
+def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
+    """Run a test as if for the first time, and return its reports instead of logging them."""
+    item._report_sections.clear()
+    return runtestprotocol(item, log=False, nextitem=following)
+
+
+def come_back_to(item: pytest.Item) -> None:
+    """Make a worker of pytest-xdist take the next reports for those of this test: it had gone on to others."""
+    for plugin in item.config.pluginmanager.get_plugins():
+        if hasattr(plugin, "item_index") and hasattr(plugin, "testrunuid"):
+            plugin.item_index = item.session.items.index(item)

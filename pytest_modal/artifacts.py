@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 
+from pytest_modal.gate.errors import three_parts as _message
 from pytest_modal.names import LONGEST_NAME as LONGEST_NAME
 from pytest_modal.names import safe_name as _safe
 from pytest_modal.names import short_digest as _digest
@@ -44,12 +45,9 @@ class Artifact(TypedDict):
 
 ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
 WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
+SCRATCH = pytest.StashKey[Path]()  # of an item: the root while what its test writes isn't kept
 _DIRECTORY = pytest.StashKey[Path]()
 _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
-
-
-def _message(what: str, where: object, remedy: str) -> str:
-    return f"{what}\n  where: {where}\n  what to do: {remedy}"
 
 
 def output_root(config: pytest.Config) -> Path:
@@ -67,6 +65,10 @@ def output_root(config: pytest.Config) -> Path:
         where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
         raise pytest.UsageError(_message(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
     return root
+
+
+def _root_of(item: pytest.Item) -> Path:
+    return item.stash.get(SCRATCH, None) or output_root(item.config)
 
 
 def _wanted(item: pytest.Item) -> PurePosixPath:
@@ -323,7 +325,7 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
     watch_artifacts(item.config)
     if _LAYOUT not in item.session.stash:
         item.session.stash[_LAYOUT] = _layout(item.session)
-    root = output_root(item.config)
+    root = _root_of(item)
     directory = root / item.session.stash[_LAYOUT][item]
     _make_empty(directory, root, item.nodeid)
     item.stash[_DIRECTORY] = directory
@@ -331,22 +333,23 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
     return directory
 
 
-def _saver(request: pytest.FixtureRequest, directory: Path) -> Saver:
+def saver(request: pytest.FixtureRequest, directory: Path) -> Saver:
+    """Return what writes into the ``output_dir`` of the test that asks."""
     item: pytest.Item = request.node
-    return Saver(directory, output_root(item.config), item.nodeid, item.stash[ARTIFACTS])
+    return Saver(directory, _root_of(item), item.nodeid, item.stash[ARTIFACTS])
 
 
 @pytest.fixture
 def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
     """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
-    return _saver(request, output_dir).csv
+    return saver(request, output_dir).csv
 
 
 @pytest.fixture
 def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
     """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
     before = _open_figures()
-    yield _saver(request, output_dir).figure
+    yield saver(request, output_dir).figure
     # What this test left open, perhaps because it failed, would be the current figure of the next one.
     for number in _open_figures() - before:
         sys.modules["matplotlib.pyplot"].close(number)
@@ -355,14 +358,14 @@ def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Ca
 @pytest.fixture
 def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
     """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
-    return _saver(request, output_dir).json
+    return saver(request, output_dir).json
 
 
 def collect(item: pytest.Item) -> list[Artifact]:
     """Return the files that are in the test's directory now, saved or written by hand; [] if it has none."""
     if _DIRECTORY not in item.stash:
         return []
-    root = output_root(item.config)
+    root = _root_of(item)
     kinds = {artifact["path"]: artifact["kind"] for artifact in item.stash[ARTIFACTS]}
     found = []
     for folder, _, names in os.walk(item.stash[_DIRECTORY]):
@@ -385,6 +388,12 @@ def write_index(root: Path, entries: Iterable[Mapping[str, Any]]) -> Path | None
     if not artifacts:
         return None
     index = root / "artifacts.json"
-    with _atomic(index) as draft:
-        _write_json(draft, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
+    write_record(index, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
     return index
+
+
+def write_record(path: Path, record: object) -> None:
+    """Write plain data as JSON, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _atomic(path) as draft:
+        _write_json(draft, record)

@@ -43,6 +43,8 @@ class Environment:
         Requirements of the image; None derives them from the imports.
     local_packages : tuple of str
         Importable local packages whose source travels with the call.
+    round : int
+        Not declared: repeats of calls are independent if each round has containers of its own.
     """
 
     gpu: str | tuple[str, ...] | None = "T4"
@@ -58,6 +60,7 @@ class Environment:
     region: str | tuple[str, ...] | None = None
     retries: int = 0
     max_containers: int = 1
+    round: int = 0
 
     @property
     def key(self) -> str:
@@ -70,7 +73,8 @@ class Environment:
         return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
 
     def _settings(self) -> list[str]:
-        return [f"{item.name}={getattr(self, item.name)!r}" for item in fields(self)]
+        names = [item.name for item in fields(self) if item.name != "round" or self.round]
+        return [f"{name}={getattr(self, name)!r}" for name in names]
 
     def __str__(self) -> str:
         gpu = self.gpu if isinstance(self.gpu, str) else " or ".join(self.gpu or ("no GPU",))
@@ -79,6 +83,8 @@ class Environment:
             parts.append(f"{self.max_containers} containers")
         if self.packages is not None:
             parts.append(", ".join(self.packages))
+        if self.round:
+            parts.append(f"round {self.round + 1}")
         return "; ".join(parts)
 
 

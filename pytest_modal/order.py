@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from pytest_modal.batch import Batch, Call
+from pytest_modal.batch import Batch, Call, digest_of
 
 Group = tuple[str, tuple[str, ...]]
 
@@ -14,7 +14,7 @@ def sort_calls(batch: Batch) -> None:
 
     Calls that need the same container fixtures follow each other. Of the groups with calls that are ready
     (what they depend on has run), the next is one of the same environment that builds the fewest container
-    fixtures anew.
+    fixtures anew. Repeats of calls are in another order in each round: what a call does may depend on those before.
     """
     calls = {call.key: call for call in sorted(batch.calls, key=_rank)}
     waiting_for = {key: set(batch.dependencies(call)) for key, call in calls.items()}
@@ -45,5 +45,15 @@ def _group(call: Call) -> Group:
     return call.environment.key, call.containers
 
 
-def _rank(call: Call) -> tuple[str, tuple[str, ...], str, str, str]:
-    return call.environment.key, call.containers, call.function.location, call.label, call.key
+def _rank(call: Call) -> tuple[str, str, tuple[str, ...], str, str, str, str]:
+    number = call.environment.round
+    of_group, of_call = (digest_of(str(number), *of) if number else "" for of in (call.containers, (call.key,)))
+    return (
+        call.environment.key,
+        of_group,
+        call.containers,
+        of_call,
+        call.function.location,
+        call.label,
+        call.key,
+    )

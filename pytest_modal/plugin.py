@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,11 +12,14 @@ from pytest_modal import artifacts, handout, settings
 from pytest_modal.artifacts import output_dir, save_csv, save_figure, save_json
 from pytest_modal.declare import MARKER
 
+if TYPE_CHECKING:
+    from pytest_modal.gate.fixture import AccuracyGate
+
 CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
 
-__all__ = ["modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
+__all__ = ["accuracy_gate", "modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,11 +76,22 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
             run_batch(session.config, tests)
     if session.config.getoption("modal_plan"):
         session.items.clear()
-    return (yield)
+    ended = yield
+    if tests and session.items:
+        from pytest_modal.gate.confirmation import confirm
+
+        confirm(session)
+    return ended
 
 
 class GpuTestHooks:
     """Registered when GPU tests were selected: other suites don't pay for them."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        from pytest_modal.gate import passes
+
+        return passes.run(item, nextitem) if passes.is_gated(item) else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -139,6 +154,46 @@ def watch_artifacts(config: pytest.Config) -> None:
         config.pluginmanager.register(ArtifactHooks(config), "pytest_modal_artifacts")
 
 
+class GateHooks:
+    """Registered when a test first asks for ``accuracy_gate``, and where the workers of pytest-xdist report to."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from pytest_modal.gate.ledger import ledger_of
+
+        self._ledger = ledger_of(config)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        from pytest_modal.gate import ledger
+
+        report = yield
+        if report.when == "teardown" and (records := item.stash.get(ledger.RECORDS, [])):
+            setattr(report, ledger.REPORTED, ledger.pack(records))
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._ledger.note(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        from pytest_modal.gate import summary
+
+        if not hasattr(session.config, "workerinput"):
+            summary.close(session, self._ledger)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
+        from pytest_modal.gate import summary
+
+        if not hasattr(config, "workerinput"):
+            summary.show(terminalreporter, self._ledger)
+
+
+def watch_gates(config: pytest.Config) -> None:
+    """Gather from now on what gates say."""
+    if not config.pluginmanager.has_plugin("pytest_modal_gates"):
+        config.pluginmanager.register(GateHooks(config), "pytest_modal_gates")
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
@@ -146,6 +201,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
+        watch_gates(session.config)
         session.config.stash[CONTROLLER] = controller = ControllerHooks(session.config)
         session.config.pluginmanager.register(controller, "pytest_modal_controller")
 
@@ -185,6 +241,15 @@ def modal_result(request: pytest.FixtureRequest) -> Any:
     from pytest_modal.reach import marker_of
 
     return handout.marked_value(request.node, marker_of(request.node).remote)
+
+
+@pytest.fixture
+def accuracy_gate(request: pytest.FixtureRequest, output_dir: Path) -> AccuracyGate:
+    """``accuracy_gate(name, rows, ...)`` compares per-item results with the committed baseline of that name."""
+    from pytest_modal.gate.fixture import AccuracyGate
+
+    watch_gates(request.config)
+    return AccuracyGate(request.node, artifacts.saver(request, output_dir))
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,13 @@ from pytest_modal.backends import Backend
 from pytest_modal.batch import Batch
 from pytest_modal.checking import check_batch
 from pytest_modal.collection import is_everything
+from pytest_modal.gate.passes import is_gated
 from pytest_modal.handout import PLAN, RESULTS, ItemPlan
 from pytest_modal.kept import Kept, cache_directory, clean, run_directory
 from pytest_modal.planning import Planner
 from pytest_modal.report import terminal
 from pytest_modal.report.lost_files import lost_file_lines
+from pytest_modal.rounds import ROUNDS, costs, first_round, recorded_rounds, with_rounds
 from pytest_modal.settings import SETTINGS, Settings
 from pytest_modal.sharing import ProgressFile, shared_by_workers
 from pytest_modal.store import Results, SessionFacts, facts
@@ -41,6 +43,11 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         shared = shared_by_workers(config)
         started = time.perf_counter()
         backend, batch, warnings = _plan(config, settings, tests)
+        if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
+            replayed = settings.mode == "replay"
+            rounds = recorded_rounds(batch, gated, config.rootpath) if replayed else settings.gates.rounds
+            config.stash[ROUNDS] = rounds
+            batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
         directory = shared.outcomes if shared else run_directory(cache) if cache else None
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
@@ -91,27 +98,33 @@ def _run(
         terminal.announce(screen, backend.describe(), batch)
         if settings.resume:
             screen.write_line(f"modal: {terminal.reused(results)}")
-    left = batch.without(results.outcomes)
-    if left.calls:
-        started = time.perf_counter()
-        # Nobody has to wait for a replay.
-        watched = None if backend.mode == "replay" else screen
-        with terminal.live(watched, left, verbose=config.get_verbosity() > 0) as ticker:
-            outcomes = backend.run(left, results.encoded, ticker.progress)
-            try:
-                for outcome, value in outcomes:
-                    results.put(outcome, value)
-                    if kept is not None and backend.mode != "replay":
-                        kept.keep(results, outcome)
-                    ticker.outcome(outcome)
-            finally:
-                # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
-                outcomes.close()  # type: ignore[attr-defined]
-                results.run.seconds["run"] = time.perf_counter() - started
-                results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+    compute(config, backend, results, kept, screen)
     results.run.notes += lost_file_lines(results)
     if kept is not None:
         kept.prune(spare=results.outcomes)
+
+
+def compute(config: pytest.Config, backend: Backend, results: Results, kept: Kept | None, screen: Any) -> None:
+    """Run, in one session, what has no outcome yet."""
+    left = results.batch.without(results.outcomes)
+    if not left.calls:
+        return
+    started = time.perf_counter()
+    # Nobody has to wait for a replay.
+    watched = None if backend.mode == "replay" else screen
+    with terminal.live(watched, left, verbose=config.get_verbosity() > 0) as ticker:
+        outcomes = backend.run(left, results.encoded, ticker.progress)
+        try:
+            for outcome, value in outcomes:
+                results.put(outcome, value)
+                if kept is not None and backend.mode != "replay":
+                    kept.keep(results, outcome)
+                ticker.outcome(outcome)
+        finally:
+            # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
+            outcomes.close()  # type: ignore[attr-defined]
+            results.run.seconds["run"] = time.perf_counter() - started
+            results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
 
 
 def _resume(results: Results, kept: Kept | None) -> None:
@@ -144,7 +157,9 @@ def _look_after_recordings(
             notes.append("recordings were not pruned: that needs all tests, without -k, -m, paths or errors")
         return
     used = []
-    for slot in slots(batch, config.rootpath).values():
+    gated = [item for item in tests if is_gated(item)]
+    recorded = with_rounds(first_round(batch), gated, recorded_rounds(batch, gated, config.rootpath))
+    for slot in slots(recorded, config.rootpath).values():
         with contextlib.suppress(MissingRecordingError):
             used.append(find_recording(slot.directory, slot.name))
     left = unused(batch, config.rootpath, {item.path for item in tests[0].session.items}, used)
@@ -192,7 +207,8 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             for item in tests
             if (plan := item.stash.get(PLAN, None)) is not None and (message := plan.error or plan.reason)
         ]
-        terminal.print_plan(screen, backend.describe(), batch, errors)
+        notes = costs(batch, [item for item in tests if is_gated(item)], config.stash[SETTINGS].gates)
+        terminal.print_plan(screen, backend.describe(), batch, errors, notes)
 
 
 def summarize(config: pytest.Config, screen: Any, results: Results | None) -> None:
@@ -212,7 +228,7 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 
 
 def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch, list[str]]:
-    backend = _backend(config, settings)
+    backend = backend_of(config, settings)
     planner = Planner(
         config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
     )
@@ -220,7 +236,8 @@ def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item
     return backend, batch, check_batch(config, tests, batch, planner.functions)
 
 
-def _backend(config: pytest.Config, settings: Settings) -> Backend:
+def backend_of(config: pytest.Config, settings: Settings) -> Backend:
+    """Return what runs batches in the mode of the run."""
     if settings.mode == "modal":
         from pytest_modal.backends.modal import ModalBackend
 

@@ -12,9 +12,41 @@ from pytest_modal.backends import SessionOptions
 from pytest_modal.declare import DeclarationError, checked_settings
 
 MODES = ("local", "modal", "replay", "skip")
+MOST_ROUNDS = 100
 MAX_SECONDS = 24 * 3600
 # What an ini says to have none.
 OFF = ("off", "none", "no", "false", "0")
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """How accuracy gates go about their baselines.
+
+    Attributes
+    ----------
+    confirm : int
+        Fresh rounds that a suspicious gate gets.
+    rounds : int
+        Rounds of a recorded baseline.
+    strict : bool
+        Whether an inconclusive gate fails.
+    ci : bool
+        Whether a missing baseline fails.
+    per_gpu : bool
+        Whether each device has baselines of its own.
+    updating : bool
+        Whether baselines are recorded.
+    accept : str or None
+        Why regressions are accepted.
+    """
+
+    confirm: int = 0
+    rounds: int = 5
+    strict: bool = False
+    ci: bool = False
+    per_gpu: bool = False
+    updating: bool = False
+    accept: str | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +61,8 @@ class Settings:
         The project's settings for every environment.
     session : SessionOptions
         How a session on Modal goes about its work.
+    gates : GateSettings
+        How accuracy gates go about their baselines.
     resume : bool
         Whether results of earlier runs are taken over.
     record, prune : bool
@@ -40,6 +74,7 @@ class Settings:
     mode: str
     environment: dict[str, Any]
     session: SessionOptions = field(default_factory=SessionOptions)
+    gates: GateSettings = field(default_factory=GateSettings)
     resume: bool = False
     record: bool = False
     prune: bool = False
@@ -105,6 +140,18 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="Directory for the files that tests write, relative to the rootdir (default: modal_output).",
     )
+    group.addoption(
+        "--modal-update-baselines",
+        dest="modal_update_baselines",
+        action="store_true",
+        help="Record the baselines of the accuracy gates of tests that pass.",
+    )
+    group.addoption(
+        "--modal-accept-regression",
+        dest="modal_accept_regression",
+        metavar="REASON",
+        help="Record a baseline although the accuracy fell; the reason goes into its history.",
+    )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
     parser.addini("modal_resume", "Reuse what earlier runs have left; see --modal-resume.", type="bool", default=False)
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
@@ -123,6 +170,12 @@ def add_options(parser: pytest.Parser) -> None:
         type="string",
         default="",
     )
+    confirm = "Fresh rounds for a suspicious accuracy gate (default: 2 with Modal, 0 in local mode)."
+    parser.addini("modal_gate_confirm", confirm, type="string", default="")
+    parser.addini("modal_gate", "strict: an inconclusive accuracy gate fails.", type="string", default="")
+    rounds = f"Rounds of a recorded baseline (default: {GateSettings.rounds})."
+    parser.addini("modal_baseline_rounds", rounds, type="string", default="")
+    parser.addini("modal_baseline_per_gpu", "Record baselines of each device apart.", type="bool", default=False)
 
 
 def resolve(config: pytest.Config) -> Settings:
@@ -171,7 +224,44 @@ def resolve(config: pytest.Config) -> Settings:
         )
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
     prune = bool(option("modal_prune_recordings"))
-    return Settings(mode, environment, session, resume, record, prune, rules)
+    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
+
+
+def _gates(config: pytest.Config, mode: str) -> GateSettings:
+    strict = config.getini("modal_gate")
+    if strict not in ("", "strict"):
+        raise pytest.UsageError(
+            f"modal_gate = {strict}\n  where: the ini file\n  what to do: write strict, or leave it out"
+        )
+    updating, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
+    if reason is not None:
+        from pytest_modal.gate.errors import check_reason
+
+        try:
+            reason = check_reason(reason, updating=updating)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
+    confirm = _whole(config, "modal_gate_confirm", 2 if mode == "modal" else 0, least=0)
+    rounds = _whole(config, "modal_baseline_rounds", GateSettings.rounds, least=1)
+    return GateSettings(
+        confirm=confirm if mode in ("local", "modal") else 0,
+        rounds=rounds,
+        strict=strict == "strict",
+        ci=os.environ.get("CI", "").lower() not in ("", *OFF),
+        per_gpu=config.getini("modal_baseline_per_gpu"),
+        updating=updating,
+        accept=reason,
+    )
+
+
+def _whole(config: pytest.Config, name: str, default: int, *, least: int) -> int:
+    text = config.getini(name)
+    number = int(text) if text.isdecimal() else default if not text else -1
+    if not least <= number <= MOST_ROUNDS:
+        raise pytest.UsageError(
+            f"{name} = {text}\n  where: the ini file\n  what to do: give a number of rounds, {least} to {MOST_ROUNDS}"
+        )
+    return number
 
 
 def _seconds(name: str, text: str) -> float:

@@ -32,7 +32,7 @@ def test_modal_gives_the_csvs_of_local_mode_from_one_load(
     for mode in ("local", "modal"):
         arguments = (f"--modal-mode={mode}", f"--modal-output-dir={pytester.path / mode}", str(suite))
         result = pytester.runpytest_subprocess("--rootdir", str(suite), *arguments, timeout=240)
-        result.assert_outcomes(passed=11, skipped=1)
+        result.assert_outcomes(passed=14, skipped=1)
     local, modal = tables(pytester.path / "local"), tables(pytester.path / "modal")
     assert len(local) >= 5
     assert list(local) == list(modal)

@@ -61,16 +61,26 @@ _ENTRY_OPTIONAL: dict[str, tuple[type, ...]] = {"reason": (str,), "anchor": (dic
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Write a baseline and its outputs, each atomically."""
+    write_texts(path, *baseline_texts(baseline))
+
+
+def write_texts(path: Path, items: str, outputs: str) -> None:
+    """Write the texts of a baseline and of its outputs, each atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if outputs:
+        _replace(outputs_path(path), outputs)
+    else:
+        outputs_path(path).unlink(missing_ok=True)
+    _replace(path, items)
+
+
+def baseline_texts(baseline: Baseline) -> tuple[str, str]:
+    """Return what the file of a baseline holds, and what that of its outputs holds (nothing: no such file)."""
     outputs = "".join(
         _line({"id": each, "out": said})
         for each, said in zip(baseline.ids, baseline.outputs, strict=True)
         if said is not None
     )
-    if outputs:
-        _replace(outputs_path(path), outputs)
-    else:
-        outputs_path(path).unlink(missing_ok=True)
     items = "".join(_item_lines(baseline))
     header = {
         "schema": SCHEMA,
@@ -88,7 +98,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
         "outputs": _checksum(outputs) if outputs else None,
         "history": [_without_none(asdict(entry)) for entry in baseline.history],
     }
-    _replace(path, _line(header) + items)
+    return _line(header) + items, outputs
 
 
 def _item_lines(baseline: Baseline) -> list[str]:

@@ -86,7 +86,16 @@ def flip_rows(items: Sequence[Flip]) -> list[dict[str, Any]]:
     ]
 
 
-def failure(result: GateResult, items: Sequence[Flip], *, test: str, csv: str | None = None, mode: str = "") -> str:
+def failure(
+    result: GateResult,
+    items: Sequence[Flip],
+    *,
+    test: str,
+    csv: str | None = None,
+    mode: str = "",
+    path: str = "baselines",
+    renamed_from: str | None = None,
+) -> str:
     """Say why a gate fails, in the order of importance.
 
     Parameters
@@ -97,6 +106,8 @@ def failure(result: GateResult, items: Sequence[Flip], *, test: str, csv: str | 
         Where all flips are.
     mode : str, optional
         The option that accepts without a GPU, such as ``--modal-mode=replay``, where there is a recording.
+    path, renamed_from : str, optional
+        Of a missing baseline: where it is to be, and the gate whose baseline has the same items.
     """
     parts = []
     if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
@@ -115,7 +126,7 @@ def failure(result: GateResult, items: Sequence[Flip], *, test: str, csv: str | 
             f"  where: {test}\n  what to do: look at their outputs, or take them out of must_pass"
         )
     if "no baseline" in result.reasons:
-        parts.append(missing_baseline(result, test=test))
+        parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
     if "replaced" in result.reasons:
         parts.append(
             f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run\n"
@@ -302,8 +313,13 @@ def warnings_of(result: GateResult) -> list[str]:
 
 def totals(results: Sequence[GateResult]) -> str:
     """Say how many gates compared something: one that did not never counts as passed."""
-    without = sum(result.change is None for result in results)
-    return f"{len(results) - without} gated" + (f", {without} without baseline" if without else "")
+    return totals_of([result.change is not None for result in results])
+
+
+def totals_of(compared: Sequence[bool]) -> str:
+    """Say the same, told of each gate whether it compared something."""
+    without = len(compared) - sum(compared)
+    return f"{len(compared) - without} gated" + (f", {without} without baseline" if without else "")
 
 
 def properties(result: GateResult) -> dict[str, str]:

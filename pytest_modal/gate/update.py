@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_modal.gate.baseline import Anchor, Baseline, Entry, align
-from pytest_modal.gate.errors import count, three_parts
+from pytest_modal.gate.errors import check_reason as check_reason
+from pytest_modal.gate.errors import count
 from pytest_modal.gate.policy import Facts
 from pytest_modal.gate.rows import Evaluation
 from pytest_modal.gate.verdict import GateResult, Verdict
@@ -32,27 +33,6 @@ class Update:
     baseline: Baseline | None
     note: str
     refused: bool = False
-
-
-def check_reason(reason: str | None, *, updating: bool) -> str | None:
-    """Check the reason for accepting a regression.
-
-    Raises
-    ------
-    ValueError
-        It says nothing, or no baseline is being recorded.
-    """
-    if reason is None:
-        return None
-    where = "--modal-accept-regression"
-    if not updating:
-        what = "a regression is accepted by recording it, but no baseline is being recorded"
-        raise ValueError(three_parts(what, where, "add --modal-update-baselines"))
-    stated = " ".join(reason.split())
-    if not any(map(str.isalnum, stated)):
-        remedy = 'say why, for whoever reads the history: --modal-accept-regression="4-bit weights, half the memory"'
-        raise ValueError(three_parts("a regression is accepted without a reason", where, remedy))
-    return stated
 
 
 def plan_update(

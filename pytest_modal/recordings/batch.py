@@ -31,7 +31,8 @@ class Slot:
 def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
     """Return the slots of all calls of a batch, by key.
 
-    A recording lies beside the file that defines its function, so that a selection of tests moves none.
+    A recording lies beside the file that defines its function, so that a selection of tests moves none. Rounds after
+    the first have recordings of their own.
     """
     keys = _AllKeys(batch)
     plain: dict[Path, dict[str, tuple[str, Name]]] = {}
@@ -40,7 +41,9 @@ def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
         # An installed function has no tests beside it.
         directory = (source.parent if source.is_relative_to(rootdir) else rootdir) / DIRECTORY
         identity = digest_of(*(f"{name}={digest}" for name, digest in sorted(keys.of(call).arguments.items())))
-        name = Name(source.stem, call.function.name, call.shown)
+        number = call.environment.round
+        shown = (*call.shown, f"round{number + 1}") if number else call.shown
+        name = Name(source.stem, call.function.name, shown)
         plain.setdefault(directory, {})[f"{identity}-{call.key}"] = call.key, name
     found = {}
     for directory, calls in plain.items():

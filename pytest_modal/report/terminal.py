@@ -130,8 +130,10 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
         yield Live(bar)
 
 
-def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[str, str]]) -> None:
-    """Print what would be sent: ``--modal-plan``."""
+def print_plan(
+    screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[str, str]], notes: Sequence[str] = ()
+) -> None:
+    """Print what would be sent, and what else there is to know: ``--modal-plan``."""
     screen.section("modal plan")
     announce(screen, where, batch)
     for environment in batch.environments:
@@ -154,6 +156,10 @@ def print_plan(screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[
                 f"  call {safe(call.label)}  ({call.function.location}, sends {size(call.payload_bytes)}, "
                 f"for {count(len(call.tests), 'test')})"
             )
+    if notes:
+        screen.write_line("")
+    for note in notes:
+        screen.write_line(note)
     for nodeid, error in errors:
         screen.write_line("")
         screen.write_line(f"can't be planned: {nodeid}", red=True)

@@ -1,0 +1,70 @@
+"""Fresh rounds for suspicious gates: once a run, after all other tests, in one session, by one process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.gate.errors import count
+from pytest_modal.gate.ledger import ledger_of
+from pytest_modal.gate.passes import FRESH, is_gated
+from pytest_modal.gate.workers import leave, left_behind, shared_directory, take
+from pytest_modal.handout import RESULTS
+from pytest_modal.rounds import calls_of, repeat
+from pytest_modal.run import backend_of, compute
+from pytest_modal.settings import SETTINGS
+from pytest_modal.sharing import ProgressFile, shared_by_workers
+from pytest_modal.store import Results
+
+
+def confirm(session: pytest.Session) -> None:
+    """Run the fresh rounds that gates asked for, and judge their tests again.
+
+    Raises
+    ------
+    pytest.Session.Failed
+        As many tests have failed as pytest was told to stop after.
+    """
+    config = session.config
+    settings = config.stash[SETTINGS]
+    if not settings.gates.confirm or settings.gates.updating or not any(map(is_gated, session.items)):
+        return
+    held = ledger_of(config).held
+    if (shared := shared_directory(config)) is not None:
+        workerinput = config.workerinput  # type: ignore[attr-defined]
+        if not leave(shared, workerinput["workerid"], workerinput["workercount"], held):
+            return
+        held = left_behind(shared)
+        for each in held.values():
+            take(shared, each)
+    items = [item for item in session.items if item.nodeid in held]
+    if not items:
+        return
+    batch = repeat(config.stash[RESULTS].batch, calls_of(items), range(1, settings.gates.confirm + 1))
+    backend = backend_of(config, settings)
+    results = Results(backend.mode, batch)
+    config.add_cleanup(results.close)
+    screen = _screen(config)
+    if screen is not None:
+        rounds, tests = count(settings.gates.confirm, "fresh round"), count(len(items), "test")
+        calls = count(len(batch.calls), "call")
+        screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
+    compute(config, backend, results, None, screen)
+    for item in items:
+        compat.come_back_to(item)
+        item.stash[FRESH] = results, held[item.nodeid]
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+
+
+def _screen(config: pytest.Config) -> Any:
+    """Return where progress is shown: on the controller's terminal, if this is a worker of pytest-xdist."""
+    if (workers := shared_by_workers(config)) is not None:
+        return ProgressFile(workers.progress)
+    screen = config.pluginmanager.get_plugin("terminalreporter")
+    if screen is not None:
+        screen.ensure_newline()
+    return screen

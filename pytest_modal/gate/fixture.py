@@ -1,0 +1,250 @@
+"""The fixture ``accuracy_gate``: from a test's rows to a verdict, an error, or a baseline to be written."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modal.artifacts import Saver
+from pytest_modal.gate import messages
+from pytest_modal.gate.baseline import Baseline, baseline_path, check_gate_name, find_baseline
+from pytest_modal.gate.errors import AccuracyRegression, AccuracyWarning, three_parts
+from pytest_modal.gate.jsonl import baseline_texts, read_baseline, same_items_elsewhere
+from pytest_modal.gate.ledger import RECORDS, GateRecord, NewBaseline, ledger_of
+from pytest_modal.gate.passes import is_gated, pass_of
+from pytest_modal.gate.policy import Demands, Facts, Policy, check_demands
+from pytest_modal.gate.rows import Columns, Evaluation, pool, read_rows
+from pytest_modal.gate.sources import facts_of, mode_option, round_name, sends_calls
+from pytest_modal.gate.update import plan_update
+from pytest_modal.gate.verdict import GateResult, judge
+from pytest_modal.gate.workers import claim, shared_directory
+from pytest_modal.settings import SETTINGS
+
+__tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One use of a gate: what is judged, and against what.
+
+    Attributes
+    ----------
+    found : Path or None
+        The file of the baseline that is compared with.
+    path : Path
+        Where a new one is written: with baselines of each device apart, perhaps another.
+    """
+
+    gate: str
+    now: Evaluation
+    found: Path | None
+    path: Path
+    baseline: Baseline | None
+    demands: Demands
+    facts: Facts
+
+
+class AccuracyGate:
+    """What the fixture gives to a test.
+
+    Parameters
+    ----------
+    item : pytest.Item
+        The test.
+    saver : Saver
+        Writes into its ``output_dir``.
+    """
+
+    def __init__(self, item: pytest.Item, saver: Saver) -> None:
+        self._item = item
+        self._saver = saver
+        self._used: set[str] = set()
+        self._pass = pass_of(item)
+        item.stash[RECORDS] = []
+
+    def __call__(
+        self,
+        name: str,
+        rows: Any,
+        *,
+        id: str = Columns.id,
+        correct: str = Columns.correct,
+        input: str = Columns.input,
+        output: str = Columns.output,
+        cluster: str | None = None,
+        min_accuracy: float | None = None,
+        must_pass: Sequence[str] = (),
+        min_drop: float = Demands.min_drop,
+    ) -> GateResult:
+        """Compare an evaluation with its committed baseline.
+
+        Parameters
+        ----------
+        name : str
+            Of the gate, and of its baseline ``baselines/<name>.jsonl`` beside the test's file. One gate a name.
+        rows : list of dict or pandas.DataFrame
+            One row an item.
+        id, correct, input, output, cluster : str
+            Names of columns. ``correct`` is a bool, 0 or 1, or a score in [0, 1]; items of one ``cluster``, such as
+            the questions about one text, are not independent.
+        min_accuracy : float, optional
+            The accuracy may not be below, baseline or not.
+        must_pass : sequence of str
+            Ids of items that may never fail.
+        min_drop : float
+            Smaller drops, as a share of the items, never fail.
+
+        Raises
+        ------
+        AccuracyRegression
+            The accuracy fell, is too low, or (in CI) there is no baseline.
+        BaselineError
+            The baseline is damaged, or its items are not those of the rows.
+        ValueError
+            The rows, the name or a demand make no sense.
+        """
+        test = self._item.nodeid
+        try:
+            gate = check_gate_name(name, test)
+            self._claim(gate)
+            demands = check_demands(gate, test, min_accuracy=min_accuracy, must_pass=must_pass, min_drop=min_drop)
+            this = read_rows(rows, Columns(id, correct, input, output, cluster), gate, test)
+            return self._judge(gate, this, demands)
+        except (ValueError, AccuracyRegression) as error:
+            # How the gate found out is of no interest.
+            raise error.with_traceback(None) from None
+
+    def _claim(self, gate: str) -> None:
+        test, names = self._item.nodeid, ledger_of(self._item.config).names
+        shared = shared_directory(self._item.config)
+        other = names.setdefault(gate, test) if shared is None else claim(shared, gate, test)
+        if gate not in self._used and other == test:
+            self._used.add(gate)
+            return
+        what = f"the name of gate {gate!r} is already in use, by {'this same test' if other == test else other}"
+        remedy = (
+            'one name, one gate: give each its own, with the parameter in it: accuracy_gate(f"{model}-arithmetic", ...)'
+        )
+        raise ValueError(three_parts(what, test, remedy))
+
+    def _judge(self, gate: str, this: Evaluation, demands: Demands) -> GateResult:
+        current, settings = self._pass, self._item.config.stash[SETTINGS].gates
+        rounds = [*current.rounds.get(gate, []), this]
+        current.rounds[gate] = rounds
+        now = pool(rounds, gate, self._item.nodeid) if current.last else this
+        facts = facts_of(self._item, this.n)
+        directory = self._item.path.parent
+        found = find_baseline(directory, gate, facts.gpu)
+        baseline = None if found is None else read_baseline(found, gate, self._item.nodeid)
+        own = facts.gpu if settings.per_gpu else None
+        target = baseline_path(directory, gate, own) if found is None or settings.per_gpu else found
+        case = _Case(gate, now, found, target, baseline, demands, facts)
+        result = judge(
+            gate,
+            now,
+            baseline,
+            demands=demands,
+            policy=self._policy(),
+            facts=facts,
+            where=self._shown(found or target),
+            test=self._item.nodeid,
+        )
+        if not current.last:
+            return result
+        return self._conclude(case, result)
+
+    def _policy(self) -> Policy:
+        settings, ledger = self._item.config.stash[SETTINGS].gates, ledger_of(self._item.config)
+        if ledger.gates is None:
+            # A test that asks for it by `getfixturevalue` isn't known beforehand.
+            ledger.gates = sum(is_gated(item) for item in self._item.session.items)
+        return Policy(
+            gates=max(1, ledger.gates),
+            confirm=settings.confirm if sends_calls(self._item) else 0,
+            strict=settings.strict,
+            ci=settings.ci,
+            updating=settings.updating,
+            accept=settings.accept,
+        )
+
+    def _conclude(self, case: _Case, result: GateResult) -> GateResult:
+        """Record what the gate says, raise if it fails, and hold the test where fresh rounds are to decide."""
+        flips = [] if case.baseline is None else messages.flips(case.now, case.baseline)
+        csv = self._save(case.gate, flips)
+        record = self._record(case, result)
+        self._item.stash[RECORDS].append(record)
+        if result.wants_confirmation and self._pass.can_hold:
+            self._pass.suspicious.append(record.line)
+            return result
+        self._item.user_properties += messages.properties(result).items()
+        missing: dict[str, Any] = {"path": self._shown(case.path), "renamed_from": None}
+        if result.change is None and case.baseline is None:
+            missing["renamed_from"] = self._renamed_from(case)
+        if result.failed:
+            mode = mode_option(self._item.config)
+            raise AccuracyRegression(
+                messages.failure(result, flips, test=self._item.nodeid, csv=csv, mode=mode, **missing)
+            )
+        if case.baseline is None and not result.policy.updating:
+            self._warn(messages.missing_baseline(result, test=self._item.nodeid, **missing))
+        for note in record.notes:
+            self._warn(note)
+        return result
+
+    def _record(self, case: _Case, result: GateResult) -> GateRecord:
+        record = GateRecord(
+            gate=case.gate,
+            test=self._item.nodeid,
+            verdict=str(result.verdict),
+            failed=result.failed,
+            compared=result.change is not None,
+            line=messages.summary_line(result),
+            # How fast it was varies: it is shown, and nothing to be warned of.
+            notes=messages.warnings_of(replace(result, speed_ratio=None)),
+            result=json.loads(json.dumps(result.record())),
+            baseline=None if case.found is None else self._shown(case.found),
+        )
+        if not result.policy.updating:
+            return record
+        update = plan_update(
+            result,
+            case.now,
+            case.baseline,
+            facts=case.facts,
+            rounds=[*self._pass.names, round_name(self._item, self._pass.number)],
+            date=datetime.date.today().isoformat(),
+        )
+        kept = update.baseline
+        if kept is None and not update.refused and case.path != case.found:
+            kept, update = case.baseline, replace(update, note=f"{case.gate}: baseline kept for {case.facts.gpu} apart")
+        new = None if kept is None else NewBaseline(str(case.path), *baseline_texts(kept))
+        notes = [*record.notes, *(messages.shortcomings(result.outlook, case.gate) if new else [])]
+        return replace(record, update=update.note, new_baseline=new, notes=notes)
+
+    def _save(self, gate: str, flips: Sequence[messages.Flip]) -> str | None:
+        if not flips:
+            return None
+        name = f"{gate}.flips.csv"
+        self._saver.csv(name, messages.flip_rows(flips))
+        return self._shown(self._saver.directory / name)
+
+    def _renamed_from(self, case: _Case) -> str | None:
+        other = same_items_elsewhere(case.path, case.now.dataset)
+        return None if other in ledger_of(self._item.config).names else other
+
+    def _shown(self, path: Path) -> str:
+        root = self._item.config.rootpath
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+    def _warn(self, message: str) -> None:
+        code: Any = getattr(self._item, "function", None)
+        path, line, _ = self._item.location
+        lineno = code.__code__.co_firstlineno if hasattr(code, "__code__") else (line or 0) + 1
+        warnings.warn_explicit(AccuracyWarning(message), None, str(self._item.config.rootpath / path), lineno)

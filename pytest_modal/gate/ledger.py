@@ -1,0 +1,166 @@
+"""What a run knows of its gates: what became of each, which wait for fresh rounds, which baselines to write.
+
+Plain data without numpy: under pytest-xdist the workers send it to the controller with their reports.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_modal.gate.rows import Evaluation
+
+
+@dataclass(frozen=True)
+class NewBaseline:
+    """The texts of a baseline that is to be written to `path`."""
+
+    path: str
+    items: str
+    outputs: str
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """What became of one gate, as it is shown and sent.
+
+    Attributes
+    ----------
+    test : str
+        Node id.
+    compared : bool
+        Whether there was anything to compare with.
+    line : str
+        All of it in one line.
+    notes : list of str
+        What is worth a warning and fails nothing.
+    result : dict
+        The `GateResult` as plain JSON data.
+    baseline : str or None
+        The file that was compared with, relative to the rootdir.
+    update : str or None
+        What becomes of the baseline, in one line, where baselines are being recorded.
+    new_baseline : NewBaseline or None
+        What to write if the whole test passes.
+    """
+
+    gate: str
+    test: str
+    verdict: str
+    failed: bool
+    compared: bool
+    line: str
+    notes: list[str]
+    result: dict[str, Any]
+    baseline: str | None = None
+    update: str | None = None
+    new_baseline: NewBaseline | None = None
+
+
+@dataclass
+class Held:
+    """A test whose gates were suspicious: it waits for fresh rounds.
+
+    Attributes
+    ----------
+    rounds : dict
+        The evaluations of its rounds so far, by gate.
+    lines : list of str
+        What the suspicious gates said.
+    """
+
+    test: str
+    rounds: dict[str, list[Evaluation]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+RECORDS = pytest.StashKey[list[GateRecord]]()  # of an item: what its gates said when it last ran
+REPORTED = "modal_gates"  # of a report: the records as JSON
+
+
+@dataclass
+class Ledger:
+    """The gates of a run.
+
+    Attributes
+    ----------
+    gates : int or None
+        Number of selected tests that request a gate, once counted.
+    names : dict
+        The test that uses each name.
+    held : dict
+        By node id, the tests that wait for fresh rounds.
+    records : list of GateRecord
+        Of tests that are through, in their order.
+    failed : set of str
+        Node ids of tests that failed anywhere.
+    unconfirmed : list of str
+        What gates said that never got their fresh rounds.
+    written : list of str
+        What became of baselines, a line each.
+    """
+
+    gates: int | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    records: list[GateRecord] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)
+    unconfirmed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+
+    def note(self, report: pytest.TestReport) -> None:
+        """Take up what a report says."""
+        if report.failed:
+            self.failed.add(report.nodeid)
+        for record in unpack(vars(report).get(REPORTED, "[]")):
+            self.held.pop(record.test, None)
+            self.records.append(record)
+
+    def write_baselines(self) -> None:
+        """Write the baselines of the tests that passed, and note what became of each."""
+        users = defaultdict(set)
+        for record in self.records:
+            users[record.gate].add(record.test)
+        for record in self.records:
+            if record.update is None:
+                continue
+            if record.test in self.failed and not record.failed:
+                self.written.append(f"{record.gate}: baseline not written, {record.test} failed")
+            elif len(users[record.gate]) > 1:
+                self.written.append(f"{record.gate}: baseline not written, more than one test uses the name")
+            else:
+                self.written.append(record.update)
+                if record.new_baseline is not None and record.test not in self.failed:
+                    from pytest_modal.gate.jsonl import write_texts
+
+                    new = record.new_baseline
+                    write_texts(Path(new.path), new.items, new.outputs)
+
+
+LEDGER = pytest.StashKey[Ledger]()
+
+
+def ledger_of(config: pytest.Config) -> Ledger:
+    """Return the ledger of a run."""
+    return config.stash.setdefault(LEDGER, Ledger())
+
+
+def pack(records: Sequence[GateRecord]) -> str:
+    """Return records as text that a report can carry."""
+    return json.dumps([asdict(record) for record in records])
+
+
+def unpack(text: str) -> list[GateRecord]:
+    """Return the records that a report carries."""
+    found = []
+    for fields in json.loads(text):
+        new = fields.pop("new_baseline")
+        found.append(GateRecord(**fields, new_baseline=None if new is None else NewBaseline(**new)))
+    return found

@@ -1,0 +1,359 @@
+"""What a user lives through with an accuracy gate, from the first run to an accepted regression."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import re
+import shlex
+import xml.etree.ElementTree as ET
+
+import pytest
+from gated_suite import SUITE, ask, baseline, edit, gates, header, record, run
+
+
+@pytest.fixture(autouse=True)
+def _suite(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    pytester.makeini("[pytest]\nmodal_baseline_rounds = 1\n")
+    ask(pytester)
+
+
+def test_the_first_run_compares_nothing_and_says_so(pytester: pytest.Pytester) -> None:
+    result = run(pytester)
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*AccuracyWarning: NO BASELINE  toy  100.0% of 200 items, compared with nothing",
+            "*where: test_it.py::test_accuracy, baselines/toy.jsonl",
+            '*what to do: record it and commit it: pytest "test_it.py::test_accuracy" --modal-update-baselines',
+            "toy  NO BASELINE  100.0% *compared with nothing; n=200: *",
+            "0 gated, 1 without baseline",
+        ]
+    )
+    assert not baseline(pytester).exists()
+
+
+def test_in_ci_a_missing_baseline_fails_and_the_command_that_it_names_records_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    named = re.search(r"record it and commit it: (pytest .*)", result.stdout.str())
+    assert named is not None
+    program, *args = shlex.split(named[1])
+    assert program == "pytest"
+    run(pytester, *args).assert_outcomes(passed=1)
+    assert baseline(pytester).exists()
+    result = run(pytester)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        ["toy  PASS  100.0% -> 100.0%, +0.0 points *; n=200: sees a drop of * or more*", "1 gated"]
+    )
+
+
+def test_an_update_changes_the_lines_of_changed_items_only(pytester: pytest.Pytester) -> None:
+    ask(pytester, wrong=[7])
+    record(pytester)
+    before = {path.name: path.read_text().splitlines() for path in baseline(pytester).parent.iterdir()}
+    ask(pytester, wrong=[9])
+    record(pytester)
+    after = {path.name: path.read_text().splitlines() for path in baseline(pytester).parent.iterdir()}
+    assert set(before) == set(after) == {"toy.jsonl", "toy.outputs.jsonl"}
+    changed = {
+        name: [
+            line
+            for line in difflib.unified_diff(before[name][1:], after[name][1:], n=0, lineterm="")
+            if not line.startswith(("---", "+++", "@@"))
+        ]
+        for name in before
+    }
+    assert [json.loads(line[1:])["id"] for line in changed["toy.jsonl"]] == ["q007", "q007", "q009", "q009"]
+    assert changed["toy.outputs.jsonl"] == [
+        '-{"id":"q007","out":"forty"}',
+        '+{"id":"q007","out":"42"}',
+        '-{"id":"q009","out":"42"}',
+        '+{"id":"q009","out":"forty"}',
+    ]
+
+
+def test_an_update_without_a_change_leaves_the_files_alone(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    before = baseline(pytester).read_bytes()
+    result = run(pytester, "--modal-update-baselines")
+    result.stdout.fnmatch_lines(["toy: baseline unchanged"])
+    assert baseline(pytester).read_bytes() == before
+
+
+def test_a_drop_fails_and_lists_the_flips(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    ask(pytester, wrong=range(20, 30))
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *AccuracyRegression: ACCURACY REGRESSION  toy  100.0% -> 95.0%   change -5.0 points, 95% interval *",
+            "E *10 newly failing, 0 newly passing*",
+            'E *q020  1/1   0/1  "q020?"  "42" -> "forty"',
+            "E *... 5 more: modal_output/test_it/test_accuracy/toy.flips.csv",
+            'E *intended? pytest --modal-update-baselines --modal-accept-regression="why"',
+            "toy  FAIL  100.0% -> 95.0%*",
+            "1 gated",
+        ]
+    )
+    assert "gate/verdict.py" not in result.stdout.str()
+    with (pytester.path / "modal_output/test_it/test_accuracy/toy.flips.csv").open() as file:
+        flips = list(csv.DictReader(file))
+    assert [flip["id"] for flip in flips] == [f"q{number:03}" for number in range(20, 30)]
+    assert (flips[0]["was"], flips[0]["is"]) == ("42", "forty")
+    listed = json.loads((pytester.path / "modal_output/artifacts.json").read_text())["artifacts"]
+    assert [each["path"] for each in listed] == ["test_it/test_accuracy/toy.flips.csv"]
+
+
+def test_a_drop_is_recorded_only_with_a_reason(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    before = baseline(pytester).read_bytes()
+    ask(pytester, wrong=range(10))
+    refused = run(pytester, "--modal-update-baselines")
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(["toy: baseline not written, the gate fails"])
+    assert baseline(pytester).read_bytes() == before
+    accepted = run(pytester, "--modal-update-baselines", "--modal-accept-regression=4-bit weights")
+    accepted.assert_outcomes(passed=1)
+    accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*", "toy: regression accepted, *: 4-bit weights"])
+    assert header(pytester)["accuracy"] == header(pytester)["anchor"]["accuracy"] == 0.95
+    last = header(pytester)["history"][-1]
+    assert (last["reason"], last["anchor"]["accuracy"]) == ("4-bit weights", 1.0)
+    run(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--modal-accept-regression=why"], "*add --modal-update-baselines*"),
+        (["--modal-accept-regression= ", "--modal-update-baselines"], "*accepted without a reason*"),
+        (["-o", "modal_gate=lax"], "*write strict, or leave it out*"),
+        (["-o", "modal_baseline_rounds=0"], "*give a number of rounds, 1 to 100*"),
+        (["-o", "modal_gate_confirm=two"], "*give a number of rounds, 0 to 100*"),
+    ],
+)
+def test_options_that_make_no_sense_are_usage_errors(pytester: pytest.Pytester, args: list[str], message: str) -> None:
+    result = run(pytester, *args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_nothing_is_recorded_of_a_test_that_fails_after_its_gate(pytester: pytest.Pytester) -> None:
+    edit(pytester, 'accuracy_gate("toy", answers)', "assert accuracy_gate('toy', answers).n == 3")
+    result = run(pytester, "--modal-update-baselines")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["toy: baseline not written, test_it.py::test_accuracy failed"])
+    assert not baseline(pytester).exists()
+
+
+def test_nothing_is_recorded_of_a_test_whose_teardown_fails(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def untidy():
+            yield
+            raise RuntimeError("could not clean up")
+        """
+    )
+    run(pytester, "--modal-update-baselines").assert_outcomes(passed=1, errors=1)
+    assert not baseline(pytester).exists()
+
+
+def test_a_bad_merge_is_an_error_that_says_so(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    first, *others = baseline(pytester).read_text().splitlines(keepends=True)
+    others[3] = others[3].replace('"c":1', '"c":0')
+    baseline(pytester).write_text(first + "".join(others))
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *BaselineError: *merge*", "E *where: *baselines/toy.jsonl*", "E *what to do: *"])
+
+
+def test_a_renamed_gate_is_recognised_by_its_items(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    edit(pytester, '"toy"', '"arithmetic"')
+    result = run(pytester)
+    result.stdout.fnmatch_lines(["*if the gate was 'toy' before, rename toy.jsonl and toy.outputs.jsonl with git mv*"])
+
+
+def test_removed_items_are_an_error_and_new_ones_are_not_gated(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    ask(pytester, ids=[f"q{number:03}" for number in range(190)])
+    removed = run(pytester)
+    removed.assert_outcomes(failed=1)
+    removed.stdout.fnmatch_lines(["E *BaselineError: *10 items of the baseline not in the rows: 'q190'*"])
+    ask(pytester, n=203)
+    added = run(pytester)
+    added.assert_outcomes(passed=1, warnings=1)
+    added.stdout.fnmatch_lines(["*3 items not in the baseline, and not gated*", "toy  PASS*3 new items not gated*"])
+
+
+def test_bad_rows_are_an_error_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
+    ask(pytester, ids=["a", "b", "a"])
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ['>       accuracy_gate("toy", answers)', "E *ValueError: accuracy_gate 'toy': 1 id more than once: 'a'"]
+    )
+    assert "rows.py" not in result.stdout.str()
+
+
+TWICE = """
+    import pytest
+    ROWS = [{"id": n, "correct": True} for n in range(20)]
+
+    def test_one(accuracy_gate): accuracy_gate("same", ROWS)
+    def test_two(accuracy_gate): accuracy_gate("same", ROWS)
+
+    @pytest.mark.parametrize("model", ["a", "b"])
+    def test_models(accuracy_gate, model): accuracy_gate("models", ROWS)
+
+    @pytest.mark.parametrize("model", ["a", "b"])
+    def test_named(accuracy_gate, model): accuracy_gate(f"{model}-named", ROWS)
+
+    def test_again(accuracy_gate):
+        accuracy_gate("again", ROWS)
+        accuracy_gate("again", ROWS)
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "4"])
+def test_one_name_is_one_gate(pytester: pytest.Pytester, workers: str) -> None:
+    pytester.makepyfile(test_it=TWICE)
+    result = run(pytester, "-n", workers, "--modal-update-baselines")
+    result.assert_outcomes(passed=4, failed=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            "E *ValueError: the name of gate 'same' is already in use, by test_it.py::test_*",
+            "E *ValueError: the name of gate 'models' is already in use, by test_it.py::test_models?*",
+            "E *ValueError: the name of gate 'again' is already in use, by this same test",
+            "E *what to do: one name, one gate: give each its own, with the parameter in it: *",
+        ]
+    )
+    assert {"a-named.jsonl", "b-named.jsonl"} <= {path.name for path in baseline(pytester).parent.iterdir()}
+    assert not baseline(pytester, "again").exists()
+
+
+def test_workers_leave_the_baselines_to_the_controller(pytester: pytest.Pytester) -> None:
+    suite = "\n".join(
+        f"def test_{n}(accuracy_gate): accuracy_gate('gate-{n}', [dict(id=i, correct=i > {n}) for i in range(40)])"
+        for n in range(8)
+    )
+    pytester.makepyfile(test_it=suite)
+    record(pytester, "-n", "4")
+    assert [header(pytester, f"gate-{n}")["accuracy"] for n in range(8)] == [(39 - n) / 40 for n in range(8)]
+    result = run(pytester, "-n", "4")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines(["8 gated"])
+    assert len(gates(pytester)) == 8
+
+
+def test_an_inconclusive_gate_warns_and_fails_when_strict(pytester: pytest.Pytester) -> None:
+    ask(pytester, n=60)
+    record(pytester)
+    ask(pytester, n=60, wrong=[5])
+    lenient = run(pytester)
+    lenient.assert_outcomes(passed=1, warnings=1)
+    lenient.stdout.fnmatch_lines(["*gate toy is inconclusive: a drop of 3.0 points can't be ruled out*"])
+    strict = run(pytester, "-o", "modal_gate=strict")
+    strict.assert_outcomes(failed=1)
+    strict.stdout.fnmatch_lines(["E *ACCURACY INCONCLUSIVE  toy*"])
+
+
+def test_a_toothless_gate_is_told_when_it_is_recorded(pytester: pytest.Pytester) -> None:
+    ask(pytester, n=3)
+    result = run(pytester, "--modal-update-baselines")
+    result.assert_outcomes(passed=1, warnings=2)
+    result.stdout.fnmatch_lines(["*gate toy is toothless: with 3 items its smallest p-value is 0.12*"])
+
+
+def test_an_improvement_is_suggested_and_never_recorded_by_itself(pytester: pytest.Pytester) -> None:
+    ask(pytester, wrong=range(40))
+    record(pytester)
+    before = baseline(pytester).read_bytes()
+    ask(pytester)
+    result = run(pytester)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["toy  IMPROVED  80.0% -> 100.0%*record it: --modal-update-baselines*"])
+    assert baseline(pytester).read_bytes() == before
+
+
+def test_each_device_can_have_baselines_of_its_own(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    record(pytester, "-o", "modal_baseline_per_gpu=true")
+    assert sorted(path.name for path in baseline(pytester).parent.iterdir()) == [
+        "toy.cpu.jsonl",
+        "toy.cpu.outputs.jsonl",
+        "toy.jsonl",
+        "toy.outputs.jsonl",
+    ]
+    baseline(pytester).write_text("the general one isn't looked at\n")
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_a_baseline_of_another_device_is_used_with_a_warning(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    text = baseline(pytester).read_text()
+    assert '"gpu":"cpu"' in text
+    baseline(pytester).write_text(text.replace('"gpu":"cpu"', '"gpu":"NVIDIA H100"'))
+    result = run(pytester)
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*the baseline was made on another device: NVIDIA H100, now cpu"])
+
+
+def test_the_run_is_told_to_junit_to_github_and_to_programs(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(pytester)
+    ask(pytester, wrong=range(10))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    run(pytester, "--junitxml=junit.xml")
+    case = ET.parse(pytester.path / "junit.xml").find(".//testcase")
+    assert case is not None
+    properties = {each.get("name"): each.get("value") for each in case.iter("property")}
+    assert properties["modal_gate.toy.verdict"] == "FAIL"
+    assert properties["modal_gate.toy.newly_failing"] == "10"
+    assert "| `toy` | FAIL | 100.0% | 95.0% | -5.0 | [" in (pytester.path / "summary.md").read_text()
+    told = gates(pytester)["toy"]
+    assert (told["verdict"], told["test"]) == ("FAIL", "test_it.py::test_accuracy")
+    assert told["result"]["change"]["change"] == pytest.approx(-0.05)
+
+
+def test_the_gate_returns_what_it_found(pytester: pytest.Pytester) -> None:
+    record(pytester)
+    edit(
+        pytester,
+        'accuracy_gate("toy", answers)',
+        'result = accuracy_gate("toy", answers)\n'
+        "    assert (result.verdict, result.accuracy, result.n, result.rounds) == ('PASS', 1.0, 200, 1)",
+    )
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_what_a_test_demands_holds_without_a_baseline(pytester: pytest.Pytester) -> None:
+    ask(pytester, wrong=[3])
+    edit(pytester, '"toy", answers)', '"toy", answers, min_accuracy=0.999, must_pass=["q003"])')
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *ACCURACY TOO LOW  toy*", "E *MUST PASS  toy  1 item that may never fail: q003"])
+
+
+def test_the_more_gates_the_stricter_is_each(pytester: pytest.Pytester) -> None:
+    suite = "\n".join(
+        f"def test_{n}(accuracy_gate): accuracy_gate('gate-{n}', [dict(id=i, correct=True) for i in range(40)])"
+        for n in range(10)
+    )
+    pytester.makepyfile(test_it=suite)
+    run(pytester)
+    assert {gate["result"]["outlook"]["level"] for gate in gates(pytester).values()} == {0.005}
+    run(pytester, "-k", "test_1")
+    assert gates(pytester)["gate-1"]["result"]["outlook"]["level"] == 0.01

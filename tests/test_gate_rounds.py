@@ -1,0 +1,310 @@
+"""Rounds: for a baseline all in one session, for a suspicious gate after the other tests; each in fresh containers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from gated_suite import SUITE, ask, baseline, gates, header, record, run
+from loopback_modal import LoopbackModal
+
+COUNTED = """
+    import json
+    import pathlib
+
+    import pytest
+    import pytest_modal
+
+    HERE = {here!r}
+
+
+    @pytest.fixture(scope="session")
+    def questions():
+        return list(range(200))
+
+
+    @pytest_modal.fixture(scope="container")
+    def model():
+        import os, pathlib
+        with pathlib.Path(HERE, "loads").open("a") as file:
+            print(os.getpid(), file=file)
+        return os.getpid()
+
+
+    @pytest_modal.fixture(scope="session", params=["a", "b", "c", "d"])
+    def part(request, model):
+        import pathlib
+        with pathlib.Path(HERE, "calls").open("a") as file:
+            print(model, request.param, file=file)
+        return model
+
+
+    @pytest_modal.fixture(scope="session")
+    def answers(model, questions):
+        import pathlib
+        loads = len(pathlib.Path(HERE, "loads").read_text().splitlines())
+        missed = json.loads(pathlib.Path(HERE, "missed.json").read_text())
+        wrong = missed.get(str(loads), missed["other"])
+        return [{{"id": n, "output": model, "correct": n >= wrong}} for n in questions]
+
+
+    @pytest_modal.fixture
+    def counted(answers):
+        return len(answers)
+
+
+    @pytest.fixture(scope="module")
+    def graded(answers):
+        return answers
+
+
+    def test_accuracy(graded, answers, counted, accuracy_gate, save_json, output_dir):
+        assert graded[0]["output"] == answers[0]["output"], "a value of another round"
+        with pathlib.Path(HERE, "bodies").open("a") as file:
+            print(answers[0]["output"], file=file)
+        save_json("model.json", answers[0]["output"])
+        (output_dir / f"{{answers[0]['output']}}.txt").touch()
+        accuracy_gate("toy", answers)
+
+
+    def test_other(answers, part):
+        pass
+"""
+
+
+def lines(pytester: pytest.Pytester, name: str) -> list[str]:
+    """Return what has been noted, and forget it."""
+    path = pytester.path / name
+    noted = path.read_text().splitlines()
+    path.unlink()
+    return noted
+
+
+def miss(pytester: pytest.Pytester, other: int = 0, **of_load: int) -> None:
+    """Have so many questions answered wrong after the first load of the model (`_1`), the second (`_2`), ..."""
+    missed = {name.strip("_"): wrong for name, wrong in of_load.items()} | {"other": other}
+    (pytester.path / "missed.json").write_text(json.dumps(missed))
+    (pytester.path / "loads").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def counted(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A suite that notes every load, call and body, and misses what it is told to."""
+    pytester.makepyfile(test_it=COUNTED.format(here=str(pytester.path)))
+    miss(pytester)
+    return pytester
+
+
+def test_a_baseline_is_recorded_in_rounds_each_in_a_fresh_container(counted: pytest.Pytester) -> None:
+    record(counted, "-o", "modal_baseline_rounds=4")
+    processes = lines(counted, "loads")
+    assert len(set(processes)) == len(processes) == 4
+    bodies = lines(counted, "bodies")
+    assert sorted(bodies) == sorted(processes)
+    assert header(counted)["k"] == 4
+    assert len(header(counted)["rounds"]) == 4
+    # What is not gated is not repeated.
+    assert len(lines(counted, "calls")) == 4
+    # Artifacts are those of the run that decided, which is the last.
+    directory = counted.path / "modal_output/test_it/test_accuracy"
+    assert sorted(path.name for path in directory.iterdir()) == [f"{bodies[-1]}.txt", "model.json"]
+    assert json.loads((directory / "model.json").read_text()) == int(bodies[-1])
+
+
+SHUFFLED = """
+    import pytest
+    import pytest_modal
+
+
+    @pytest_modal.fixture(scope="container")
+    def noted():
+        return []
+
+
+    {parts}
+
+
+    def test_accuracy({letters}, accuracy_gate):
+        order = max(({letters}), key=len)
+        assert sorted(order) == sorted("abcdef")
+        with open({here!r} + "/orders", "a") as file:
+            print(order, file=file)
+        accuracy_gate("toy", [{{"id": n, "correct": True}} for n in range(100)])
+"""
+
+
+def test_calls_are_in_another_order_in_each_round(pytester: pytest.Pytester) -> None:
+    parts = "\n".join(
+        f"""
+    @pytest_modal.fixture
+    def {letter}(noted):
+        noted.append("{letter}")
+        return "".join(noted)
+    """
+        for letter in "abcdef"
+    )
+    source = SHUFFLED.format(parts=parts.strip(), letters=", ".join("abcdef"), here=str(pytester.path))
+    pytester.makepyfile(test_it=source)
+    record(pytester, "-o", "modal_baseline_rounds=4")
+    orders = lines(pytester, "orders")
+    assert len(orders) == 4
+    assert len(set(orders)) > 2
+
+
+def test_a_flaky_gate_recovers_in_fresh_rounds(counted: pytest.Pytester) -> None:
+    record(counted, "-o", "modal_baseline_rounds=5")
+    for name in ("bodies", "calls"):
+        lines(counted, name)
+    miss(counted, _1=3)
+    result = run(counted, "-o", "modal_gate_confirm=2")
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: *: 2 fresh rounds for 1 test with suspicious gates: 4 calls",
+            "toy  PASS  100.0% -> 99.5%*confirmed by 2 fresh rounds*",
+            "1 gated",
+        ]
+    )
+    processes, bodies = lines(counted, "loads"), lines(counted, "bodies")
+    assert len(set(processes)) == 3
+    assert sorted(bodies) == sorted(processes)
+    assert len(lines(counted, "calls")) == 4
+    directory = counted.path / "modal_output/test_it/test_accuracy"
+    assert (directory / f"{bodies[-1]}.txt").exists()
+    assert not (directory / f"{bodies[0]}.txt").exists()
+
+
+def test_a_true_drop_is_confirmed_after_all_other_tests(counted: pytest.Pytester) -> None:
+    record(counted)
+    miss(counted, other=12)
+    result = run(counted, "-v", "-o", "modal_gate_confirm=2")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_it.py::test_other?d? PASSED*",
+            "modal: *2 fresh rounds for 1 test*",
+            "test_it.py::test_accuracy FAILED*",
+            "E *against 5 baseline rounds: p=*, confirmed by 2 fresh rounds",
+        ]
+    )
+    assert gates(counted)["toy"]["result"]["rounds"] == 3
+
+
+def test_one_worker_confirms_for_all(counted: pytest.Pytester) -> None:
+    record(counted)
+    lines(counted, "bodies")
+    miss(counted, other=12)
+    result = run(counted, "-n", "2", "-o", "modal_gate_confirm=2")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds", "1 gated"])
+    assert gates(counted)["toy"]["result"]["rounds"] == 3
+    assert len(lines(counted, "bodies")) == 3
+
+
+def test_local_mode_confirms_nothing_unless_told_to(counted: pytest.Pytester) -> None:
+    record(counted)
+    miss(counted, other=12)
+    result = run(counted)
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.no_fnmatch_line("*fresh round*")
+
+
+def test_a_suspicious_gate_without_its_fresh_rounds_never_passes(counted: pytest.Pytester) -> None:
+    record(counted)
+    miss(counted, other=12)
+    path = counted.path / "test_it.py"
+    path.write_text(path.read_text() + "\n\ndef test_wrong():\n    assert False\n")
+    result = run(counted, "-x", "-o", "modal_gate_confirm=2")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["toy  FAIL*; its fresh rounds never came, so it counts as failed"])
+
+
+def test_a_test_that_fails_by_itself_is_not_confirmed(counted: pytest.Pytester) -> None:
+    record(counted)
+    miss(counted, other=12)
+    path = counted.path / "test_it.py"
+    path.write_text(path.read_text().replace('accuracy_gate("toy", answers)', 'accuracy_gate("toy", answers).nothing'))
+    result = run(counted, "-o", "modal_gate_confirm=2")
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.no_fnmatch_line("*fresh round*")
+    result.stdout.fnmatch_lines(["E *AttributeError*", "toy  FAIL*"])
+
+
+def test_a_round_that_fails_records_nothing(counted: pytest.Pytester) -> None:
+    path = counted.path / "test_it.py"
+    path.write_text(
+        path.read_text().replace(
+            "    loads = len(",
+            "    if len(pathlib.Path(HERE, 'loads').read_text().splitlines()) == 3: raise RuntimeError('lost')\n"
+            "    loads = len(",
+        )
+    )
+    result = run(counted, "--modal-update-baselines")
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*RuntimeError: lost"])
+    assert not baseline(counted).exists()
+
+
+def test_the_plan_says_what_rounds_cost(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    ask(pytester)
+    result = run(pytester, "--modal-plan", "--modal-update-baselines")
+    result.stdout.fnmatch_lines(
+        ["baselines: 5 rounds of the 1 call of 1 gated test: 4 calls more, in the same session"]
+    )
+    result = run(pytester, "--modal-plan", "--modal")
+    result.stdout.fnmatch_lines(
+        ["suspicious gates: 2 fresh rounds of the 1 call of 1 gated test: 2 calls more at most, in a second session"]
+    )
+
+
+def test_on_modal_a_baseline_is_one_session_and_a_confirmation_a_second_one(
+    counted: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    Path(counted.path, "conftest.py").touch()
+    arguments = ("-p", "no:randomly", "-W", "default", "--modal")
+    recorded = counted.runpytest_subprocess(
+        *arguments, "--modal-update-baselines", "-o", "modal_baseline_rounds=3", timeout=90
+    )
+    recorded.assert_outcomes(passed=5)
+    facts = modal_server.facts()
+    assert len(facts["apps"]) == 1
+    assert Counter(each["function_name"] for each in facts["containers"]) == {"T4.*": 1, "T4__2.*": 1, "T4__3.*": 1}
+    assert [len(set(lines(counted, name))) for name in ("loads", "bodies")] == [3, 3]
+    assert header(counted)["k"] == 3
+    miss(counted, other=12)
+    confirmed = counted.runpytest_subprocess(*arguments, timeout=90)
+    confirmed.assert_outcomes(passed=4, failed=1)
+    confirmed.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds"])
+    assert len(modal_server.facts()["apps"]) == 3
+
+
+def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    pytester.makeini("[pytest]\nmodal_baseline_rounds = 3\n")
+    ask(pytester)
+    record(pytester)
+    ask(pytester, wrong=range(10))
+    run(pytester, "--modal-record", "--modal-update-baselines").assert_outcomes(failed=1)
+    refused = run(pytester, "--modal-mode=replay")
+    refused.assert_outcomes(failed=1)
+    refused.stdout.fnmatch_lines(
+        ['*intended? pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"']
+    )
+    refused.stdout.no_fnmatch_line("*no test uses these recordings*")
+    accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")
+    accepted.assert_outcomes(passed=1)
+    accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*over 3 rounds now*"])
+    assert (header(pytester)["k"], header(pytester)["history"][-1]["reason"]) == (3, "4 bits")
+    run(pytester, "--modal-mode=replay").assert_outcomes(passed=1)
+
+
+def test_a_replay_has_the_rounds_that_were_recorded(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    ask(pytester)
+    run(pytester, "--modal-record").assert_outcomes(passed=1, warnings=1)
+    result = run(pytester, "--modal-mode=replay", "--modal-update-baselines")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["toy: baseline recorded, 1 round"])
