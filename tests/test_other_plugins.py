@@ -8,6 +8,7 @@ import sys
 import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -229,7 +230,10 @@ def test_junit_xml_has_the_remote_traceback(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_coroutines_get_data_from_the_gpu(pytester: pytest.Pytester, executed: Executed, mode: str) -> None:
+def test_coroutines_get_data_from_the_gpu(
+    pytester: pytest.Pytester, executed: Executed, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS")
     pytester.makepyfile(
         suite(
             """
