@@ -17,8 +17,6 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.startswith(("PYTEST_MODAL_", "MODAL_")) or name in ("PYTEST_ADDOPTS", "CI"):
             monkeypatch.delenv(name)
-    # pytest-asyncio warns of a missing setting in every run, suites without coroutines included.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:asyncio")
     # Nor may a test reach the developer's account.
     monkeypatch.setenv("MODAL_CONFIG_PATH", os.devnull)
     monkeypatch.setenv("MODAL_SERVER_URL", "http://127.0.0.1:9")

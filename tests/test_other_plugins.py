@@ -230,10 +230,7 @@ def test_junit_xml_has_the_remote_traceback(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_coroutines_get_data_from_the_gpu(
-    pytester: pytest.Pytester, executed: Executed, mode: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PYTEST_ADDOPTS")
+def test_coroutines_get_data_from_the_gpu(pytester: pytest.Pytester, executed: Executed, mode: str) -> None:
     pytester.makepyfile(
         suite(
             """
