@@ -175,14 +175,21 @@ def _look_after_recordings(
 
 
 def _spare_reruns(config: pytest.Config, results: Results, tests: Sequence[pytest.Item]) -> None:
-    """Tell pytest-rerunfailures that a call that has failed has failed: the batch is not run again for a test."""
+    """Tell pytest-rerunfailures which tests can only fail again: the batch is not run again for a test."""
     if not config.pluginmanager.has_plugin("rerunfailures"):
         return
     for item in tests:
-        plan = item.stash.get(PLAN, None)
-        keys = plan.calls.values() if plan is not None else ()
-        if any(not outcome.ok for key in keys for outcome in results.of(key)):
-            item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+        if (plan := item.stash.get(PLAN, None)) is not None and _is_settled(plan, results):
+            # No reruns, whatever --reruns says; the condition holds against --force-reruns too.
+            item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
+
+
+def _is_settled(plan: ItemPlan, results: Results) -> bool:
+    if plan.error or plan.reason:
+        return True
+    parts = [part for key in plan.calls.values() for part in results.batch.parts(key)]
+    outcomes = [results.outcomes.get(part) for part in parts]
+    return any(outcome is None or not outcome.ok or outcome.teardown_errors for outcome in outcomes)
 
 
 def _words(error: Exception) -> str:

@@ -120,4 +120,4 @@ def test_strict_markers_know_the_marker(pytester: pytest.Pytester) -> None:
         "import pytest\ndef f(): return 1\n@pytest.mark.modal_gpu(function=f)\n"
         "def test_it(modal_result): assert modal_result == 1"
     )
-    pytester.runpytest("--strict-markers", "--strict-config", "-Werror").assert_outcomes(passed=1)
+    pytester.runpytest("--strict-markers", "--strict-config", "-Werror", "-pno:asyncio").assert_outcomes(passed=1)

@@ -119,7 +119,7 @@ def test_overrides_usefixtures_and_local_post_processing(pytester: pytest.Pytest
         "def answers(answers): return [-answer for answer in answers]\n"
         "def test_it(answers): assert answers == [-10, -20, -30]\n"
     )
-    pytester.runpytest("-Werror").assert_outcomes(passed=5)
+    pytester.runpytest("-Werror", "-pno:asyncio").assert_outcomes(passed=5)
 
 
 def test_values_are_isolated_between_tests(pytester: pytest.Pytester) -> None:

@@ -66,7 +66,7 @@ BAD_AND_GOOD = """
 
 def test_each_failure_is_an_error_that_names_its_cause(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=BAD_AND_GOOD)
-    result = pytester.runpytest("-p", "no:randomly", "-Werror")
+    result = pytester.runpytest("-p", "no:randomly", "-Werror", "-pno:asyncio")
     result.assert_outcomes(passed=3, errors=9)
     result.stdout.fnmatch_lines(
         [

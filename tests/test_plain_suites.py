@@ -26,7 +26,7 @@ def test_nothing_heavy_is_imported_and_nothing_is_written(pytester: pytest.Pytes
         """
     )
     others = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:randomly"]  # they may import numpy
-    result = pytester.runpytest_subprocess(*others, "-Werror")
+    result = pytester.runpytest_subprocess(*others, "-Werror", "-pno:asyncio")
     result.assert_outcomes(passed=5)
     result.stdout.no_fnmatch_line("*modal:*")
     assert json.loads((pytester.path / "imported.json").read_text()) == []

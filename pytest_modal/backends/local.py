@@ -240,8 +240,9 @@ class _Process:
 
 
 def _environment(environment: Environment, packages: Path) -> dict[str, str]:
-    # PYTHONPATH names local code more often than not; a container has none of it.
-    return os.environ | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
+    # PYTHONPATH names local code more often than not; a container has none of it, and nothing that measures coverage.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
+    return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
 
 
 def _copy_sources(package: str, target: Path) -> None:
