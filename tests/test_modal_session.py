@@ -80,6 +80,21 @@ def test_tests_of_three_files_share_one_session(pytester: pytest.Pytester, modal
     assert len(printed) == 1
 
 
+def test_workspaces_with_an_input_plane_are_no_different(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(TESTS)
+    with LoopbackModal(grace=0.5, cancel_grace=0.5, input_plane=True) as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        pytester.runpytest_subprocess("--modal", timeout=60).assert_outcomes(passed=4)
+        facts = server.facts()
+    assert facts["input_plane"] is True
+    assert (facts["unknown_rpcs"], facts["errors"]) == ({}, [])
+    assert [item["status"] for item in facts["inputs"]] == ["success"] * 2
+
+
 def test_the_app_says_whose_it_is(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(TESTS)

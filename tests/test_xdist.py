@@ -45,7 +45,13 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("-n", "4"), ("-n", "2", "--dist", "loadfile"), ("-n", "2", "--dist", "worksteal"), ("-n", "2", "--dist", "each")],
+    [
+        ("-n", "4"),
+        ("-n", "2", "--reruns", "2"),
+        ("-n", "2", "--dist", "loadfile"),
+        ("-n", "2", "--dist", "worksteal"),
+        ("-n", "2", "--dist", "each"),
+    ],
     ids=" ".join,
 )
 def test_one_session_for_all_workers(
