@@ -133,6 +133,28 @@ def test_only_the_missing_calls_are_sent(pytester: pytest.Pytester, modal_server
     assert len(modal_server.facts()["inputs"]) == inputs + 1  # the one that fails; what needs it is not sent
 
 
+def test_what_depends_on_a_reused_call_gets_its_result(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def first(): return 20
+
+        @pytest_modal.fixture
+        def second(first): return first + 1
+
+        def test_first(first): assert first == 20
+        def test_second(second): assert second == 21
+        """
+    )
+    pytester.runpytest_subprocess("--modal", "-k", "first", timeout=60).assert_outcomes(passed=1, deselected=1)
+    result = pytester.runpytest_subprocess("--modal", "--modal-resume", timeout=60)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["resumed: 1 of 2 calls reused from earlier runs, 1 to run"])
+    assert len(modal_server.facts()["inputs"]) == 2
+
+
 def test_what_a_cpu_has_computed_is_no_result_of_a_gpu(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
     pytester.makepyfile(
         """

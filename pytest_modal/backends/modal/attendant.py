@@ -75,6 +75,8 @@ class Attendant:
                 return blocked, b""
             tried = await self._try(lane, call, whole=whole, alone=False)
             if tried.reply is not None and tried.reply["status"] == "missing":
+                if whole:
+                    raise RuntimeError(f"the container of {call.label} asks for what it was sent")
                 # Another container than the one that was told: it gets everything.
                 whole = True
                 continue
@@ -101,12 +103,12 @@ class Attendant:
                     lane.crashed()
                     falls += 1
                     if begun or falls >= FALLS_TOGETHER:
-                        return await self._alone(lane, call, tried, attempts)
+                        return await self._alone(lane, call, attempts)
                     # It had not begun, so it waits for the verdict on the one that had.
                     async with lane.one_alone:
                         pass
 
-    async def _alone(self, lane: Lane, call: Call, fallen: _Try, attempts: int) -> tuple[Outcome, bytes]:
+    async def _alone(self, lane: Lane, call: Call, attempts: int) -> tuple[Outcome, bytes]:
         """Try a call in a container of its own, after its container died: was it this one, or another?"""
         async with lane.one_alone:
             if blocked := self._blocked(lane, call):

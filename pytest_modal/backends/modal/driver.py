@@ -144,7 +144,8 @@ class Driver:
             await asyncio.wait([*background, *tasks], timeout=self._grace)
 
     def _is_ready(self, call: Call) -> bool:
-        return all(key in self._done for key in self._batch.dependencies(call))
+        # What is not of this batch is there already, from an earlier run.
+        return all(key in self._done or key not in self._labels for key in self._batch.dependencies(call))
 
     async def _attend(self, attendant: Attendant, lane: Lane, call: Call) -> None:
         try:
@@ -189,9 +190,11 @@ class Driver:
 
     async def _listen(self, app: Any) -> None:
         # Progress is a comfort: the batch goes on without it.
-        with contextlib.suppress(Exception):
-            async for sign in follow(app):
-                self._heard(sign)
+        while True:
+            with contextlib.suppress(Exception):
+                async for sign in follow(app):
+                    self._heard(sign)
+            await asyncio.sleep(_PATIENCE)
 
     def _heard(self, sign: Sign) -> None:
         lane = self._lanes.get(sign.service)
@@ -241,12 +244,12 @@ class Driver:
     async def _look_at(self, lane: Lane, attendant: Attendant) -> None:
         """Give an environment up whose containers don't come, or have fallen silent for too long."""
         silent = time.monotonic() - lane.seen_at
-        limit, start = self._options.acquire_timeout, self._options.startup_timeout
+        limit = self._options.acquire_timeout
+        # Once a container has its GPU, Modal itself limits its start and its calls.
+        longest = limit + self._options.startup_timeout + lane.service.environment.timeout
         if any(self._phases.of(key) for key in lane.out):
-            # Something runs, which Modal itself limits.
-            limit += lane.service.environment.timeout + start
-        # A container that has its GPU may take its time to start.
-        if silent > limit + start or (silent > limit and not await attendant.has_containers(lane)):
+            limit = longest
+        if silent > longest or (silent > limit and not await attendant.has_containers(lane)):
             lane.failure = failures.no_gpu(str(lane.service.environment).partition(";")[0], silent)
             await attendant.abandon(lane)
 
