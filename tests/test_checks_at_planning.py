@@ -173,7 +173,7 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
         def test_it(answers, problem): assert answers[0] == problem
         """
     )
-    result = pytester.runpytest(*PLAIN, "-Werror")
+    result = pytester.runpytest(*PLAIN, "-pno:asyncio", "-Werror")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [

@@ -45,7 +45,7 @@ def test_a_warning_names_the_files_and_the_call(pytester: pytest.Pytester) -> No
         def test_reads(modal_result): assert modal_result == [True, "b"]
         """
     )
-    result = pytester.runpytest("-p", "no:randomly", "-p", "no:xdist", "-Werror")
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:xdist", "-pno:asyncio", "-Werror")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [

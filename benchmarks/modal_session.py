@@ -1,0 +1,135 @@
+"""Modal mode on the loopback server against a hand-written script: the same work, and many small calls.
+
+python benchmarks/modal_session.py [CALLS]
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from loopback_modal import LoopbackModal
+
+WORK = """
+    def load():
+        import time
+        time.sleep(1.0)
+        return 2
+
+    def work(model, x):
+        import time
+        time.sleep(0.25)
+        return [model * x] * 100
+"""
+SCRIPT = """
+    import sys
+    import modal
+
+    app = modal.App("by-hand", include_source=False)
+    image = modal.Image.debian_slim(python_version="%d.%d" % sys.version_info[:2])
+
+    @app.function(serialized=True, image=image, gpu="T4")
+    def run_all(xs):
+        model = load()
+        return [work(model, x) for x in xs]
+
+    if __name__ == "__main__":
+        with app.run():
+            assert len(run_all.remote(list(range(12)))) == 12
+"""
+SUITE = """
+    import pytest_modal
+
+    @pytest_modal.fixture(scope="container", gpu="T4")
+    def model(): return load()
+
+    @pytest_modal.fixture(params=range(12))
+    def answers(model, request): return work(model, request.param)
+
+    def test_it(answers): assert len(answers) == 100
+"""
+MAP = """
+    import sys, time
+    import modal
+
+    app = modal.App("by-hand", include_source=False)
+    image = modal.Image.debian_slim(python_version="%d.%d" % sys.version_info[:2])
+
+    @app.function(serialized=True, image=image, max_containers=1)
+    def double(x): return 2 * x
+
+    if __name__ == "__main__":
+        with app.run():
+            double.remote(1)
+            started = time.perf_counter()
+            assert sum(double.map(range(CALLS))) == CALLS * (CALLS - 1)
+            print("seconds", time.perf_counter() - started)
+"""
+MANY = """
+    import pytest_modal
+
+    @pytest_modal.fixture(params=range(CALLS))
+    def doubled(request): return 2 * request.param
+
+    def test_it(doubled): pass
+"""
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+
+
+def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float, str]:
+    """Return the wall time of a Python process, and what it printed."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=directory, env=server.environ(), capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return time.perf_counter() - started, done.stdout
+
+
+def session_seconds(printed: str) -> float:
+    """Return what the batch took, from the summary."""
+    (line,) = (line for line in printed.splitlines() if line.startswith("seconds: "))
+    planning, *others = map(float, re.findall(r" (\d+\.\d+)", line))
+    assert planning >= 0
+    return sum(others)
+
+
+def main(calls: int = 1000) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
+        root = Path(folder)
+        for name, source in {"script": WORK + SCRIPT, "test_same": WORK + SUITE, "map": MAP, "test_many": MANY}.items():
+            text = textwrap.dedent(source).replace("CALLS", str(calls))
+            (root / f"{name}.py").write_text(text, encoding="utf-8")
+        run(server, root, "script.py")  # builds the images
+        by_hand = [run(server, root, "script.py")[0] for _ in range(3)]
+        ours = [run(server, root, *PYTEST, "--modal", "test_same.py")[0] for _ in range(3)]
+        start = [run(server, root, *PYTEST, "--collect-only", "test_same.py")[0] for _ in range(3)]
+        hand, whole, alone = (statistics.median(each) for each in (by_hand, ours, start))
+        print(
+            f"the same work: by hand {hand:.2f} s; pytest --modal {whole:.2f} s, {alone:.2f} s of it pytest's own start"
+        )
+        print(f"ratio, pytest's start aside: {(whole - alone) / hand:.2f}")
+        server.reset()
+        _, printed = run(server, root, "map.py")
+        mapped = float(printed.split()[-1])
+        _, printed = run(server, root, *PYTEST, "--modal", "test_many.py")
+        many = session_seconds(printed)
+        print(
+            f"{calls:,} small calls, ms each: Function.map {1e3 * mapped / calls:.2f}, "
+            f"pytest --modal {1e3 * many / calls:.2f}"
+        )
+        print(f"ratio: {many / mapped:.2f}")
+        print(f"sessions: {len(server.facts()['apps']) - 1}, containers: {len(server.facts()['containers']) - 1}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
