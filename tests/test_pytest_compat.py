@@ -70,5 +70,5 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
         def test_skipped(): pass
         """
     )
-    result = pytester.runpytest("-p", "no:randomly", "-p", "no:modal")
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:modal", "-p", "no:asyncio")
     result.assert_outcomes(passed=1, skipped=1)
