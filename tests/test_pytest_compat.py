@@ -72,3 +72,39 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
     )
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:modal", "-p", "no:asyncio")
     result.assert_outcomes(passed=1, skipped=1)
+
+
+def test_a_test_runs_silently_as_often_as_it_is_wanted(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item, nextitem):
+            for _ in range(3):
+                reports = compat.run_silently(item, None)
+                assert [report.when for report in reports] == ["setup", "call", "teardown"]
+                assert sum("printed once" in text for _, text in reports[-1].sections) == 1
+            for report in reports:
+                item.ihook.pytest_runtest_logreport(report=report)
+            return True
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        RUNS = []
+
+        @pytest.fixture(scope="session")
+        def whole(): return len(RUNS)
+
+        def test_it(whole):
+            RUNS.append(whole)
+            print("printed once")
+            assert RUNS == list(range(len(RUNS)))  # what lives for the session is made anew each time
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio")
+    result.assert_outcomes(passed=1)
