@@ -157,17 +157,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         self._note_modules(obj)
-        if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
-            obj = plain_function(obj)
-            self.imports.update(imported_by(obj.__code__))
-        elif isinstance(obj, types.ModuleType):
-            self._check_module(obj.__name__)
-        elif _is_fixture(obj):
+        # Before pytest 8.4 a fixture is a function too.
+        if not isinstance(obj, types.ModuleType) and _is_fixture(obj):
             raise ShippingError(
                 f"{self._name} uses the fixture {getattr(obj, '__name__', obj)!r} as if it were a value\n"
                 f"  where: {self._location}\n"
                 "  what to do: name the fixture as a parameter, as in pytest"
             )
+        if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
+            obj = plain_function(obj)
+            self.imports.update(imported_by(obj.__code__))
+        elif isinstance(obj, types.ModuleType):
+            self._check_module(obj.__name__)
         return super().reducer_override(obj)
 
     def _note_modules(self, obj: Any) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+# pytester forgets what an inner run has imported, and numpy can't be loaded twice in one process.
+import numpy  # noqa: F401
+import pandas  # noqa: F401
 import pytest
 from loopback_modal import LoopbackModal
 
