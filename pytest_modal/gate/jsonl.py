@@ -262,6 +262,17 @@ class _Reader:
             raise self.error(f"has a line that is not a JSON object: {line[:40]!r}", self.restore, number, path)
         return value
 
+    def objects(self, lines: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the JSON objects of the lines after the header."""
+        try:
+            # All at once is twice as fast. A line that is wrong is looked for only if there is one.
+            values = _decode(f"[{','.join(lines)}]")
+        except (ValueError, RecursionError):
+            values = []
+        if len(values) == len(lines) and all(isinstance(value, dict) for value in values):
+            return list(values)
+        return [self.object(line, number) for number, line in enumerate(lines, 2)]
+
     def typed(self, value: Mapping[str, Any], types: Mapping[str, tuple[type, ...]], what: str) -> None:
         """Check that a part of the header has all keys, with values of their types."""
         for key, kinds in types.items():
@@ -308,7 +319,7 @@ class _Reader:
 
     def items(self, lines: Sequence[str], header: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the items, checked one by one and all together."""
-        items = [self.object(line, number) for number, line in enumerate(lines, 2)]
+        items = self.objects(lines)
         for number, item in enumerate(items, 2):
             fits = _is(item.get("id"), (str,)) and _within(item.get("c"), header["k"])
             fits = fits and _is(item.get("in", ""), (str,)) and not item.keys() - {"id", "c", "in", "a"}
