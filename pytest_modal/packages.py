@@ -13,19 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_modal.batch import Batch, Data, Environment, FromCall, Node
+from pytest_modal.checks.packages import canonical, distribution_of, providers
 
-# Distributions whose name is not that of the module, for modules that aren't installed here.
-_KNOWN = {
-    "PIL": "pillow",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",
-    "dotenv": "python-dotenv",
-    "flash_attn": "flash-attn",
-    "sentence_transformers": "sentence-transformers",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "yaml": "PyYAML",
-}
+# Of several distributions of a module that isn't installed here, the one that works without a screen.
+_PREFERRED = {"cv2": "opencv-python-headless"}
 # What a distribution can't work without on a GPU, though it does not require it.
 _COMPANIONS = {"transformers": ("torch",), "diffusers": ("torch", "transformers")}
 # What an encoding says (see `pytest_modal.data`) when numpy has to read it.
@@ -63,7 +54,7 @@ def requirements_of(batch: Batch, environment: Environment) -> Requirements:
     if declared is None and environment.image is None:
         return derive(imports | ({"numpy"} if _needs_numpy(nodes, imports) else set()))
     declared = declared or ()
-    if _needs_numpy(nodes, imports) and not any(_canonical(name).startswith("numpy") for name in declared):
+    if _needs_numpy(nodes, imports) and not any(distribution_of(name) == "numpy" for name in declared):
         return Requirements((*declared, "numpy"))
     return Requirements(declared)
 
@@ -92,25 +83,19 @@ def derive(imports: Iterable[str]) -> Requirements:
         top = module.partition(".")[0]
         if top and top not in sys.stdlib_module_names and top not in _THERE:
             for name in _distributions_of(module):
-                names[_canonical(name)] = name
+                names[canonical(name)] = name
     for name in list(names):
         # Where it isn't installed here either, the local run does without it.
         names |= {each: each for each in _COMPANIONS.get(name, ()) if _version(each) is not None}
     packages, notes = set(), set()
-    for canonical, name in names.items():
-        requirement, note = _pin(canonical, name)
+    for normal, name in names.items():
+        requirement, note = _pin(normal, name)
         packages |= {requirement} if requirement else set()
         notes |= {note} if note else set()
     return Requirements(tuple(sorted(packages)), tuple(sorted(notes)))
 
 
-def pinned(name: str) -> str:
-    """Return the requirement of one distribution, at the local version where it is installed."""
-    version = _version(name)
-    return f"{name}=={version}" if version else name
-
-
-def _pin(canonical: str, name: str) -> tuple[str | None, str | None]:
+def _pin(normal: str, name: str) -> tuple[str | None, str | None]:
     version = _version(name)
     if version is None:
         return name, f"{name} is not installed here, so its version is not pinned"
@@ -122,7 +107,7 @@ def _pin(canonical: str, name: str) -> tuple[str | None, str | None]:
     if "vcs_info" in origin:
         vcs = origin["vcs_info"]
         return f"{name} @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}", None
-    return f"{canonical}=={version}", None
+    return f"{normal}=={version}", None
 
 
 def _distributions_of(module: str) -> list[str]:
@@ -132,7 +117,7 @@ def _distributions_of(module: str) -> list[str]:
         # A namespace that several share, such as google: those that have the module itself.
         return [owner for owner in owners if _holds(owner, module)] or owners[:1]
     if not owners:
-        return [] if _is_importable(top) else [_KNOWN.get(top, top)]
+        return [] if _is_importable(top) else [_PREFERRED.get(top) or (*providers(top), top)[0]]
     return owners
 
 
@@ -169,7 +154,3 @@ def _version(name: str) -> str | None:
 def _direct_url(name: str) -> dict[str, Any]:
     text = importlib.metadata.distribution(name).read_text("direct_url.json")
     return dict(json.loads(text)) if text else {}
-
-
-def _canonical(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

@@ -67,7 +67,6 @@ PLAIN = _words(
 )
 
 # Distribution to what comes with it, and to what it can use when it is there.
-_SCIENCE = "numpy packaging"
 _HUB = "huggingface-hub requests tqdm pyyaml filelock fsspec packaging typing-extensions httpx"
 _TORCH = "filelock fsspec jinja2 networkx sympy typing-extensions triton numpy mpmath markupsafe setuptools"
 BRINGS = {
