@@ -159,10 +159,11 @@ def _look_after_recordings(
     used = []
     gated = [item for item in tests if is_gated(item)]
     recorded = with_rounds(first_round(batch), gated, recorded_rounds(batch, gated, config.rootpath))
-    for slot in slots(recorded, config.rootpath).values():
+    places = slots(recorded, config.rootpath).values()
+    for slot in places:
         with contextlib.suppress(MissingRecordingError):
             used.append(find_recording(slot.directory, slot.name))
-    left = unused(batch, config.rootpath, {item.path for item in tests[0].session.items}, used)
+    left = unused(places, {item.path for item in tests[0].session.items}, used)
     if left:
         names = ", ".join(path.relative_to(config.rootpath).as_posix() for path in left[:5])
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""

@@ -142,18 +142,19 @@ def _version(name: str) -> str:
         return ""
 
 
-def unused(batch: Batch, rootdir: Path, tests: Iterable[Path], used: Iterable[Path]) -> list[Path]:
+def unused(places: Iterable[Slot], tests: Iterable[Path], used: Iterable[Path]) -> list[Path]:
     """Return the files in ``recordings/`` that no call of a full selection uses.
 
     Parameters
     ----------
+    places : iterable of Slot
+        Of all calls.
     tests : iterable of Path
         The files of all tests.
     used : iterable of Path
         The recordings in use.
     """
-    directories = {slot.directory for slot in slots(batch, rootdir).values()}
-    directories |= {test.parent / DIRECTORY for test in tests}
+    directories = {slot.directory for slot in places} | {test.parent / DIRECTORY for test in tests}
     kept = list(used)
     return [path for directory in sorted(directories) for path in unused_recordings(directory, kept)]
 
