@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -67,7 +67,8 @@ def output_root(config: pytest.Config) -> Path:
     return root
 
 
-def _root_of(item: pytest.Item) -> Path:
+def root_of(item: pytest.Item) -> Path:
+    """Return the directory below which a test's own lies."""
     return item.stash.get(SCRATCH, None) or output_root(item.config)
 
 
@@ -202,7 +203,8 @@ def _plain(value: Any, where: str) -> Any:
     raise TypeError(_message(f"JSON has no {what}", where, remedy))
 
 
-def _open_figures() -> set[int]:
+def open_figures() -> set[int]:
+    """Return the numbers of pyplot's open figures; pyplot is not imported for it."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     return set(pyplot.get_fignums()) if pyplot is not None else set()
 
@@ -316,16 +318,11 @@ class Saver:
         return path
 
 
-@pytest.fixture
-def output_dir(request: pytest.FixtureRequest) -> Path:
-    """Directory of this test's own, emptied when the test first asks for it."""
-    from pytest_modal.plugin import watch_artifacts  # hooks stand there; most suites never need these
-
-    item: pytest.Item = request.node
-    watch_artifacts(item.config)
+def own_directory(item: pytest.Item) -> Path:
+    """Return the directory of a test, empty."""
     if _LAYOUT not in item.session.stash:
         item.session.stash[_LAYOUT] = _layout(item.session)
-    root = _root_of(item)
+    root = root_of(item)
     directory = root / item.session.stash[_LAYOUT][item]
     _make_empty(directory, root, item.nodeid)
     item.stash[_DIRECTORY] = directory
@@ -333,39 +330,16 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
     return directory
 
 
-def saver(request: pytest.FixtureRequest, directory: Path) -> Saver:
-    """Return what writes into the ``output_dir`` of the test that asks."""
-    item: pytest.Item = request.node
-    return Saver(directory, _root_of(item), item.nodeid, item.stash[ARTIFACTS])
-
-
-@pytest.fixture
-def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
-    """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
-    return saver(request, output_dir).csv
-
-
-@pytest.fixture
-def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
-    """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
-    before = _open_figures()
-    yield saver(request, output_dir).figure
-    # What this test left open, perhaps because it failed, would be the current figure of the next one.
-    for number in _open_figures() - before:
-        sys.modules["matplotlib.pyplot"].close(number)
-
-
-@pytest.fixture
-def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
-    """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
-    return saver(request, output_dir).json
+def saver(item: pytest.Item, directory: Path) -> Saver:
+    """Return what writes into the ``output_dir`` of a test."""
+    return Saver(directory, root_of(item), item.nodeid, item.stash[ARTIFACTS])
 
 
 def collect(item: pytest.Item) -> list[Artifact]:
     """Return the files that are in the test's directory now, saved or written by hand; [] if it has none."""
     if _DIRECTORY not in item.stash:
         return []
-    root = _root_of(item)
+    root = root_of(item)
     kinds = {artifact["path"]: artifact["kind"] for artifact in item.stash[ARTIFACTS]}
     found = []
     for folder, _, names in os.walk(item.stash[_DIRECTORY]):
@@ -390,6 +364,16 @@ def write_index(root: Path, entries: Iterable[Mapping[str, Any]]) -> Path | None
     index = root / "artifacts.json"
     write_record(index, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
     return index
+
+
+def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
+    """Return what ``artifacts.json`` lists of this run, and the path of that file as it is shown."""
+    index = output_root(config) / "artifacts.json"
+    listed: list[Artifact] = []
+    if config.stash[WRITTEN] and index.exists():
+        listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
+    shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
+    return listed, shown
 
 
 def write_record(path: Path, record: object) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modal import declare
-from pytest_modal.declare import MARKER, DeclarationError, parameters_of, read_marker
+from pytest_modal.declare import MARKER, DeclarationError, any_remote_fixture, parameters_of, read_marker
 
 DESELECTED = pytest.StashKey[bool]()
 
@@ -76,7 +75,7 @@ def _is_marked(item: pytest.Item) -> bool:
 
 def _check_test(item: pytest.Function) -> str | None:
     marked = _is_marked(item)
-    if not marked and not declare.any_remote_fixture:
+    if not marked and not any_remote_fixture():
         return None
     from pytest_modal.reach import marker_of, reaches_remote
 

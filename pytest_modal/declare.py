@@ -20,8 +20,7 @@ SETTINGS = tuple(each.name for each in fields(Environment))
 MARKER_KEYWORDS = ("function", "args", "mock", "shard", *SETTINGS)
 MARKER = "modal_gpu"
 _SPEC = "__pytest_modal__"
-# Whether this process has declared one: suites without skip the walk over the fixtures of each test.
-any_remote_fixture = False
+_declared = False  # whether this process has declared a remote fixture
 
 
 class DeclarationError(TypeError):
@@ -122,8 +121,7 @@ def fixture(
         remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings)
         _check_mock_and_shard(remote, what, where)
         # A container's value lives as long as the session's containers: that is what pytest has to know.
-        global any_remote_fixture
-        any_remote_fixture = True
+        note_remote_fixture()
         local_scope = cast(Any, "session" if scope == CONTAINER else scope)
         return pytest.fixture(scope=local_scope, params=params, ids=ids, name=name)(_local_side(remote))
 
@@ -143,6 +141,17 @@ def _local_side(remote: RemoteFunction) -> Callable[..., Any]:
     vars(hand_out)["__signature__"] = signature.replace(parameters=parameters)
     setattr(hand_out, _SPEC, remote)
     return hand_out
+
+
+def note_remote_fixture() -> None:
+    """Note that this process has declared a remote fixture."""
+    global _declared
+    _declared = True
+
+
+def any_remote_fixture() -> bool:
+    """Whether this process has declared one: suites without skip the walk over the fixtures of each test."""
+    return _declared
 
 
 def remote_of(function: Any) -> RemoteFunction | None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_modal import artifacts, handout, settings
-from pytest_modal.artifacts import output_dir, save_csv, save_figure, save_json
 from pytest_modal.declare import MARKER
 
 if TYPE_CHECKING:
+    import pandas
+
     from pytest_modal.gate.fixture import AccuracyGate
 
 CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
-
-__all__ = ["accuracy_gate", "modal_result", "modal_session", "output_dir", "save_csv", "save_figure", "save_json"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -224,9 +224,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if controller := config.stash.get(CONTROLLER, None):
         results = controller.results()
     if results is not None or config.stash[artifacts.WRITTEN]:
-        from pytest_modal.run import summarize
+        from pytest_modal.report import terminal
 
-        summarize(config, terminalreporter, results)
+        listed, shown = artifacts.read_index(config)
+        terminal.summarize(terminalreporter, results, listed, shown)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -244,12 +245,41 @@ def modal_result(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
+def output_dir(request: pytest.FixtureRequest) -> Path:
+    """Directory of this test's own, emptied when the test first asks for it."""
+    watch_artifacts(request.config)
+    return artifacts.own_directory(request.node)
+
+
+@pytest.fixture
+def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
+    """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
+    return artifacts.saver(request.node, output_dir).csv
+
+
+@pytest.fixture
+def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
+    """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
+    before = artifacts.open_figures()
+    yield artifacts.saver(request.node, output_dir).figure
+    # What this test left open, perhaps because it failed, would be the current figure of the next one.
+    for number in artifacts.open_figures() - before:
+        sys.modules["matplotlib.pyplot"].close(number)
+
+
+@pytest.fixture
+def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
+    """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
+    return artifacts.saver(request.node, output_dir).json
+
+
+@pytest.fixture
 def accuracy_gate(request: pytest.FixtureRequest, output_dir: Path) -> AccuracyGate:
     """``accuracy_gate(name, rows, ...)`` compares per-item results with the committed baseline of that name."""
     from pytest_modal.gate.fixture import AccuracyGate
 
     watch_gates(request.config)
-    return AccuracyGate(request.node, artifacts.saver(request, output_dir))
+    return AccuracyGate(request.node, artifacts.saver(request.node, output_dir))
 
 
 @pytest.fixture(scope="session")

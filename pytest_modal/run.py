@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 import traceback
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.artifacts import WRITTEN, Artifact, output_root
 from pytest_modal.backends import Backend
 from pytest_modal.batch import Batch
 from pytest_modal.checking import check_batch
@@ -217,16 +215,6 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         ]
         notes = costs(batch, [item for item in tests if is_gated(item)], config.stash[SETTINGS].gates)
         terminal.print_plan(screen, backend.describe(), batch, errors, notes)
-
-
-def summarize(config: pytest.Config, screen: Any, results: Results | None) -> None:
-    """Write the terminal summary."""
-    index = output_root(config) / "artifacts.json"
-    listed: list[Artifact] = []
-    if config.stash[WRITTEN] and index.exists():
-        listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
-    shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
-    terminal.summarize(screen, results, listed, shown)
 
 
 def session_facts(config: pytest.Config) -> SessionFacts:

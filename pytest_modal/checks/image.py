@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_modal.checks.names import MAX_DEPTH, Scope, argument, keyword, text_of
+from pytest_modal.checks.names import MAX_DEPTH, Scope, Tree, argument, keyword, text_of
 from pytest_modal.checks.packages import distribution_of
 from pytest_modal.checks.script import UNKNOWN, Facts, GpuFunction, Script
 
@@ -126,7 +126,7 @@ def _read(expression: ast.expr | None, scope: Scope, image: Image, before: tuple
         else:
             _read(assigned[last - 1], where, image, (expression.id, last - 1), depth + 1)
     elif isinstance(expression, ast.Call) and (helper := scope.function(expression.func)) and depth <= 4 * MAX_DEPTH:
-        returned = [(node.value, inner) for node, inner in scope.script.walk(helper) if isinstance(node, ast.Return)]
+        returned = [(node.value, inner) for node, inner in scope.tree.walk(helper) if isinstance(node, ast.Return)]
         if len(returned) != 1 or helper.args.args or helper.args.kwonlyargs:
             image.complete = False
         for value, inner in returned[:1]:
@@ -237,11 +237,11 @@ def _has_keyword(script: Script, app: str | None, name: str) -> bool:
     return app in script.apps and any(each.arg == name for each in script.apps[app].keywords)
 
 
-def local_module(name: str, script: Script) -> Path | None:
+def local_module(name: str, tree: Tree) -> Path | None:
     """Return the file or directory beside a script that holds a module of that name."""
-    if name not in script.local_modules:
-        script.local_modules[name] = _find_module(name, script.source.location)
-    return script.local_modules[name]
+    if name not in tree.local_modules:
+        tree.local_modules[name] = _find_module(name, tree.source.location)
+    return tree.local_modules[name]
 
 
 def _find_module(name: str, location: Path | None) -> Path | None:
@@ -267,9 +267,9 @@ def _project_roots(directory: Path) -> list[Path]:
     return roots
 
 
-def own_package(script: Script) -> str | None:
+def own_package(tree: Tree) -> str | None:
     """Return the package that a file belongs to: Modal includes its source by itself."""
-    location = script.source.location
+    location = tree.source.location
     if location is None or not (location.parent / "__init__.py").exists():
         return None
     top = location.parent

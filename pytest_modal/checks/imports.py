@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_modal.checks.script import GpuFunction, Script, is_guard
+from pytest_modal.checks.names import Tree, is_guard
+from pytest_modal.checks.script import GpuFunction
 
 _MISSING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
@@ -29,7 +30,7 @@ class Imported:
 
     node: ast.alias | ast.ImportFrom
     module: str
-    script: Script
+    tree: Tree
     at_top: bool
     image: str | None = None
     names: tuple[str, ...] = ()
@@ -45,8 +46,8 @@ def in_bodies(function: GpuFunction) -> list[Imported]:
     return [
         imported
         for node, scope in function.nodes()
-        if isinstance(node, ast.Import | ast.ImportFrom) and not _is_optional(node, scope.script)
-        for imported in _of(node, scope.script, at_top=False)
+        if isinstance(node, ast.Import | ast.ImportFrom) and not _is_optional(node, scope.tree)
+        for imported in _of(node, scope.tree, at_top=False)
     ]
 
 
@@ -62,18 +63,18 @@ def through_globals(function: GpuFunction) -> list[Imported]:
     return list(found.values())
 
 
-def at_top(script: Script) -> list[Imported]:
+def at_top(tree: Tree) -> list[Imported]:
     """Return what the file imports when it is imported itself, less what it can do without."""
     return [
         imported
-        for node in _statements(script)
-        if not _is_inside_function(node, script) and not _is_optional(node, script)
-        for imported in _of(node, script, at_top=True)
+        for node in _statements(tree)
+        if not _is_inside_function(node, tree) and not _is_optional(node, tree)
+        for imported in _of(node, tree, at_top=True)
     ]
 
 
-def _statements(script: Script) -> list[ast.Import | ast.ImportFrom]:
-    return sorted([*script.all(ast.Import), *script.all(ast.ImportFrom)], key=lambda node: node.lineno)
+def _statements(tree: Tree) -> list[ast.Import | ast.ImportFrom]:
+    return sorted([*tree.all(ast.Import), *tree.all(ast.ImportFrom)], key=lambda node: node.lineno)
 
 
 def needed_in_container(function: GpuFunction) -> list[Imported]:
@@ -92,7 +93,7 @@ def modules_seen(function: GpuFunction) -> set[str]:
         imported.top
         for node, scope in function.nodes()
         if isinstance(node, ast.Import | ast.ImportFrom)
-        for imported in _of(node, scope.script, at_top=False)
+        for imported in _of(node, scope.tree, at_top=False)
     }
     found |= {
         imported.top
@@ -123,14 +124,14 @@ def uses_module(function: GpuFunction, prefixes: tuple[str, ...]) -> bool:
     )
 
 
-def _of(node: ast.Import | ast.ImportFrom, script: Script, *, at_top: bool) -> Iterator[Imported]:
-    image = _image_block(node, script) if at_top else None
+def _of(node: ast.Import | ast.ImportFrom, tree: Tree, *, at_top: bool) -> Iterator[Imported]:
+    image = _image_block(node, tree) if at_top else None
     if isinstance(node, ast.ImportFrom):
         module = "." * node.level + (node.module or "")
-        yield Imported(node, module, script, at_top, image, tuple(each.name for each in node.names))
+        yield Imported(node, module, tree, at_top, image, tuple(each.name for each in node.names))
         return
     for alias in node.names:
-        yield Imported(alias, alias.name, script, at_top, image)
+        yield Imported(alias, alias.name, tree, at_top, image)
 
 
 def _bound(imported: Imported) -> list[str]:
@@ -139,8 +140,8 @@ def _bound(imported: Imported) -> list[str]:
     return [imported.node.asname or imported.top]
 
 
-def _is_optional(node: ast.AST, script: Script) -> bool:
-    child, parent = node, script.parents.get(node)
+def _is_optional(node: ast.AST, tree: Tree) -> bool:
+    child, parent = node, tree.parents.get(node)
     while parent is not None:
         if isinstance(parent, ast.Try) and child in parent.body and any(map(_catches_missing, parent.handlers)):
             return True
@@ -148,7 +149,7 @@ def _is_optional(node: ast.AST, script: Script) -> bool:
             return True
         if isinstance(parent, ast.With) and any(_suppresses(item) for item in parent.items):
             return True
-        child, parent = parent, script.parents.get(parent)
+        child, parent = parent, tree.parents.get(parent)
     return False
 
 
@@ -166,23 +167,23 @@ def _suppresses(item: ast.withitem) -> bool:
     )
 
 
-def _image_block(node: ast.AST, script: Script) -> str | None:
+def _image_block(node: ast.AST, tree: Tree) -> str | None:
     """Return the image in whose ``imports()`` block a node stands; "" for one that isn't a name."""
-    parent = script.parents.get(node)
+    parent = tree.parents.get(node)
     while parent is not None:
         if isinstance(parent, ast.With):
             for item in parent.items:
                 call = item.context_expr
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "imports":
                     return call.func.value.id if isinstance(call.func.value, ast.Name) else ""
-        parent = script.parents.get(parent)
+        parent = tree.parents.get(parent)
     return None
 
 
-def _is_inside_function(node: ast.AST, script: Script) -> bool:
+def _is_inside_function(node: ast.AST, tree: Tree) -> bool:
     parent: ast.AST | None = node
     while parent is not None:
         if isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
             return True
-        parent = script.parents.get(parent)
+        parent = tree.parents.get(parent)
     return False

@@ -8,9 +8,9 @@ import posixpath
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_modal.checks.names import MAX_DEPTH, FunctionNode, Scope, argument, keyword
+from pytest_modal.checks.names import MAX_DEPTH, FunctionNode, Scope, argument, keyword, methods
 from pytest_modal.checks.script import UNKNOWN as UNKNOWN_SETTINGS
-from pytest_modal.checks.script import GpuFunction, methods
+from pytest_modal.checks.script import GpuFunction
 
 TEMPORARY = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run", "/__modal")
 # Where programs are configured: nobody looks for results there.
@@ -227,19 +227,19 @@ class Places:
         if expression.attr in ("parent", "name"):
             inner = self.of(expression.value, scope, depth + 1)
             return inner if inner.kind == "safe" else Place("unknown", names=inner.names)
-        owner = scope.script.class_at(scope)
+        owner = scope.tree.class_at(scope)
         if owner is None or not isinstance(expression.value, ast.Name) or expression.value.id not in ("self", "cls"):
             return UNKNOWN
         given: list[Place] = []
         for method in methods(owner):
-            for node, inside in scope.script.walk(method):
+            for node, inside in scope.tree.walk(method):
                 if isinstance(node, ast.Assign) and any(_is_self(target, expression.attr) for target in node.targets):
                     given.append(self.of(node.value, inside, depth + 1))
         for node in owner.body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 if any(isinstance(target, ast.Name) and target.id == expression.attr for target in targets):
-                    given.append(self.of(node.value, scope.script.module, depth + 1))
+                    given.append(self.of(node.value, scope.tree.module, depth + 1))
         return _agree(given)
 
     def _call(self, call: ast.Call, scope: Scope, depth: int) -> Place:
@@ -265,7 +265,7 @@ class Places:
         helper = scope.function(call.func)
         if helper is not None:
             returned = [
-                (node.value, inside) for node, inside in scope.script.walk(helper) if isinstance(node, ast.Return)
+                (node.value, inside) for node, inside in scope.tree.walk(helper) if isinstance(node, ast.Return)
             ]
             return _agree([self.of(value, inside, depth + 1) for value, inside in returned])
         return UNKNOWN

@@ -188,7 +188,7 @@ class _Checker:
                 load = next(load for load in loads(planned.nodes()) if load.model == model)
                 what = f"{planned.name} loads {model}, as {len(calls)} calls of this run do"
                 finding = repeated_load(planned, load, what)
-                if finding.code not in load.scope.script.source.allowed(finding.line):
+                if finding.code not in load.scope.tree.source.allowed(finding.line):
                     for nodeid in call.tests:
                         found.setdefault(nodeid, []).append(finding)
 

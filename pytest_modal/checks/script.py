@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import ast
-import collections
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pytest_modal.checks.finding import Finding
-from pytest_modal.checks.names import BINDING, FunctionNode, Scope, ScopeNode, keyword
+from pytest_modal.checks.names import FunctionNode, Scope, Tree, keyword, methods
 from pytest_modal.checks.source import Source
 
 APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
 # Keywords that only Modal's decorators take: they tell an app that is bound in another file.
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
-GUARDS = {"__name__", "is_local", "is_remote", "TYPE_CHECKING"}
 IMAGES = {"debian_slim", "micromamba", "conda", "from_registry", "from_dockerfile", "from_aws_ecr"}
-LEAVES = {ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal}
 UNKNOWN = "**"  # among settings: there are others, which the file doesn't write out
-
-
-Node = TypeVar("Node", bound=ast.AST)
 
 
 @dataclass(frozen=True)
@@ -113,7 +105,7 @@ class GpuFunction:
             if isinstance(node, ast.Call):
                 helper, bound = scope.function(node.func), 0
                 if helper is None and isinstance(node.func, ast.Attribute):
-                    helper, bound = scope.script.method_of_self(node.func, scope), 1
+                    helper, bound = scope.tree.method_of_self(node.func, scope), 1
                 if helper is not None:
                     sites.setdefault(id(helper), []).append((node, scope, bound))
         return sites
@@ -124,8 +116,8 @@ class GpuFunction:
             yield from body.script.walk(body.node)
 
 
-class Script:
-    """One parsed file.
+class Script(Tree):
+    """One parsed file, and what of it runs on the GPU.
 
     Attributes
     ----------
@@ -136,16 +128,7 @@ class Script:
     """
 
     def __init__(self, source: Source) -> None:
-        self.source = source
-        self.parents: dict[ast.AST, ast.AST] = {}
-        self.children: dict[ast.AST, list[ast.AST]] = {}
-        self.local_modules: dict[str, Path | None] = {}  # those that were looked for beside the file
-        self.bindings: dict[ast.AST, list[ast.AST]] = {}
-        self._by_type: dict[type, list[Any]] = collections.defaultdict(list)
-        self._read(source.tree)
-        self._scopes: dict[ast.AST, Scope] = {}
-        self._walked: dict[ast.AST, list[tuple[ast.AST, Scope]]] = {}
-        self.module = self.scope_of(source.tree)
+        super().__init__(source)
         assignments: list[ast.Assign | ast.AnnAssign] = [*self.all(ast.Assign), *self.all(ast.AnnAssign)]
         self.apps: dict[str, ast.Call] = {
             name: node.value
@@ -165,66 +148,6 @@ class Script:
             if isinstance(call.func, ast.Attribute)
         )
 
-    def dotted(self, expression: ast.expr) -> str | None:
-        """Return what an expression is called where it comes from; see `Scope.dotted`."""
-        return self.scope_at(expression).dotted(expression)
-
-    def scope_of(self, node: ScopeNode) -> Scope:
-        """Return the scope that a function, class or module opens."""
-        scope = self._scopes.get(node)
-        if scope is None:
-            parent = self.parents.get(node)
-            scope = self._scopes[node] = Scope(node, self.scope_at(parent) if parent is not None else None, self)
-        return scope
-
-    def scope_at(self, node: ast.AST) -> Scope:
-        """Return the scope in which a node stands."""
-        while not isinstance(node, ScopeNode):
-            node = self.parents[node]
-        return self.scope_of(node)
-
-    def walk(self, function: FunctionNode) -> list[tuple[ast.AST, Scope]]:
-        """Return the nodes of a function's body in order, nested functions included, each with its scope."""
-        if function not in self._walked:
-            found: list[tuple[ast.AST, Scope]] = []
-            scope = self.scope_of(function)
-            stack: list[tuple[ast.AST, Scope]] = [(statement, scope) for statement in reversed(function.body)]
-            while stack:
-                node, scope = stack.pop()
-                found.append((node, scope))
-                inner = self.scope_of(node) if isinstance(node, ScopeNode) else scope
-                stack += [(child, inner) for child in reversed(self.children[node])]
-            self._walked[function] = found
-        return self._walked[function]
-
-    def release(self) -> None:
-        """Drop everything: scopes point back here, and a thousand trees need not wait for a collection."""
-        vars(self).clear()
-
-    def all(self, kind: type[Node]) -> list[Node]:
-        """Return the nodes of one type in the whole file."""
-        return self._by_type[kind]
-
-    @property
-    def definitions(self) -> list[FunctionNode]:
-        """Every function that the file defines."""
-        return [*self.all(ast.FunctionDef), *self.all(ast.AsyncFunctionDef)]
-
-    @functools.cached_property
-    def at_import(self) -> list[ast.AST]:
-        """The nodes that run when the file is imported; what stands under a guard doesn't."""
-        found: list[ast.AST] = []
-        stack: list[ast.AST] = list(reversed(self.source.tree.body))
-        while stack:
-            node = stack.pop()
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                continue
-            if isinstance(node, ast.If) and is_guard(node):
-                continue
-            found.append(node)
-            stack += reversed(self.children[node])
-        return found
-
     def helpers_at(self, node: ast.AST, scope: Scope) -> list[FunctionNode]:
         """Return the functions of this file that a name in GPU code leads to; other remote functions aren't."""
         if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
@@ -237,48 +160,9 @@ class Script:
             return []
         return methods(helper) if isinstance(helper, ast.ClassDef) else [helper]
 
-    def method_of_self(self, expression: ast.Attribute, scope: Scope) -> FunctionNode | None:
-        """Return the method that ``self.name`` stands for."""
-        owner = self.class_at(scope)
-        if owner is None or not isinstance(expression.value, ast.Name) or expression.value.id not in ("self", "cls"):
-            return None
-        return next((method for method in methods(owner) if method.name == expression.attr), None)
-
-    def class_at(self, scope: Scope) -> ast.ClassDef | None:
-        """Return the class in whose methods a scope lies."""
-        while scope.parent is not None:
-            if isinstance(scope.node, ast.ClassDef):
-                return scope.node
-            scope = scope.parent
-        return None
-
-    def find(self, code: str, node: ast.expr | ast.stmt | ast.arg | ast.alias, message: str, hint: str) -> Finding:
-        """Return a finding at a node."""
-        line, column, last, end = self.source.position(node)
-        return Finding(self.source.path, line, column, code, message, hint, last, end)
-
     def is_app(self, expression: ast.expr) -> str | None:
         """Return the name of the app of this file that an expression is."""
         return expression.id if isinstance(expression, ast.Name) and expression.id in self.apps else None
-
-    def _read(self, tree: ast.Module) -> None:
-        """Note for each node what is above and below it, and for each scope what binds names in it."""
-        nodes: list[ast.AST] = [tree]
-        parents, children, by_type = self.parents, self.children, self._by_type
-        for node in nodes:
-            kind = type(node)
-            by_type[kind].append(node)
-            # Half of all nodes are names and constants.
-            below = children[node] = [] if kind in LEAVES else _children(node)
-            for child in below:
-                parents[child] = node
-            nodes += below
-        for binding in BINDING:
-            for node in by_type[binding]:
-                owner = self.parents[node]
-                while not isinstance(owner, ScopeNode):
-                    owner = self.parents[owner]
-                self.bindings.setdefault(owner, []).append(node)
 
     def _called_here(self, node: ast.Name) -> bool:
         parent = self.parents[node]
@@ -359,31 +243,6 @@ class Script:
             return None
         settings = self._settings(call)
         return GpuFunction(node.name, "marked", self, node, settings)
-
-
-def methods(node: ast.ClassDef) -> list[FunctionNode]:
-    """Return the methods of a class."""
-    return [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
-def _children(node: ast.AST) -> list[ast.AST]:
-    """Return what is below a node; load and store contexts and operators, which say nothing here, are left out."""
-    found: list[ast.AST] = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if value.__class__ is list:
-            found += [each for each in value if isinstance(each, ast.AST)]
-        elif name != "ctx" and name != "op" and isinstance(value, ast.AST):
-            found.append(value)
-    return found
-
-
-def is_guard(node: ast.If) -> bool:
-    """Whether an ``if`` asks who runs the file: its main guard, ``modal.is_local()``, type checkers."""
-    return any(
-        (isinstance(part, ast.Name) and part.id in GUARDS) or (isinstance(part, ast.Attribute) and part.attr in GUARDS)
-        for part in ast.walk(node.test)
-    )
 
 
 def _names_bound(node: ast.Assign | ast.AnnAssign) -> list[str]:

@@ -62,7 +62,7 @@ class Uses:
             name = scope.dotted(node.func) or ""
             self.runs_programs |= any(name == runner or name.startswith(runner) for runner in RUNNERS)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            is_docstring = isinstance(scope.script.parents[node], ast.Expr)
+            is_docstring = isinstance(scope.tree.parents[node], ast.Expr)
             if not is_docstring and not self._is_neutral(node, scope, node.value):
                 self._used.add(node.value)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -80,7 +80,7 @@ class Uses:
 
     def _is_neutral(self, node: ast.AST, scope: Scope, key: Key) -> bool:
         """Whether a mention of a path only writes it, says it, returns it, or derives another path from it."""
-        parents = scope.script.parents
+        parents = scope.tree.parents
         child, parent = node, parents.get(node)
         gathered = False  # in a command line, as a list or as a sentence
         while parent is not None:
@@ -106,7 +106,7 @@ class Uses:
 
     def _is_in_root(self, node: ast.AST, scope: Scope) -> bool:
         while not isinstance(node, FunctionNode):
-            node = scope.script.parents[node]
+            node = scope.tree.parents[node]
         return node in self._roots
 
     def _in_call(self, call: ast.Call, child: ast.AST, scope: Scope, key: Key) -> bool | None:
@@ -141,12 +141,12 @@ def _parameter(call: ast.Call, child: ast.AST, scope: Scope) -> tuple[Scope, str
     """Return the parameter of a helper of this file that an argument is given to."""
     helper, bound = scope.function(call.func), 0
     if helper is None and isinstance(call.func, ast.Attribute):
-        helper, bound = scope.script.method_of_self(call.func, scope), 1
+        helper, bound = scope.tree.method_of_self(call.func, scope), 1
     if helper is None:
         return None
     names = [each.arg for each in [*helper.args.posonlyargs, *helper.args.args]][bound:]
     known = {*names, *(each.arg for each in helper.args.kwonlyargs)}
-    inner = scope.script.scope_of(helper)
+    inner = scope.tree.scope_of(helper)
     if isinstance(child, ast.keyword):
         return (inner, child.arg) if child.arg in known else None
     for index, given in enumerate(call.args):

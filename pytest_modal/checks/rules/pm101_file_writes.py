@@ -52,7 +52,7 @@ def _finding(function: GpuFunction, write: Write) -> Finding:
     if len(called) > 40:
         called = "..." + called[called.rfind(".") :]
     what = "makes a directory" if write.makes_directory else "writes a file"
-    return write.scope.script.find(
+    return write.scope.tree.find(
         "PM101",
         write.node,
         f"{called} {what} in the GPU function {function.name}: it is lost with the container",

@@ -168,7 +168,7 @@ def _lists_paths(value: ast.expr) -> bool:
 def _exists(text: str, scope: Scope) -> bool:
     if "/" not in text.strip("/") or "\n" in text or len(text) > 1000 or "://" in text:
         return False
-    location = scope.script.source.location
+    location = scope.tree.source.location
     bases = [Path()] + ([location.parent] if location is not None else [])
     return any((base / text).exists() for base in bases)
 

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Iterator
 
 from pytest_modal.checks.finding import Finding, Rule
+from pytest_modal.checks.names import is_guard
 from pytest_modal.checks.remote_calls import called_remotely, has_own_client, is_app_run
-from pytest_modal.checks.script import GpuFunction, Script, is_guard
+from pytest_modal.checks.script import GpuFunction, Script
 
 HINT = 'put it under `if __name__ == "__main__":` or into a function under @app.local_entrypoint()'
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.names import FunctionNode, keyword
+from pytest_modal.checks.names import FunctionNode, is_guard, keyword
 from pytest_modal.checks.remote_calls import has_own_client, is_app_run
-from pytest_modal.checks.script import GpuFunction, Script, is_guard
+from pytest_modal.checks.script import GpuFunction, Script
 
 HINT = "open one `with app.run():` around all of it and make every call inside"
 

@@ -32,14 +32,14 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
 
 
 def _is_local(imported: Imported, function: GpuFunction) -> bool:
-    top, location = imported.top, imported.script.source.location
+    top, location = imported.top, imported.tree.source.location
     if not top and function.by_value:
         # Relative: what travels by value has no package around it.
         base = location.parent if location is not None else None
         return not imported.at_top or (base is not None and any(_is_module(base / name) for name in imported.names))
-    if not top or is_standard(top) or top in ("modal", "pytest_modal", own_package(imported.script)):
+    if not top or is_standard(top) or top in ("modal", "pytest_modal", own_package(imported.tree)):
         return False
-    found = local_module(top, imported.script)
+    found = local_module(top, imported.tree)
     if found is None or found == location:
         return False
     if not (function.by_value and imported.at_top):
@@ -70,7 +70,7 @@ def _finding(imported: Imported, function: GpuFunction) -> Finding:
         )
     else:
         hint = f'add it to the image: .add_local_python_source("{imported.top}")'
-    return imported.script.find(
+    return imported.tree.find(
         "PM105",
         imported.node,
         f"{where} the local module {name}, which the container of {function.name} doesn't have: ModuleNotFoundError",

@@ -32,7 +32,7 @@ def _is_missing(imported: Imported, there: set[str], image: Image) -> bool:
     if not top or is_standard(top) or top in RUNTIME or top in image.sources or top in ("pytest_modal", "pytest"):
         return False
     known = providers(top)
-    return bool(known) and not there & set(known) and local_module(top, imported.script) is None
+    return bool(known) and not there & set(known) and local_module(top, imported.tree) is None
 
 
 def _finding(imported: Imported, function: GpuFunction) -> Finding:
@@ -47,7 +47,7 @@ def _finding(imported: Imported, function: GpuFunction) -> Finding:
         message = f"{function.name} imports {imported.top}, which its image lacks: ModuleNotFoundError after the build"
         by = f'packages=[..., "{package}"]' if function.kind != "modal" and function.kind != "class" else ""
         hint = f"write {by}, or leave packages out: then they are derived" if by else f'add "{package}" to the image'
-    return imported.script.find("PM106", imported.node, message, hint)
+    return imported.tree.find("PM106", imported.node, message, hint)
 
 
 RULE = Rule(

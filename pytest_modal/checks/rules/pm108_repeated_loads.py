@@ -29,7 +29,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
 
 def finding(function: GpuFunction, load: Load, what: str) -> Finding:
     """Return the finding for one load."""
-    return load.scope.script.find(
+    return load.scope.tree.find(
         "PM108",
         load.node,
         f"{what}: each call pays for the load again",

@@ -51,7 +51,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         for node, scope in function.nodes():
             if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
                 continue
-            module = scope.script.module
+            module = scope.tree.module
             if scope.find(node.id) is not module or (id(module), node.id) in seen or node.id not in module.values:
                 continue
             seen.add((id(module), node.id))
@@ -141,7 +141,7 @@ def _repeated(value: ast.BinOp) -> str | None:
 
 
 def _finding(scope: Scope, node: ast.Name, function: GpuFunction, what: str) -> Finding:
-    return scope.script.find(
+    return scope.tree.find(
         "PM109",
         node,
         f"{function.name} uses the global {node.id}, which is {what} and travels inside the function: each container "
