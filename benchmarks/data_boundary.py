@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modal import data
+from pytest_modal.remote import data
 
 Way = Callable[[Any], Any]
 

@@ -19,13 +19,13 @@ from typing import Any
 started = time.perf_counter()
 import numpy as np  # noqa: E402
 
-from pytest_modal.gate.jsonl import read_baseline, write_baseline  # noqa: E402
-from pytest_modal.gate.messages import flips  # noqa: E402
-from pytest_modal.gate.policy import Demands, Facts, Policy  # noqa: E402
-from pytest_modal.gate.rows import Columns, pool, read_rows  # noqa: E402
-from pytest_modal.gate.statistics import compare  # noqa: E402
-from pytest_modal.gate.update import plan_update  # noqa: E402
-from pytest_modal.gate.verdict import judge  # noqa: E402
+from pytest_modal.gate.judge.baseline_file import read_baseline, write_baseline  # noqa: E402
+from pytest_modal.gate.judge.messages import flips  # noqa: E402
+from pytest_modal.gate.judge.policy import Demands, Facts, Policy  # noqa: E402
+from pytest_modal.gate.judge.rows import Columns, pool, read_rows  # noqa: E402
+from pytest_modal.gate.judge.statistics import compare  # noqa: E402
+from pytest_modal.gate.judge.update import plan_update  # noqa: E402
+from pytest_modal.gate.judge.verdict import judge  # noqa: E402
 
 imports = time.perf_counter() - started
 ROUNDS, TEST = 5, "test_size.py::test_size"

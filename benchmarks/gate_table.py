@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from pytest_modal.gate.policy import Policy
-from pytest_modal.gate.statistics import compare, exact_test
-from pytest_modal.gate.verdict import Verdict, decide
+from pytest_modal.gate.judge.policy import Policy
+from pytest_modal.gate.judge.statistics import compare, exact_test
+from pytest_modal.gate.judge.verdict import Verdict, decide
 
 Array = np.ndarray[Any, Any]
 BASE, DROPS, ROUNDS = 0.75, (0.0, 0.01, 0.03, 0.05, 0.10), 5

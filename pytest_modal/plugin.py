@@ -9,21 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modal import artifacts, handout, settings
-from pytest_modal.declare import MARKER
+from pytest_modal.declare import options
+from pytest_modal.declare.marker import MARKER
+from pytest_modal.declare.settings import SETTINGS
+from pytest_modal.local import setup, values
+from pytest_modal.local.output_dir import (
+    WRITTEN,
+    collect,
+    output_root,
+    own_directory,
+    read_index,
+    write_index,
+)
+from pytest_modal.local.saver import open_figures, saver
+from pytest_modal.plan.state import results_of
+from pytest_modal.run.xdist import CONTROLLER
 
 if TYPE_CHECKING:
     import pandas
 
     from pytest_modal.gate.fixture import AccuracyGate
 
-CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    settings.add_options(parser)
+    options.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,14 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(*, function=None, args={{}}, mock=None, shard=None, **environment): "
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
-    config.stash[settings.SETTINGS] = settings.resolve(config)
-    config.stash[artifacts.WRITTEN] = []
+    config.stash[SETTINGS] = options.resolve(config)
+    config.stash[WRITTEN] = []
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> None:
     if getattr(obj, "pytestmark", None):
-        from pytest_modal.collection import request_parameters
+        from pytest_modal.plan.collection import request_parameters
 
         request_parameters(collector, obj)
 
@@ -48,7 +60,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     report = yield
     if report.passed and isinstance(collector, pytest.Module | pytest.Class):
-        from pytest_modal.collection import check_collected
+        from pytest_modal.plan.collection import check_collected
 
         check_collected(collector, report)
     return report
@@ -56,19 +68,19 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     if items:
-        from pytest_modal.collection import DESELECTED
+        from pytest_modal.plan.selection import DESELECTED
 
         items[0].config.stash[DESELECTED] = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    from pytest_modal.collection import gpu_tests
+    from pytest_modal.plan.selection import gpu_tests
 
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)
-        from pytest_modal.run import run_batch, show_plan
+        from pytest_modal.run.runner import run_batch, show_plan
 
         if session.config.getoption("modal_plan"):
             show_plan(session.config, tests)
@@ -89,23 +101,24 @@ class GpuTestHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        from pytest_modal.gate import passes
+        from pytest_modal.gate import body_runs
+        from pytest_modal.plan import rounds
 
-        return passes.run(item, nextitem) if passes.is_gated(item) else None
+        return body_runs.run(item, nextitem) if rounds.is_gated(item) else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        handout.check_item(item)
+        setup.check_item(item)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        if errors := handout.teardown_errors(item):
+        if errors := setup.teardown_errors(item):
             pytest.fail("\n\n".join(errors), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
         report = yield
-        if report.failed and handout.fell_with_infrastructure(item):
+        if report.failed and setup.fell_with_infrastructure(item):
             report.modal_infrastructure = True
         return report
 
@@ -135,12 +148,12 @@ class ArtifactHooks:
 
     def __init__(self, config: pytest.Config) -> None:
         # The reports of a worker travel on to the controller.
-        self._written = [] if hasattr(config, "workerinput") else config.stash[artifacts.WRITTEN]
+        self._written = [] if hasattr(config, "workerinput") else config.stash[WRITTEN]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
         report = yield
-        if report.when == "teardown" and (written := artifacts.collect(item)):
+        if report.when == "teardown" and (written := collect(item)):
             report.modal_artifacts = written
         return report
 
@@ -197,7 +210,7 @@ def watch_gates(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
-        from pytest_modal.sharing import ControllerHooks
+        from pytest_modal.run.xdist import ControllerHooks
 
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
@@ -211,8 +224,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         controller.stop()
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
         session.exitstatus = pytest.ExitCode.OK
-    if written := session.config.stash[artifacts.WRITTEN]:
-        artifacts.write_index(artifacts.output_root(session.config), written)
+    if written := session.config.stash[WRITTEN]:
+        write_index(output_root(session.config), written)
 
 
 @pytest.hookimpl(trylast=True)
@@ -220,13 +233,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     # Workers of pytest-xdist have terminals too, which nobody sees.
     if hasattr(config, "workerinput"):
         return
-    results = config.stash.get(handout.RESULTS, None)
+    results = results_of(config)
     if controller := config.stash.get(CONTROLLER, None):
         results = controller.results()
-    if results is not None or config.stash[artifacts.WRITTEN]:
+    if results is not None or config.stash[WRITTEN]:
         from pytest_modal.report import terminal
 
-        listed, shown = artifacts.read_index(config)
+        listed, shown = read_index(config)
         terminal.summarize(terminalreporter, results, listed, shown)
 
 
@@ -239,38 +252,38 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def modal_result(request: pytest.FixtureRequest) -> Any:
     """The result of the function that the test's ``modal_gpu`` marker names."""
     __tracebackhide__ = True
-    from pytest_modal.reach import marker_of
+    from pytest_modal.plan.remote_fixtures import marker_of
 
-    return handout.marked_value(request.node, marker_of(request.node).remote)
+    return values.marked_value(request.node, marker_of(request.node).remote)
 
 
 @pytest.fixture
 def output_dir(request: pytest.FixtureRequest) -> Path:
     """Directory of this test's own, emptied when the test first asks for it."""
     watch_artifacts(request.config)
-    return artifacts.own_directory(request.node)
+    return own_directory(request.node)
 
 
 @pytest.fixture
 def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
     """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
-    return artifacts.saver(request.node, output_dir).csv
+    return saver(request.node, output_dir).csv
 
 
 @pytest.fixture
 def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
     """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
-    before = artifacts.open_figures()
-    yield artifacts.saver(request.node, output_dir).figure
+    before = open_figures()
+    yield saver(request.node, output_dir).figure
     # What this test left open, perhaps because it failed, would be the current figure of the next one.
-    for number in artifacts.open_figures() - before:
+    for number in open_figures() - before:
         sys.modules["matplotlib.pyplot"].close(number)
 
 
 @pytest.fixture
 def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
     """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
-    return artifacts.saver(request.node, output_dir).json
+    return saver(request.node, output_dir).json
 
 
 @pytest.fixture
@@ -279,12 +292,12 @@ def accuracy_gate(request: pytest.FixtureRequest, output_dir: Path) -> AccuracyG
     from pytest_modal.gate.fixture import AccuracyGate
 
     watch_gates(request.config)
-    return AccuracyGate(request.node, artifacts.saver(request.node, output_dir))
+    return AccuracyGate(request.node, saver(request.node, output_dir))
 
 
 @pytest.fixture(scope="session")
 def modal_session(request: pytest.FixtureRequest) -> Any:
     """Facts of the run: ``mode``, ``app_id``, ``dashboard_url``, and per call in ``calls``."""
-    from pytest_modal.run import session_facts
+    from pytest_modal.local.session_facts import session_facts
 
     return session_facts(request.config)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modal.gate.baseline import Baseline
-from pytest_modal.gate.policy import Demands, Facts, Policy
-from pytest_modal.gate.rows import Evaluation, input_digest
-from pytest_modal.gate.update import Update, plan_update
-from pytest_modal.gate.verdict import GateResult, judge
+from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.policy import Demands, Facts, Policy
+from pytest_modal.gate.judge.rows import Evaluation, input_digest
+from pytest_modal.gate.judge.update import Update, plan_update
+from pytest_modal.gate.judge.verdict import GateResult, judge
 
 GATE, TEST, WHERE = "gsm8k", "test_gsm8k.py::test_accuracy", "baselines/gsm8k.jsonl"
 NO_FACTS = Facts()

@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal import artifacts
-from pytest_modal.artifacts import Saver, output_root, write_index
+from pytest_modal.local.output_dir import output_root, write_index
+from pytest_modal.local.saver import Saver
+from pytest_modal.store import files
 
 NODEID = "tests/test_x.py::test_a"
 WRITE = "(output_dir / 'here.txt').write_text(request.node.nodeid)"
@@ -125,11 +126,11 @@ def test_a(name, output_dir, request):
 
 @pytest.mark.parametrize("name", ["..", ".", "con", "NUL.txt", "Com1", "a.", "a\0b", "-" * 101, "\ud800"])
 def test_no_name_is_special_to_any_system(name: str) -> None:
-    safe = artifacts._safe(name)
+    safe = files._safe(name)
     assert safe not in ("", ".", "..")
     assert not safe.endswith(".")
     assert safe.lower().split(".")[0] not in ("con", "nul", "com1")
-    assert len(safe) <= artifacts.LONGEST_NAME
+    assert len(safe) <= files.LONGEST_NAME
     assert safe[-9] == "-"
 
 
@@ -173,7 +174,7 @@ def pytest_collection_modifyitems(items):
 def test_names_differ_where_the_file_system_ignores_case(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "_ignores_case", lambda directory: True)
+    monkeypatch.setattr("pytest_modal.local.output_dir._ignores_case", lambda directory: True)
     pytester.makepyfile(
         test_x=f"""
 import pytest
@@ -759,7 +760,7 @@ def test_a_run_that_wrote_nothing_leaves_the_index(pytester: pytest.Pytester) ->
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, pytest_modal.artifacts\n"
+        "import sys, pytest_modal.local.output_dir, pytest_modal.local.saver\n"
         "print(sorted({'pandas', 'numpy', 'matplotlib', 'torch', 'modal'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"[]"

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_modal import syntax
-from pytest_modal.codekey import CodeKeyError, changed, code_parts, declared_parts
+from pytest_modal.code import syntax
+from pytest_modal.code.keys import changed, code_parts, declared_parts
+from pytest_modal.code.local_code import CodeKeyError
 
 
 class Project:
@@ -557,7 +558,7 @@ def test_what_pytest_makes_of_asserts_changes_nothing(pytester: pytest.Pytester)
     pytester.makepyfile(
         test_it="""
         import importlib.util, pathlib
-        from pytest_modal.codekey import code_parts
+        from pytest_modal.code.keys import code_parts
 
         LIMIT = 3
 

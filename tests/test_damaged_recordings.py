@@ -23,22 +23,19 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_modal import data
-from pytest_modal.recordings import (
-    Facts,
-    Keys,
+from pytest_modal.remote import data
+from pytest_modal.store.recordings.errors import (
     MalformedRecordingError,
     MissingRecordingError,
-    Name,
-    Recording,
     RecordingError,
     RecordingVersionError,
     TamperedRecordingError,
     TruncatedRecordingError,
-    read_recording,
-    write_recording,
 )
-from pytest_modal.recordings.text import seal
+from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording
+from pytest_modal.store.recordings.reading import read_recording
+from pytest_modal.store.recordings.text import seal
+from pytest_modal.store.recordings.writing import write_recording
 
 VALUE = {
     "rows": [{"id": "a/1", "output": "4\u202e", "p": np.float32(0.1)}, (1, 2**600, -1.5, float("nan"), 1j, "\ud800")],
@@ -509,7 +506,8 @@ def test_nothing_greedy_takes_memory_or_ends_the_process(damaged: Copy, tmp_path
         import json, resource, sys
         import numpy
         from pathlib import Path
-        from pytest_modal.recordings import RecordingError, read_recording
+        from pytest_modal.store.recordings.errors import RecordingError
+        from pytest_modal.store.recordings.reading import read_recording
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + 200_000_000
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

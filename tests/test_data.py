@@ -28,8 +28,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from pytest_modal import data
-from pytest_modal.data import CorruptDataError, NotDataError, decode, digest, encode
+from pytest_modal.remote import data
+from pytest_modal.remote.data import CorruptDataError, NotDataError, decode, digest, encode
 
 
 def there_and_back(value: Any, *, copy: bool = True) -> Any:
@@ -665,7 +665,7 @@ def test_the_boundary_needs_nothing_but_the_standard_library(tmp_path: pathlib.P
     script = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from pytest_modal.data import decode, encode
+from pytest_modal.remote.data import decode, encode
 value = [None, 1.5, "text", b"bytes", (1, 2), {{"rows": [{{"a": 1}}] * 20}}]
 assert decode(b"".join(encode(value))) == value
 imported = {{name.partition(".")[0] for name in sys.modules}}

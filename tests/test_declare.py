@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import pytest_modal
-from pytest_modal.declare import DeclarationError
+from pytest_modal.declare.keywords import DeclarationError
 
 
 @pytest.mark.parametrize(

@@ -16,20 +16,11 @@ from gate_data import GATE, TEST, evaluation, recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal.gate.baseline import (
-    Anchor,
-    Baseline,
-    Entry,
-    align,
-    baseline_path,
-    check_gate_name,
-    check_items,
-    find_baseline,
-    outputs_path,
-)
-from pytest_modal.gate.errors import BaselineError
-from pytest_modal.gate.jsonl import read_baseline, same_items_elsewhere, write_baseline
-from pytest_modal.gate.policy import Facts
+from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, align, check_items
+from pytest_modal.gate.judge.baseline_file import read_baseline, same_items_elsewhere, write_baseline
+from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline, outputs_path
+from pytest_modal.gate.judge.errors import BaselineError
+from pytest_modal.gate.judge.policy import Facts
 
 COUNTS = [5, 5, 4, 0, 5]
 

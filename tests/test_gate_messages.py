@@ -8,10 +8,10 @@ from gate_data import TEST, evaluation, judged, recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal.gate import messages
-from pytest_modal.gate.baseline import Baseline
-from pytest_modal.gate.policy import Facts
-from pytest_modal.gate.rows import Evaluation
+from pytest_modal.gate.judge import messages
+from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.policy import Facts
+from pytest_modal.gate.judge.rows import Evaluation
 
 # 200 items of five rounds; 140 never failed, 6 failed once, 4 were right once.
 THEN = recorded(evaluation([5] * 140 + [4] * 6 + [1] * 4 + [0] * 50, 5, outputs=["42"] * 150 + ["?"] * 50))

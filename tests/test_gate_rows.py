@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal.gate.rows import Columns, Evaluation, input_digest, pool, read_rows
+from pytest_modal.gate.judge.rows import Columns, Evaluation, input_digest, pool, read_rows
 
 TEST = "test_gsm8k.py::test_accuracy"
 ROWS = [

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_modal.gate.intervals import cluster_interval, cluster_sums, count_interval, score_interval, wilson
-from pytest_modal.gate.statistics import (
+from pytest_modal.gate.judge.intervals import (
     FEW,
+    cluster_interval,
+    cluster_sums,
+    count_interval,
+    score_interval,
+    wilson,
+)
+from pytest_modal.gate.judge.statistics import (
     SMALLEST_P,
     compare,
     detectable_drop,

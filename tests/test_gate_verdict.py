@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from gate_data import TEST, evaluation, judged, recorded, updated
 
-from pytest_modal.gate.baseline import Baseline
-from pytest_modal.gate.errors import BaselineError
-from pytest_modal.gate.intervals import wilson
-from pytest_modal.gate.outlook import outlook
-from pytest_modal.gate.policy import Facts, Policy, check_demands
-from pytest_modal.gate.update import check_reason
-from pytest_modal.gate.verdict import Verdict
+from pytest_modal.declare.options import check_reason
+from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.errors import BaselineError
+from pytest_modal.gate.judge.intervals import wilson
+from pytest_modal.gate.judge.policy import Facts, Policy, check_demands
+from pytest_modal.gate.judge.sensitivity import outlook
+from pytest_modal.gate.judge.verdict import Verdict
 
 STEADY = recorded(evaluation([5] * 150 + [0] * 50, 5))  # 200 items that never flip
 

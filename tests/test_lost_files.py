@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loopback_modal import LoopbackModal
 
-from pytest_modal import lost_files
+from pytest_modal.remote import lost_files
 
 
 def test_a_warning_names_the_files_and_the_call(pytester: pytest.Pytester) -> None:

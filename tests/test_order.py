@@ -7,11 +7,12 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_modal import data
-from pytest_modal.batch import Batch, Call, Container, Environment, FromCall, FromContainer, ShippedFunction
-from pytest_modal.dispatch import Dispatch
-from pytest_modal.order import sort_calls
-from pytest_modal.worker import Worker
+from pytest_modal.batch.calls import Batch, Call, Container, FromCall, FromContainer, ShippedFunction
+from pytest_modal.batch.environment import Environment
+from pytest_modal.plan.order import sort_calls
+from pytest_modal.remote import data
+from pytest_modal.remote.worker import Worker
+from pytest_modal.run.dispatch import Dispatch
 
 T4, H100 = Environment(gpu="T4"), Environment(gpu="H100")
 

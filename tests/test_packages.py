@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modal import packages
-from pytest_modal.packages import derive
-from pytest_modal.shipping import Shipper, imported_by
+from pytest_modal.code import requirements
+from pytest_modal.code.requirements import derive
+from pytest_modal.code.shipping import Shipper, imported_by
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     """What is installed changes in these tests."""
-    caches = (packages._owners, packages._holds, packages._version)
+    caches = (requirements._owners, requirements._holds, requirements._version)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -98,7 +98,7 @@ def test_what_was_installed_from_elsewhere(site: Path) -> None:
 
 def test_local_modules_are_no_packages(site: Path) -> None:
     (site / "helpers_of_mine.py").write_text("")
-    assert derive(["helpers_of_mine"]) == packages.Requirements()
+    assert derive(["helpers_of_mine"]) == requirements.Requirements()
 
 
 def test_imports_of_a_body_and_its_inner_functions() -> None:

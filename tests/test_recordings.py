@@ -21,29 +21,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_data import ARRAYS, LAYOUTS, same, values
 
-from pytest_modal import data
-from pytest_modal.batch import Environment
-from pytest_modal.recordings import (
-    Facts,
-    Keys,
+from pytest_modal.batch.environment import Environment
+from pytest_modal.remote import data
+from pytest_modal.store.recordings import writing as writing_module
+from pytest_modal.store.recordings.errors import (
     MissingRecordingError,
-    Name,
-    Recording,
     SecretInRecordingError,
     StaleRecordingError,
     TamperedRecordingError,
-    check_fresh,
-    declared,
-    differences,
-    find_recording,
-    read_recording,
-    recording_path,
-    secret_values,
-    told_apart,
-    unused_recordings,
-    write_recording,
 )
-from pytest_modal.recordings import writing as writing_module
+from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording, declared, differences
+from pytest_modal.store.recordings.paths import find_recording, recording_path, told_apart, unused_recordings
+from pytest_modal.store.recordings.reading import check_fresh, read_recording
+from pytest_modal.store.recordings.writing import secret_values, write_recording
 
 NAME = Name("test_accuracy", "answers", ("gpt2",))
 KEYS = Keys(
@@ -216,7 +206,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from pytest_modal.recordings import Facts, Keys, Name, Recording, write_recording
+from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording
+from pytest_modal.store.recordings.writing import write_recording
 print("ready", flush=True)
 for number in range(1, 100_000):
     facts = Facts("", "", "", {}, float(number))
@@ -440,7 +431,7 @@ def test_replaying_plain_values_imports_no_package_of_numbers(tmp_path: Path) ->
         import sys
         from pathlib import Path
         from pytest_modal import codekey
-        from pytest_modal.recordings import read_recording
+        from pytest_modal.store.recordings.reading import read_recording
         assert read_recording(Path(sys.argv[1])).value == {"rows": [{"id": "a", "time": 0.5}]}
         print(sorted({"modal", "torch", "numpy", "pandas"} & set(sys.modules)))
         """

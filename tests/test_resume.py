@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from loopback_modal import LoopbackModal
 
-from pytest_modal import data
-from pytest_modal.batch import Batch, Call, Environment, Outcome, ShippedFunction
-from pytest_modal.kept import Kept
-from pytest_modal.store import Results
+from pytest_modal.batch.calls import Batch, Call, ShippedFunction
+from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.remote import data
+from pytest_modal.store.cache import Kept
+from pytest_modal.store.results import Results
 
 TWENTY = """
     import pytest_modal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_modal.checks.engine import check_source
-from pytest_modal.checks.source import parse
+from pytest_modal.checks.script.source import parse
 
 GOOD_SCRIPT = '''\
 import modal

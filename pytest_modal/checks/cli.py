@@ -13,7 +13,7 @@ from pytest_modal.checks.explain import explain, markdown, overview
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.render import FORMATS, render, write
 from pytest_modal.checks.rules import RULES
-from pytest_modal.checks.source import UnreadableError
+from pytest_modal.checks.script.source import UnreadableError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

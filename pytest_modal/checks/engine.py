@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rules import RULES
-from pytest_modal.checks.script import GpuFunction, Script
-from pytest_modal.checks.source import Source, UnreadableError, parse, read_text
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.source import Source, UnreadableError, parse, read_text
 
 # What a file with GPU code has: the import, the marker, or the decorator of an app from another file.
 MODAL = re.compile(

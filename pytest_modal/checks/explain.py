@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_modal.checks.finding import Rule
+from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.rules import RULES
 
 PAGE = """# Rules

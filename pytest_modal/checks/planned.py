@@ -7,49 +7,24 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.batch import Batch, Call, Container, Environment
+from pytest_modal.batch.calls import Batch, Call, Container
+from pytest_modal.batch.environment import Environment
 from pytest_modal.checks.engine import check_functions
 from pytest_modal.checks.finding import Finding, Level
-from pytest_modal.checks.loads import loads
-from pytest_modal.checks.names import FunctionNode
-from pytest_modal.checks.rules import RULES
 from pytest_modal.checks.rules.pm102_local_paths import existing_local_path
 from pytest_modal.checks.rules.pm108_repeated_loads import finding as repeated_load
-from pytest_modal.checks.script import Body, Facts, GpuFunction, Script
-from pytest_modal.checks.source import UnreadableError, parse, read_text
+from pytest_modal.checks.script.model_loads import loads
+from pytest_modal.checks.script.script import Body, Facts, GpuFunction, Script
+from pytest_modal.checks.script.source import UnreadableError, parse, read_text
+from pytest_modal.checks.script.tree import FunctionNode
 
 Node = Call | Container
 MAX_TEXTS = 10_000  # strings of one argument that are looked at
-
-
-class LevelError(ValueError):
-    """A line of ``modal_rules`` makes no sense; the message has three parts."""
-
-
-def read_levels(lines: Iterable[str]) -> dict[str, Level]:
-    """Return the level of each rule, as the ini ``modal_rules`` decides.
-
-    Raises
-    ------
-    LevelError
-        An unknown rule or level.
-    """
-    levels: dict[str, Level] = {code: rule.level for code, rule in RULES.items()}
-    for line in lines:
-        code, _, level = (part.strip() for part in line.partition("="))
-        code, level = code.upper(), level.lower()
-        if code not in RULES or level not in ("error", "warning", "off"):
-            raise LevelError(
-                f"modal_rules: {line.strip()!r}\n  where: the ini file\n"
-                f"  what to do: write a rule ({', '.join(RULES)}) = error, warning or off"
-            )
-        levels[code] = level  # type: ignore[assignment]
-    return levels
 
 
 def check_planned(
@@ -100,31 +75,6 @@ def check_planned(
         for nodeid, findings in found.items()
     }
     return {nodeid: findings for nodeid, findings in wanted.items() if findings}
-
-
-def message(finding: Finding, nodeid: str) -> str:
-    """Return a finding in three parts."""
-    return (
-        f"{finding.code} {finding.message}\n"
-        f"  where: {finding.path}:{finding.line}:{finding.column}, for {nodeid}\n"
-        f"  what to do: {finding.hint}; to allow it: # modal: allow {finding.code}"
-    )
-
-
-def without_tests(batch: Batch, refused: set[str]) -> None:
-    """Take tests out of a batch, and the calls and container fixtures that nothing else needs."""
-    for call in batch.calls:
-        call.tests = [nodeid for nodeid in call.tests if nodeid not in refused]
-    by_key = {call.key: call for call in batch.calls}
-    queue = [call.key for call in batch.calls if call.tests]
-    kept = set(queue)
-    while queue:
-        needed = batch.dependencies(by_key[queue.pop()])
-        queue += [key for key in needed if key not in kept]
-        kept |= set(needed)
-    batch.calls = [call for call in batch.calls if call.key in kept]
-    used = {key for call in batch.calls for key in call.containers}
-    batch.containers = {key: container for key, container in batch.containers.items() if key in used}
 
 
 def _nodes_of(call: Call, batch: Batch, by_key: Mapping[str, Call]) -> list[Node]:

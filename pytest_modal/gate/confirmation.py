@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from pytest_modal import _pytest_compat as compat
-from pytest_modal.gate.errors import count
+from pytest_modal.declare.settings import settings_of
+from pytest_modal.gate.body_runs import FRESH
 from pytest_modal.gate.ledger import ledger_of
-from pytest_modal.gate.passes import FRESH, is_gated
-from pytest_modal.gate.workers import leave, left_behind, shared_directory, take
-from pytest_modal.handout import RESULTS
-from pytest_modal.rounds import calls_of, repeat
-from pytest_modal.run import backend_of, compute
-from pytest_modal.settings import SETTINGS
-from pytest_modal.sharing import ProgressFile, shared_by_workers
-from pytest_modal.store import Results
+from pytest_modal.gate.xdist import leave, left_behind, shared_directory, take
+from pytest_modal.plan.rounds import calls_of, is_gated, repeat
+from pytest_modal.plan.state import RESULTS
+from pytest_modal.run.runner import backend_of, compute
+from pytest_modal.run.xdist import ProgressFile, shared_by_workers
+from pytest_modal.store.results import Results
+from pytest_modal.wording import count
 
 
 def confirm(session: pytest.Session) -> None:
@@ -28,7 +28,7 @@ def confirm(session: pytest.Session) -> None:
         As many tests have failed as pytest was told to stop after.
     """
     config = session.config
-    settings = config.stash[SETTINGS]
+    settings = settings_of(config)
     if not settings.gates.confirm or settings.gates.updating or not any(map(is_gated, session.items)):
         return
     held = ledger_of(config).held

@@ -12,20 +12,23 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.artifacts import Saver
-from pytest_modal.gate import messages
-from pytest_modal.gate.baseline import Baseline, baseline_path, check_gate_name, find_baseline
-from pytest_modal.gate.errors import AccuracyRegression, AccuracyWarning, three_parts
-from pytest_modal.gate.jsonl import baseline_texts, read_baseline, same_items_elsewhere
+from pytest_modal.declare.settings import settings_of
+from pytest_modal.gate.body_runs import pass_of
+from pytest_modal.gate.judge import messages
+from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline, same_items_elsewhere
+from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline
+from pytest_modal.gate.judge.errors import AccuracyRegression, AccuracyWarning
+from pytest_modal.gate.judge.policy import Demands, Facts, Policy, check_demands
+from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
+from pytest_modal.gate.judge.update import plan_update
+from pytest_modal.gate.judge.verdict import GateResult, judge
 from pytest_modal.gate.ledger import RECORDS, GateRecord, NewBaseline, ledger_of
-from pytest_modal.gate.passes import is_gated, pass_of
-from pytest_modal.gate.policy import Demands, Facts, Policy, check_demands
-from pytest_modal.gate.rows import Columns, Evaluation, pool, read_rows
-from pytest_modal.gate.sources import facts_of, mode_option, round_name, sends_calls
-from pytest_modal.gate.update import plan_update
-from pytest_modal.gate.verdict import GateResult, judge
-from pytest_modal.gate.workers import claim, shared_directory
-from pytest_modal.settings import SETTINGS
+from pytest_modal.gate.origin import facts_of, mode_option, round_name, sends_calls
+from pytest_modal.gate.xdist import claim, shared_directory
+from pytest_modal.local.saver import Saver
+from pytest_modal.plan.rounds import is_gated
+from pytest_modal.wording import three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -135,7 +138,7 @@ class AccuracyGate:
         raise ValueError(three_parts(what, test, remedy))
 
     def _judge(self, gate: str, this: Evaluation, demands: Demands) -> GateResult:
-        current, settings = self._pass, self._item.config.stash[SETTINGS].gates
+        current, settings = self._pass, settings_of(self._item.config).gates
         rounds = [*current.rounds.get(gate, []), this]
         current.rounds[gate] = rounds
         now = pool(rounds, gate, self._item.nodeid) if current.last else this
@@ -161,7 +164,7 @@ class AccuracyGate:
         return self._conclude(case, result)
 
     def _policy(self) -> Policy:
-        settings, ledger = self._item.config.stash[SETTINGS].gates, ledger_of(self._item.config)
+        settings, ledger = settings_of(self._item.config).gates, ledger_of(self._item.config)
         if ledger.gates is None:
             # A test that asks for it by `getfixturevalue` isn't known beforehand.
             ledger.gates = sum(is_gated(item) for item in self._item.session.items)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_modal.gate.rows import Evaluation
+    from pytest_modal.gate.judge.rows import Evaluation
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Ledger:
             else:
                 self.written.append(record.update)
                 if record.new_baseline is not None and record.test not in self.failed:
-                    from pytest_modal.gate.jsonl import write_texts
+                    from pytest_modal.gate.judge.baseline_file import write_texts
 
                     new = record.new_baseline
                     write_texts(Path(new.path), new.items, new.outputs)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.artifacts import output_root, write_record
 from pytest_modal.gate.ledger import GateRecord, Ledger
-from pytest_modal.gate.workers import gates_of
+from pytest_modal.gate.xdist import gates_of
+from pytest_modal.local.output_dir import output_root
+from pytest_modal.store.files import write_record
 
 SCHEMA = 1
 INDEX = "gates.json"
@@ -20,7 +21,7 @@ _COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}
 
 def close(session: pytest.Session, ledger: Ledger) -> None:
     """Write the baselines of tests that passed and the records of all gates; a gate left undecided fails the run."""
-    from pytest_modal.plugin import CONTROLLER
+    from pytest_modal.run.xdist import CONTROLLER
 
     if (controller := session.config.stash.get(CONTROLLER, None)) is not None:
         _take_over(gates_of(controller.shared), ledger)
@@ -40,7 +41,7 @@ def _take_over(shared: Path, ledger: Ledger) -> None:
     """Learn which tests workers have held."""
     if not shared.is_dir():
         return
-    from pytest_modal.gate.workers import left_behind
+    from pytest_modal.gate.xdist import left_behind
 
     through = {record.test for record in ledger.records} | ledger.failed
     ledger.held |= {test: held for test, held in left_behind(shared).items() if test not in through}
@@ -56,7 +57,7 @@ def show(screen: Any, ledger: Ledger) -> None:
     """Write a line for each gate into the terminal summary, and how many compared anything."""
     if not ledger.records and not ledger.unconfirmed:
         return
-    from pytest_modal.gate.messages import totals_of
+    from pytest_modal.gate.judge.messages import totals_of
 
     screen.section("accuracy gates")
     for record in ledger.records:
@@ -73,7 +74,7 @@ def show(screen: Any, ledger: Ledger) -> None:
 
 def markdown(ledger: Ledger) -> str:
     """Return a table of all gates for the summary of a GitHub workflow."""
-    from pytest_modal.gate.messages import totals_of
+    from pytest_modal.gate.judge.messages import totals_of
 
     lines = ["### Accuracy gates", "", "| gate | verdict | then | now | change, points | 95% interval | p |"]
     lines.append("|---|---|---|---|---|---|---|")

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from pytest_modal.backends import Progress
-from pytest_modal.batch import Batch, Outcome
-from pytest_modal.packages import requirements_of
-from pytest_modal.report.messages import pointers, safe
-from pytest_modal.store import Results
+from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.code.requirements import requirements_of
+from pytest_modal.report.failures import pointers
+from pytest_modal.store.results import Results
+from pytest_modal.wording import safe
 
 
 class Screen(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_modal.checks.finding import Rule
+from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.rules import (
     pm101_file_writes,
     pm102_local_paths,

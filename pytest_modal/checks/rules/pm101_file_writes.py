@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.places import Places
-from pytest_modal.checks.script import GpuFunction, Script
-from pytest_modal.checks.uses import Uses
-from pytest_modal.checks.writers import Write, write_at
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.destinations import Places
+from pytest_modal.checks.script.path_uses import Uses
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.writes import Write, write_at
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:

@@ -6,11 +6,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.names import FunctionNode, Scope
-from pytest_modal.checks.places import SYSTEM, TEMPORARY, Place, Places
-from pytest_modal.checks.remote_calls import remote_calls
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.destinations import SYSTEM, TEMPORARY, Place, Places
+from pytest_modal.checks.script.remote_calls import remote_calls
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.tree import FunctionNode, Scope
 
 DIRECTORY_NAMES = {
     "output_dir",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.names import is_guard
-from pytest_modal.checks.remote_calls import called_remotely, has_own_client, is_app_run
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.remote_calls import called_remotely, has_own_client, is_app_run
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.tree import is_guard
 
 HINT = 'put it under `if __name__ == "__main__":` or into a function under @app.local_entrypoint()'
 

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.names import FunctionNode, is_guard, keyword
-from pytest_modal.checks.remote_calls import has_own_client, is_app_run
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.remote_calls import has_own_client, is_app_run
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.tree import FunctionNode, is_guard, keyword
 
 HINT = "open one `with app.run():` around all of it and make every call inside"
 

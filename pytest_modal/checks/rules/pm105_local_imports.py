@@ -6,11 +6,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.image import image_of, local_module, own_package
-from pytest_modal.checks.imports import Imported, needed_in_container
-from pytest_modal.checks.packages import canonical, is_standard
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.image import image_of, local_module, own_package
+from pytest_modal.checks.script.imports import Imported, needed_in_container
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.code.distributions import canonical, is_standard
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:

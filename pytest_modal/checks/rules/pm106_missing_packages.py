@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.image import Image, image_of, local_module
-from pytest_modal.checks.imports import Imported, needed_in_container
-from pytest_modal.checks.packages import BRINGS, RUNTIME, brought_by, is_standard, providers
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.image import Image, image_of, local_module
+from pytest_modal.checks.script.imports import Imported, needed_in_container
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.code.distributions import BRINGS, RUNTIME, brought_by, is_standard, providers
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:

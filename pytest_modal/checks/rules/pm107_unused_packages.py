@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.image import Image, image_of, local_module
-from pytest_modal.checks.imports import has_unknown_names, modules_seen, uses_module
-from pytest_modal.checks.names import FunctionNode
-from pytest_modal.checks.packages import MAY_USE, MUST_BE_IMPORTED, RUNTIME, brought_by, is_standard, providers
-from pytest_modal.checks.script import GpuFunction, Script
-from pytest_modal.checks.uses import RUNNERS
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.image import Image, image_of, local_module
+from pytest_modal.checks.script.imports import has_unknown_names, modules_seen, uses_module
+from pytest_modal.checks.script.path_uses import RUNNERS
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.tree import FunctionNode
+from pytest_modal.code.distributions import MAY_USE, MUST_BE_IMPORTED, RUNTIME, brought_by, is_standard, providers
 
 Named = ast.expr | FunctionNode | ast.ClassDef
 

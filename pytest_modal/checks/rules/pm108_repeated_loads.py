@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.loads import Load, loads
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.model_loads import Load, loads
+from pytest_modal.checks.script.script import GpuFunction, Script
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:

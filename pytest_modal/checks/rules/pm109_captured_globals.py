@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.loads import is_pretrained
-from pytest_modal.checks.names import Scope
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.model_loads import is_pretrained
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.tree import Scope
 
 LARGE = 256 * 1024  # bytes: above that Modal warns of a large function
 _TABLES = {"pandas.read_", "polars.read_", "numpy.load", "numpy.loadtxt", "numpy.genfromtxt", "datasets.load_"}

@@ -6,10 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
-from pytest_modal.checks.finding import Finding, Rule
-from pytest_modal.checks.loads import DOWNLOADERS, is_pretrained
-from pytest_modal.checks.names import FunctionNode, text_of
-from pytest_modal.checks.script import GpuFunction, Script
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.rule import Rule
+from pytest_modal.checks.script.model_loads import DOWNLOADERS, is_pretrained
+from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.tree import FunctionNode, text_of
 
 _COMMAND = re.compile(
     r"(?:huggingface-cli|\bhf)\s+download|git\s+(?:lfs\s+)?clone\s+\S*huggingface\.co"

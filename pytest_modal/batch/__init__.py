@@ -1,0 +1,1 @@
+"""Data types in the middle: nothing of pytest, nothing of Modal."""

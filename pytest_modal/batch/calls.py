@@ -1,0 +1,177 @@
+"""Calls, container fixtures and their arguments: what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_modal.batch.environment import Environment
+
+Buffers = Sequence[bytes | memoryview]
+
+
+@dataclass(frozen=True)
+class ShippedFunction:
+    """A function by value: what travels, and where its source stands.
+
+    Attributes
+    ----------
+    key : str
+        Digest of its content: its code and what it reaches, the same in every process.
+    payload : bytes
+        The pickled function.
+    location : str
+        ``path:line`` of its definition, relative to the rootdir.
+    imports : tuple of str
+        Dotted names of the modules that it needs, its helpers' included.
+    parts : mapping
+        Digests of the parts of its code, see `pytest_modal.code.keys`.
+    """
+
+    key: str
+    name: str
+    location: str
+    payload: bytes = field(repr=False)
+    imports: tuple[str, ...] = field(default=(), repr=False)
+    parts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Data:
+    """An argument that is data, encoded."""
+
+    digest: str
+    buffers: Buffers = field(repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoding."""
+        return sum(len(memoryview(buffer).cast("B")) for buffer in self.buffers)
+
+
+@dataclass(frozen=True)
+class FromCall:
+    """An argument that is the result of another call."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class FromContainer:
+    """An argument that is the value of a container fixture."""
+
+    key: str
+
+
+Argument = Data | FromCall | FromContainer
+
+
+@dataclass
+class Node:
+    """What calls and container fixtures share: a function with bound arguments.
+
+    Attributes
+    ----------
+    key : str
+        Digest of the content: code, arguments, declared environment. The same in every process and every run.
+    shown : tuple of str
+        The parameters that tell it from others of the same function, as they are shown.
+    """
+
+    key: str
+    label: str
+    function: ShippedFunction
+    arguments: Mapping[str, Argument]
+    environment: Environment
+    param: Data | None = None
+    takes_request: bool = False
+    shown: tuple[str, ...] = ()
+
+    def references(self, kind: type[FromCall] | type[FromContainer]) -> list[str]:
+        """Keys of the calls, or of the container fixtures, among the arguments."""
+        return [argument.key for argument in self.arguments.values() if isinstance(argument, kind)]
+
+    @property
+    def argument_digests(self) -> dict[str, str]:
+        """What the arguments are, by name: digests of data, keys of what else they come from."""
+        found = {
+            name: argument.digest if isinstance(argument, Data) else argument.key
+            for name, argument in self.arguments.items()
+        }
+        return found | ({"request.param": self.param.digest} if self.param else {})
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the arguments that are data."""
+        sent = [argument for argument in self.arguments.values() if isinstance(argument, Data)]
+        return sum(data.size for data in [*sent, *([self.param] if self.param else [])])
+
+
+@dataclass
+class Container(Node):
+    """A container fixture, bound: built once in each container that needs it."""
+
+
+@dataclass
+class Call(Node):
+    """One call of a GPU function.
+
+    Attributes
+    ----------
+    containers : tuple of str
+        Keys of the container fixtures that it needs, each after those that it needs itself.
+    tests : list of str
+        Node ids of the tests that use its result.
+    declared : dict of str to str
+        Digests of what their markers say of the environment, by its source.
+    mocked : bool
+        Whether a stand-in runs, in it or in what it depends on.
+    """
+
+    containers: tuple[str, ...] = ()
+    tests: list[str] = field(default_factory=list)
+    declared: dict[str, str] = field(default_factory=dict)
+    mocked: bool = False
+
+
+@dataclass
+class Batch:
+    """Everything that one session has to do.
+
+    Attributes
+    ----------
+    calls : list of Call
+        In the order of execution: what a call depends on comes before it.
+    containers : dict
+        The container fixtures that the calls need, by key.
+    shards : dict
+        For each sharded call, which is not in `calls`, the keys of its parts in order.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    containers: dict[str, Container] = field(default_factory=dict)
+    shards: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def parts(self, key: str) -> tuple[str, ...]:
+        """Return the keys of the calls whose results make up the result of `key`."""
+        return self.shards.get(key, (key,))
+
+    def dependencies(self, call: Call) -> list[str]:
+        """Return the keys of the calls whose results this one needs, its container fixtures included."""
+        nodes = [call, *(self.containers[key] for key in call.containers)]
+        return [part for node in nodes for key in node.references(FromCall) for part in self.parts(key)]
+
+    def without(self, keys: Collection[str]) -> Batch:
+        """Return what is left to do when the results of some calls are there already."""
+        left = [call for call in self.calls if call.key not in keys]
+        return Batch(left, self.containers, self.shards)
+
+    @property
+    def environments(self) -> list[Environment]:
+        """The distinct environments, in order of first use."""
+        return list({call.environment.key: call.environment for call in self.calls}.values())
+
+    @property
+    def tests(self) -> int:
+        """How many tests wait for results."""
+        return len({nodeid for call in self.calls for nodeid in call.tests})

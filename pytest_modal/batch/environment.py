@@ -1,0 +1,70 @@
+"""Where a call runs. A module of its own, because suites without GPU tests import it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pytest_modal.batch.digest import digest_of
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a call runs. Every call of one environment shares one Modal Function.
+
+    Attributes
+    ----------
+    gpu : str or tuple of str or None
+        A GPU type, or types in order of preference.
+    timeout : float
+        Seconds that one call may take, loading its models included.
+    packages : tuple of str or None
+        Requirements of the image; None derives them from the imports.
+    local_packages : tuple of str
+        Importable local packages whose source travels with the call.
+    round : int
+        Not declared: repeats of calls are independent if each round has containers of its own.
+    """
+
+    gpu: str | tuple[str, ...] | None = "T4"
+    timeout: float = 1800
+    packages: tuple[str, ...] | None = None
+    local_packages: tuple[str, ...] = ()
+    image: Any = None
+    volumes: tuple[tuple[str, Any], ...] = ()
+    secrets: tuple[Any, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    cpu: float | None = None
+    memory: int | None = None
+    region: str | tuple[str, ...] | None = None
+    retries: int = 0
+    max_containers: int = 1
+    round: int = 0
+
+    @property
+    def key(self) -> str:
+        """Digest of all settings; equal for calls that can share a container."""
+        return digest_of(*self._settings())
+
+    @property
+    def declared(self) -> str:
+        """Digest of all settings that is the same in every process: objects count by how they describe themselves."""
+        return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
+
+    def _settings(self) -> list[str]:
+        names = [item.name for item in fields(self) if item.name != "round" or self.round]
+        return [f"{name}={getattr(self, name)!r}" for name in names]
+
+    def __str__(self) -> str:
+        gpu = self.gpu if isinstance(self.gpu, str) else " or ".join(self.gpu or ("no GPU",))
+        parts = [gpu, f"timeout {self.timeout:g} s"]
+        if self.max_containers > 1:
+            parts.append(f"{self.max_containers} containers")
+        if self.packages is not None:
+            parts.append(", ".join(self.packages))
+        if self.round:
+            parts.append(f"round {self.round + 1}")
+        return "; ".join(parts)

@@ -1,0 +1,84 @@
+"""Outcomes and progress: what came back, and what is reported meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal[
+    "ok",
+    "raised",
+    "not data",
+    "timed out",
+    "crashed",
+    "dependency failed",
+    "infrastructure",
+    "not recorded",
+    "stale recording",
+    "bad recording",
+]
+
+
+@dataclass(frozen=True)
+class Load:
+    """A container fixture was built: which, in which container, in how many seconds."""
+
+    key: str
+    label: str
+    container: str
+    seconds: float
+
+
+@dataclass
+class Outcome:
+    """What became of a call.
+
+    Attributes
+    ----------
+    phase : str
+        What was going on when it failed: "start", "load <fixture>", "call" or "return".
+    error : mapping or None
+        The remote exception as data (see `pytest_modal.remote.worker.describe`), or what else is known.
+    container_key : str or None
+        The container fixture that is to blame, when one is.
+    peak_memory : int or None
+        Bytes: peak of the GPU's memory during the call, or of the process's where no GPU was used.
+    value_bytes : int
+        Size of the encoded result.
+    recorded : str
+        When it was recorded, for a result that was replayed.
+    lost_files : list of str
+        Files that the call wrote and that are gone with the container.
+    """
+
+    key: str
+    status: Status
+    seconds: float = 0.0
+    phase: str = "call"
+    error: Mapping[str, Any] | None = None
+    container_key: str | None = None
+    container: str = ""
+    device: str = ""
+    peak_memory: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    loads: list[Load] = field(default_factory=list)
+    teardown_errors: list[Mapping[str, Any]] = field(default_factory=list)
+    value_bytes: int = 0
+    attempts: int = 1
+    recorded: str = ""
+    lost_files: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result."""
+        return self.status == "ok"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Something worth showing while the batch runs: a call starts, a model is loaded."""
+
+    what: str
+    label: str

@@ -1,0 +1,1 @@
+"""What users write: decorator keywords, markers, options."""

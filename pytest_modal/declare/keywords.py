@@ -1,0 +1,70 @@
+"""Keywords of an environment, checked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from pytest_modal.batch.environment import Environment
+from pytest_modal.wording import three_parts
+
+ENVIRONMENT = tuple(each.name for each in fields(Environment))
+
+
+class DeclarationError(TypeError):
+    """A remote fixture or a marker is declared in a way that can't work."""
+
+
+def checked_settings(given: Mapping[str, Any], what: str, where: str, known: Sequence[str]) -> dict[str, Any]:
+    """Check the keywords of an environment and bring their values into one form."""
+    settings = {}
+    for name, value in given.items():
+        if name not in ENVIRONMENT:
+            raise declaration_error(f"{what}: unknown keyword {name!r}", where, one_of(name, known))
+        settings[name] = _checked(name, value, what, where)
+    return settings
+
+
+def _checked(name: str, value: Any, what: str, where: str) -> Any:
+    def wrong(expected: str) -> DeclarationError:
+        return declaration_error(f"{what}: {name}={value!r}", where, f"give {expected}")
+
+    if name in ("packages", "local_packages"):
+        if value is None and name == "packages":
+            return None
+        if isinstance(value, str) or not all(isinstance(each, str) for each in value):
+            raise wrong('a list of names, such as ["torch", "transformers"]')
+        return tuple(value)
+    if name in ("gpu", "region"):
+        if value is None or isinstance(value, str):
+            return value
+        if not value or not all(isinstance(each, str) for each in value):
+            raise wrong('a name, such as "T4", or a list of names in order of preference')
+        return tuple(value)
+    if name in ("env", "volumes"):
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise wrong("a dict with text keys")
+        if name == "env" and not all(isinstance(each, str) for each in value.values()):
+            raise wrong("a dict of text to text")
+        return tuple(sorted(value.items(), key=lambda pair: pair[0]))
+    if name == "secrets":
+        return (value,) if isinstance(value, str) else tuple(value)
+    if name in ("timeout", "cpu", "memory", "retries", "max_containers"):
+        whole, least = name in ("memory", "retries", "max_containers"), 0 if name == "retries" else 1e-9
+        if value is None and name in ("cpu", "memory"):
+            return None
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < least:
+            raise wrong("a positive number" if not whole else "a whole number")
+    return value
+
+
+def one_of(name: object, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
+
+
+def declaration_error(what: str, where: str, remedy: str) -> DeclarationError:
+    """Return an error in three parts."""
+    return DeclarationError(three_parts(what, where, remedy))

@@ -1,0 +1,81 @@
+"""The marker ``modal_gpu``, read and checked."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_modal.declare.keywords import ENVIRONMENT, checked_settings, declaration_error
+from pytest_modal.declare.remote_function import UNSET, RemoteFunction, check_function, check_mock_and_shard
+
+MARKER_KEYWORDS = ("function", "args", "mock", "shard", *ENVIRONMENT)
+MARKER = "modal_gpu"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The ``modal_gpu`` markers of a test, the nearest first in everything.
+
+    Attributes
+    ----------
+    remote : RemoteFunction or None
+        The function whose result is ``modal_result``.
+    args : mapping
+        Arguments of that function that the marker gives.
+    settings : mapping
+        What the markers say about the environment.
+    """
+
+    remote: RemoteFunction | None
+    args: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
+    """Read the markers of a test, the nearest first.
+
+    Raises
+    ------
+    DeclarationError
+        Positional arguments, unknown keywords, values of the wrong kind.
+    """
+    remote: RemoteFunction | None = None
+    args: Mapping[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for mark in marks:
+        what = "@pytest.mark.modal_gpu"
+        if mark.args:
+            raise declaration_error(
+                f"{what} takes keywords only, not {mark.args[0]!r}",
+                where,
+                "write @pytest.mark.modal_gpu(function=...)",
+            )
+        given = dict(mark.kwargs)
+        function, own_args = given.pop("function", None), given.pop("args", {})
+        mock, shard = given.pop("mock", UNSET), given.pop("shard", None)
+        settings = {**checked_settings(given, what, where, MARKER_KEYWORDS), **settings}
+        if function is None and (own_args or mock is not UNSET or shard is not None):
+            raise declaration_error(f"{what}: args=, mock= and shard= need a function=", where, "add function=...")
+        if function is not None and remote is None:
+            check_function(function, f"{what}(function=...)", where, generator=False)
+            if not isinstance(own_args, Mapping):
+                raise declaration_error(
+                    f"{what}: args= is a {type(own_args).__name__}", where, 'write args={"name": value}'
+                )
+            remote, args = (
+                RemoteFunction(function.__name__, function, mock=mock, shard=shard),
+                own_args,
+            )
+            unknown = set(args) - set(inspect.signature(function).parameters)
+            if unknown:
+                raise declaration_error(
+                    f"{what}: args= names {sorted(unknown)}, which {function.__name__} does not take",
+                    where,
+                    f"its parameters are {', '.join(inspect.signature(function).parameters) or 'none'}",
+                )
+            check_mock_and_shard(remote, what, where)
+    return Marker(remote, args, settings)

@@ -1,0 +1,132 @@
+"""Remote functions: functions that run on the GPU, as declared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_modal.declare.keywords import declaration_error, one_of
+
+CONTAINER = "container"
+SCOPES = ("function", "class", "module", "package", "session", CONTAINER)
+SPECIFICATION = "__pytest_modal__"
+_declared = False  # whether this process has declared a remote fixture
+
+
+class Unset:
+    """No value was given; None is a value."""
+
+    def __repr__(self) -> str:
+        return "<unset>"
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteFunction:
+    """A function that runs on the GPU: a remote fixture, or the ``function=`` of a marker.
+
+    Attributes
+    ----------
+    scope : str
+        "container" for values that stay on the GPU.
+    settings : mapping
+        The environment as far as it was declared here.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    scope: str = "function"
+    mock: Any = UNSET
+    shard: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_container(self) -> bool:
+        """Whether the value never leaves the container."""
+        return self.scope == CONTAINER
+
+    @property
+    def where(self) -> str:
+        """``path:line`` of the function."""
+        return where_is(self.function)
+
+
+def where_is(function: Callable[..., Any]) -> str:
+    """Return ``path:line`` of a function, as far as it has one."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def note_remote_fixture() -> None:
+    """Note that this process has declared a remote fixture."""
+    global _declared
+    _declared = True
+
+
+def any_remote_fixture() -> bool:
+    """Whether this process has declared one: suites without skip the walk over the fixtures of each test."""
+    return _declared
+
+
+def remote_of(function: Any) -> RemoteFunction | None:
+    """Return what was declared on a fixture's function, if it is a remote one."""
+    return getattr(function, SPECIFICATION, None)
+
+
+def parameters_of(function: Callable[..., Any]) -> dict[str, bool]:
+    """Return the parameters of a function, and whether each has a default."""
+    return {
+        name: parameter.default is not parameter.empty
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+
+
+def check_function(function: Any, what: str, where: str, *, generator: bool) -> None:
+    if not inspect.isfunction(function):
+        raise declaration_error(
+            f"{what}: {type(function).__name__} is not a plain function",
+            where,
+            "give a module-level `def`; for a partial or a method, write a function that calls it",
+        )
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise declaration_error(
+            f"{what} is async", where, "write a plain `def`; run an event loop inside it if you must"
+        )
+    if inspect.isgeneratorfunction(function) and not generator:
+        raise declaration_error(
+            f"{what} is a generator, but its value is data",
+            where,
+            'return the data; `yield` is for scope="container"',
+        )
+    if "." in function.__qualname__:
+        raise declaration_error(
+            f"{what} is defined inside {function.__qualname__.rpartition('.')[0].removesuffix('.<locals>')}",
+            where,
+            "move it to the top level of the module: a container has neither the instance nor the closure",
+        )
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise declaration_error(f"{what}: parameter {name!r} can't be bound by name", where, "name each parameter")
+
+
+def check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None:
+    parameters = parameters_of(remote.function)
+    if callable(remote.mock):
+        check_function(remote.mock, f"{what}: mock", where_is(remote.mock), generator=remote.in_container)
+        unknown = [
+            name for name, default in parameters_of(remote.mock).items() if not default and name not in parameters
+        ]
+        if unknown:
+            raise declaration_error(
+                f"{what}: mock takes {', '.join(unknown)}, which {remote.name} does not",
+                where,
+                f"use parameters of {remote.name}: {', '.join(parameters) or 'it has none'}",
+            )
+    if remote.shard is not None and remote.shard not in parameters:
+        raise declaration_error(
+            f"{what}: shard={remote.shard!r} is no parameter", where, one_of(remote.shard, list(parameters))
+        )

@@ -1,0 +1,97 @@
+"""Settings of a run, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """How accuracy gates go about their baselines.
+
+    Attributes
+    ----------
+    confirm : int
+        Fresh rounds that a suspicious gate gets.
+    rounds : int
+        Rounds of a recorded baseline.
+    strict : bool
+        Whether an inconclusive gate fails.
+    ci : bool
+        Whether a missing baseline fails.
+    per_gpu : bool
+        Whether each device has baselines of its own.
+    updating : bool
+        Whether baselines are recorded.
+    accept : str or None
+        Why regressions are accepted.
+    """
+
+    confirm: int = 0
+    rounds: int = 5
+    strict: bool = False
+    ci: bool = False
+    per_gpu: bool = False
+    updating: bool = False
+    accept: str | None = None
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session on Modal goes about its work.
+
+    Attributes
+    ----------
+    acquire_timeout, startup_timeout, connection_timeout : float
+        Seconds: without a GPU, for a container to start, without an answer from Modal.
+    cache_volume : str
+        Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
+    """
+
+    acquire_timeout: float = 900.0
+    startup_timeout: float = 900.0
+    connection_timeout: float = 60.0
+    cache_volume: str = "pytest-modal-huggingface"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this run of pytest goes about GPU tests.
+
+    Attributes
+    ----------
+    mode : str
+        One of `MODES`.
+    environment : dict
+        The project's settings for every environment.
+    session : SessionOptions
+        How a session on Modal goes about its work.
+    gates : GateSettings
+        How accuracy gates go about their baselines.
+    resume : bool
+        Whether results of earlier runs are taken over.
+    record, prune : bool
+        Whether recordings are written, and those that nothing uses deleted.
+    rules : tuple of str
+        Lines of the ini ``modal_rules``: which rules are errors, warnings or off.
+    """
+
+    mode: str
+    environment: dict[str, Any]
+    session: SessionOptions = field(default_factory=SessionOptions)
+    gates: GateSettings = field(default_factory=GateSettings)
+    resume: bool = False
+    record: bool = False
+    prune: bool = False
+    rules: tuple[str, ...] = ()
+
+
+SETTINGS = pytest.StashKey[Settings]()
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """Return the settings of the run."""
+    return config.stash[SETTINGS]

@@ -1,0 +1,135 @@
+"""The runs of a gated test's body: one for each round, of which the last decides.
+
+Between two runs every fixture is torn down, whatever its scope: a value of one round must not reach another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.declare.settings import settings_of
+from pytest_modal.gate.ledger import Held, ledger_of
+from pytest_modal.local.output_dir import SCRATCH
+from pytest_modal.plan.rounds import ROUNDS, plan_in
+from pytest_modal.plan.state import PLAN, RESULTS, plan_of
+
+if TYPE_CHECKING:
+    from pytest_modal.gate.judge.rows import Evaluation
+    from pytest_modal.store.results import Results
+
+
+@dataclass
+class Pass:
+    """One run of a test's body.
+
+    Attributes
+    ----------
+    number : int
+        Of the round.
+    last : bool
+        Whether the gates decide now, on all rounds.
+    can_hold : bool
+        Whether a suspicious gate can have fresh rounds.
+    rounds : dict
+        The evaluations so far, by gate.
+    names : list of str
+        Names of the rounds before this one.
+    suspicious : list of str
+        What the gates said that want fresh rounds.
+    """
+
+    number: int = 0
+    last: bool = True
+    can_hold: bool = False
+    rounds: dict[str, list[Evaluation]] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    suspicious: list[str] = field(default_factory=list)
+
+
+PASS = pytest.StashKey[Pass]()
+FRESH = pytest.StashKey[tuple["Results", Held]]()  # of an item that is to be judged again
+
+
+def pass_of(item: pytest.Item) -> Pass:
+    """Return which run of its body a test is in."""
+    return item.stash.get(PASS, None) or Pass()
+
+
+def run(item: pytest.Item, following: pytest.Item | None) -> bool | None:
+    """Run a gated test in its rounds, and log its reports unless it has to wait for fresh ones.
+
+    Returns
+    -------
+    bool or None
+        None if the test has one round only, which is for pytest to run.
+    """
+    plan, settings = plan_of(item), settings_of(item.config).gates
+    if plan is None or not plan.calls or RESULTS not in item.config.stash:
+        return None
+    results, fresh = item.config.stash[RESULTS], item.stash.get(FRESH, None)
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    held = Held(item.nodeid)
+    if fresh is not None:
+        results, held = fresh
+        reports, _ = _passes(item, results, range(1, settings.confirm + 1), held, following)
+    elif settings.updating:
+        reports, _ = _passes(item, results, range(item.config.stash[ROUNDS]), held, following)
+    else:
+        reports, last = _passes(item, results, [0], held, following)
+        if last.suspicious and all(report.passed for report in reports):
+            held.lines += last.suspicious
+            ledger_of(item.config).held[item.nodeid] = held
+            reports = []
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _passes(
+    item: pytest.Item, results: Results, numbers: Sequence[int], held: Held, following: pytest.Item | None
+) -> tuple[list[pytest.TestReport], Pass]:
+    """Run the body once a round, up to the first run that doesn't pass; return the reports of the last run."""
+    from pytest_modal.gate.origin import round_name
+
+    reports: list[pytest.TestReport] = []
+    names: list[str] = []
+    confirm = settings_of(item.config).gates.confirm
+    for number in numbers:
+        alone = len(numbers) == 1
+        current = Pass(number, number == numbers[-1], alone and not numbers[0] and confirm > 0, held.rounds, names)
+        properties = [*item.user_properties]
+        with _in_round(item, results, current):
+            reports = compat.run_silently(item, following if alone and not number else None)
+            names.append(round_name(item, number))
+        if not all(report.passed for report in reports):
+            break
+        if not current.last:
+            item.user_properties[:] = properties
+    return reports, current
+
+
+@contextlib.contextmanager
+def _in_round(item: pytest.Item, results: Results, current: Pass) -> Iterator[None]:
+    """Have the results of a round handed out; what a run writes that doesn't decide is not kept."""
+    config, plan, usual = item.config, item.stash[PLAN], item.config.stash[RESULTS]
+    with contextlib.ExitStack() as stack:
+        if not current.last:
+            scratch = tempfile.TemporaryDirectory(prefix="pytest-modal-round-", ignore_cleanup_errors=True)
+            item.stash[SCRATCH] = Path(stack.enter_context(scratch))
+        item.stash[PASS], item.stash[PLAN], config.stash[RESULTS] = current, plan_in(plan, current.number), results
+        try:
+            yield
+        finally:
+            item.stash[PLAN], config.stash[RESULTS] = plan, usual
+            del item.stash[PASS]
+            if SCRATCH in item.stash:
+                del item.stash[SCRATCH]

@@ -1,0 +1,1 @@
+"""The decision of a gate: nothing of pytest."""

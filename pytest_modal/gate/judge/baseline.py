@@ -1,0 +1,160 @@
+"""A baseline: what is kept of an accepted evaluation, and where its files are. `jsonl` writes and reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pytest_modal.gate.judge.errors import BaselineError
+from pytest_modal.gate.judge.intervals import Floats
+from pytest_modal.gate.judge.rows import Evaluation, dataset_digest
+from pytest_modal.wording import count, some, three_parts
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The accuracy first recorded, or last accepted with a reason: `k` rounds on `date`."""
+
+    k: int
+    accuracy: float
+    date: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording in the history of a baseline.
+
+    Attributes
+    ----------
+    reason : str or None
+        Why a regression was accepted.
+    anchor : Anchor or None
+        The anchor that this acceptance replaced.
+    items : str or None
+        What changed in the set of items.
+    """
+
+    date: str
+    accuracy: float
+    n: int
+    k: int
+    reason: str | None = None
+    anchor: Anchor | None = None
+    items: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """An accepted evaluation: per item, how often it was right in `k` rounds; sorted by id.
+
+    Attributes
+    ----------
+    sums : array, shape (n,)
+        Right answers, or the sum of scores, over `k` rounds.
+    digests : tuple of str
+        Digest of each input; empty where there was none.
+    outputs : tuple of (str or None)
+        What the model said.
+    anchor_sums : array, shape (n,)
+        As `sums`, over the rounds of `anchor`; NaN for items that the anchor has not seen.
+    speed : float or None
+        Items per second.
+    rounds : tuple of str
+        Names of the rounds, for people.
+    """
+
+    gate: str
+    ids: tuple[str, ...]
+    sums: Floats
+    k: int
+    digests: tuple[str, ...]
+    outputs: tuple[str | None, ...]
+    anchor: Anchor
+    anchor_sums: Floats
+    history: tuple[Entry, ...]
+    model: str | None = None
+    gpu: str | None = None
+    speed: float | None = None
+    rounds: tuple[str, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, or mean score, over all items and rounds."""
+        return float(self.sums.sum() / (len(self.ids) * self.k))
+
+    @property
+    def dataset(self) -> str:
+        """Digest of the items: their ids and inputs."""
+        return dataset_digest(self.ids, self.digests)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Which items of a baseline and of an evaluation are the same.
+
+    Attributes
+    ----------
+    then, now : array of int
+        Positions of the same items in the baseline and in the evaluation.
+    missing, new, changed : tuple of str
+        Ids only in the baseline; only in the evaluation; in both, with another input.
+    """
+
+    then: np.ndarray[tuple[int], np.dtype[np.intp]]
+    now: np.ndarray[tuple[int], np.dtype[np.intp]]
+    missing: tuple[str, ...]
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def summary(self) -> str | None:
+        """What differs, in words."""
+        parts = {"removed": self.missing, "added": self.new, "changed inputs of": self.changed}
+        words = [f"{word} {len(ids):,}" for word, ids in parts.items() if ids]
+        return f"{', '.join(words)} items" if words else None
+
+
+def align(baseline: Baseline, now: Evaluation) -> Alignment:
+    """Find the same items: equal ids, and equal inputs where the baseline has one."""
+    position = {each: index for index, each in enumerate(now.ids)}
+    pairs, missing, changed = [], [], []
+    for index, (each, digest) in enumerate(zip(baseline.ids, baseline.digests, strict=True)):
+        other = position.pop(each, None)
+        if other is None:
+            missing.append(each)
+        elif digest and digest != now.digests[other]:
+            changed.append(each)
+        else:
+            pairs.append((index, other))
+    indices = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+    return Alignment(indices[:, 0], indices[:, 1], tuple(missing), tuple(position), tuple(changed))
+
+
+def check_items(baseline: Baseline, now: Evaluation, alignment: Alignment, where: str, test: str) -> None:
+    """Refuse to compare other items than those of the baseline.
+
+    Raises
+    ------
+    BaselineError
+        Items of the baseline are missing, or have other inputs.
+    """
+    again = f"{update_command(test)} (in replay mode too, with --modal-mode=replay)"
+    if alignment.missing:
+        what = f"gate {baseline.gate!r}: {count(len(alignment.missing), 'item')} of the baseline not in the rows"
+        remedy = f"give all items to the gate; if they were removed on purpose, {again}"
+        raise BaselineError(three_parts(f"{what}: {some(alignment.missing)}", where, remedy))
+    if not alignment.changed:
+        return
+    if not any(now.digests):
+        what = f"gate {baseline.gate!r}: the rows have no inputs, but those of the baseline had"
+        remedy = f"keep the input column (input=...), or record without it: {again}"
+        raise BaselineError(three_parts(what, where, remedy))
+    what = f"gate {baseline.gate!r}: {count(len(alignment.changed), 'item')} with another input than in the baseline"
+    remedy = f"give a changed item an id of its own, or, if the change is meant, {again}"
+    raise BaselineError(three_parts(f"{what}: {some(alignment.changed)}", where, remedy))
+
+
+def update_command(test: str) -> str:
+    """Return the command that records the baselines of a test."""
+    return f'pytest "{test}" --modal-update-baselines'

@@ -1,0 +1,316 @@
+"""What a test gives to the gate: rows, read with every check, and rounds of them pooled.
+
+No verdict on bad data: whatever is missing, double or out of range is an error that names the items.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import numbers
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from pytest_modal.gate.judge.intervals import Floats
+from pytest_modal.wording import count, some, three_parts
+
+T = TypeVar("T")
+
+DIGEST = 6  # hexadecimal digits: a changed input is missed once in 16 million
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that the gate reads. Rows may lack `input` and `output` under their usual names."""
+
+    id: str = "id"
+    correct: str = "correct"
+    input: str = "input"
+    output: str = "output"
+    cluster: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The results of one round or of several, by item, sorted by id.
+
+    Attributes
+    ----------
+    ids : tuple of str, length n
+    sums : array, shape (n,)
+        Right answers, or the sum of scores, over the rounds.
+    rounds : int
+    digests : tuple of str
+        Digest of each input; empty where there is none.
+    inputs, outputs : tuple of (str or None)
+        As text, for people: of several rounds, the most frequent output, the earliest of equally frequent ones.
+    clusters : tuple of str or None
+    """
+
+    ids: tuple[str, ...]
+    sums: Floats
+    rounds: int
+    digests: tuple[str, ...]
+    inputs: tuple[str | None, ...]
+    outputs: tuple[str | None, ...]
+    clusters: tuple[str, ...] | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of items."""
+        return len(self.ids)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, or mean score, over all items and rounds."""
+        return float(self.sums.sum() / (self.n * self.rounds))
+
+    @property
+    def dataset(self) -> str:
+        """Digest of the items: their ids and inputs."""
+        return dataset_digest(self.ids, self.digests)
+
+
+def dataset_digest(ids: Sequence[str], digests: Sequence[str]) -> str:
+    """Return a digest of ids, which are sorted, and of their inputs."""
+    return hashlib.sha256(json.dumps([list(ids), list(digests)]).encode()).hexdigest()[:16]
+
+
+def input_digest(value: object) -> str:
+    """Return the digest of one input: equal for equal data, whether it came as numpy or plain Python.
+
+    Raises
+    ------
+    TypeError
+        `value` is not JSON, numpy or bytes.
+    """
+    return hashlib.sha256(_json(value).encode()).hexdigest()[:DIGEST]
+
+
+def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluation:
+    """Read the rows of one round.
+
+    Parameters
+    ----------
+    rows : list of dict or pandas.DataFrame
+        One row an item. ``correct`` is a bool, 0 or 1, or a score in [0, 1].
+    where : str
+        The test, for messages.
+
+    Raises
+    ------
+    ValueError
+        No rows, a column that is not there, missing or double ids, no value or one outside [0, 1] in ``correct``,
+        a missing cluster, an input that can't be compared. The message names the items.
+    """
+    reader = _Reader(columns, gate, where)
+    table = reader.table(rows)
+    ids = reader.ids(table[columns.id])
+    scores = reader.scores(ids, table[columns.correct])
+    digests, inputs = reader.inputs(ids, table.get(columns.input))
+    outputs = reader.outputs(ids, table.get(columns.output))
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    clusters = None
+    if columns.cluster is not None:
+        named = reader.clusters(ids, table[columns.cluster])
+        clusters = tuple(named[i] for i in order)
+    return Evaluation(
+        ids=tuple(ids[i] for i in order),
+        sums=scores[order],
+        rounds=1,
+        digests=tuple(digests[i] for i in order),
+        inputs=tuple(inputs[i] for i in order),
+        outputs=tuple(outputs[i] for i in order),
+        clusters=clusters,
+    )
+
+
+def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
+    """Add up rounds of the same items.
+
+    Raises
+    ------
+    ValueError
+        The rounds differ in their items, inputs or clusters: they are no repeats of one another.
+    """
+    first = rounds[0]
+    for number, other in enumerate(rounds[1:], 2):
+        odd = sorted(set(first.ids) ^ set(other.ids))
+        if not odd:
+            one, two = (zip(r.ids, r.digests, r.clusters or r.ids, strict=True) for r in (first, other))
+            odd = [mine[0] for mine, theirs in zip(one, two, strict=True) if mine != theirs]
+        if odd:
+            what = f"accuracy_gate {gate!r}: round {number} has other items, inputs or clusters than the first"
+            remedy = "make the items from fixed data or a fixed seed: the rounds of a gate repeat the same items"
+            raise ValueError(three_parts(f"{what}: {some(odd)}", where, remedy))
+    outputs = [Counter(said).most_common(1)[0][0] for said in zip(*(each.outputs for each in rounds), strict=True)]
+    return Evaluation(
+        ids=first.ids,
+        sums=np.sum([each.sums for each in rounds], axis=0),
+        rounds=sum(each.rounds for each in rounds),
+        digests=first.digests,
+        inputs=first.inputs,
+        outputs=tuple(outputs),
+        clusters=first.clusters,
+    )
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one column after the other, and says of each what is wrong with it."""
+
+    columns: Columns
+    gate: str
+    where: str
+
+    def error(self, what: str, remedy: str) -> ValueError:
+        return ValueError(three_parts(f"accuracy_gate {self.gate!r}: {what}", self.where, remedy))
+
+    def table(self, rows: object) -> dict[str, list[Any]]:
+        """Return the columns that are wanted."""
+        wanted = [self.columns.id, self.columns.correct, self.columns.input, self.columns.output]
+        if self.columns.cluster is not None:
+            wanted.append(self.columns.cluster)
+        optional = {Columns.input, Columns.output} - {self.columns.id, self.columns.correct, self.columns.cluster}
+        pandas = sys.modules.get("pandas")
+        if pandas is not None and isinstance(rows, pandas.DataFrame):
+            names, length = list(rows.columns), len(rows)
+        elif isinstance(rows, list | tuple):
+            for index, row in enumerate(rows):
+                if not isinstance(row, Mapping):
+                    raise self.error(f"rows[{index}] is a {type(row).__name__}, not a dict", "give a list of dicts")
+            names, length = list({name: None for row in rows for name in row}), len(rows)
+        else:
+            kind = f"{type(rows).__module__}.{type(rows).__qualname__}".removeprefix("builtins.")
+            raise self.error(f"rows are a {kind}", "give a list of dicts, one an item, or a DataFrame")
+        if not length:
+            raise self.error("there are no rows", "give one row an item; a gate without items can't pass")
+        if double := [name for name, number in Counter(map(str, names)).items() if number > 1 and name in wanted]:
+            raise self.error(f"the table has the columns {some(double)} more than once", "keep one of each")
+        if missing := [name for name in wanted if name not in names and name not in optional]:
+            keyword = next(word for word, name in vars(self.columns).items() if name == missing[0])
+            raise self.error(
+                f"the rows have no {missing[0]!r}; they have {some(names, 20)}",
+                f'name the column that holds it, {keyword}="...", or add it',
+            )
+        present = [name for name in wanted if name in names]
+        if isinstance(rows, list | tuple):
+            return {name: [row.get(name) for row in rows] for name in present}
+        return {name: rows[name].tolist() for name in present}
+
+    def ids(self, values: Sequence[Any]) -> list[str]:
+        """Return the ids as text: whole numbers and text may name an item."""
+        missing = [index for index, value in enumerate(values) if _absent(value) or value == ""]
+        if missing:
+            rows = ", ".join(f"rows[{index}]" for index in missing[:5])
+            raise self.error(
+                f"{count(len(missing), 'row')} without an id: {rows}", "give every item an id that it keeps"
+            )
+        for index, value in enumerate(values):
+            if isinstance(value, bool) or not isinstance(value, str | int | numbers.Integral):
+                raise self.error(
+                    f"rows[{index}] has the id {value!r}, a {type(value).__name__}", "use text or whole numbers as ids"
+                )
+        ids = [str(value) for value in values]
+        if len(set(ids)) < len(ids):
+            double = [each for each, number in Counter(ids).items() if number > 1]
+            raise self.error(
+                f"{count(len(double), 'id')} more than once: {some(double)}",
+                "give each item one row; results of repeated sampling are averaged into a score",
+            )
+        return ids
+
+    def scores(self, ids: Sequence[str], values: Sequence[Any]) -> Floats:
+        """Return whether each item is right, or how right."""
+        column = self.columns.correct
+        if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
+            raise self.error(
+                f"{column!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
+                "decide what an item without an answer is worth, usually False, and say so in the rows",
+            )
+        kinds = (numbers.Real, np.bool_)
+        wrong = {kind for kind in map(type, values) if not issubclass(kind, kinds)}
+        if odd := [each for each, value in zip(ids, values, strict=True) if type(value) in wrong]:
+            example = values[ids.index(odd[0])]
+            raise self.error(
+                f"{column!r} is neither a bool nor a number for {some(odd)}: {example!r}",
+                f'compare first, such as rows["{column}"] = output == expected',
+            )
+        scores = np.array([float(value) for value in values])
+        if outside := [ids[index] for index in np.flatnonzero((scores < 0) | (scores > 1)).tolist()]:
+            raise self.error(
+                f"{column!r} is outside [0, 1] for {some(outside)}: {values[ids.index(outside[0])]!r}",
+                "scale scores so that 0 is worst and 1 is best",
+            )
+        return scores
+
+    def inputs(self, ids: Sequence[str], values: Sequence[Any] | None) -> tuple[list[str], list[str | None]]:
+        """Return the digest and the text of each input."""
+        if values is None:
+            return [""] * len(ids), [None] * len(ids)
+        return self._each(ids, values, self.columns.input, _digest), self._each(ids, values, self.columns.input, _text)
+
+    def outputs(self, ids: Sequence[str], values: Sequence[Any] | None) -> list[str | None]:
+        """Return what the model said, as text."""
+        return [None] * len(ids) if values is None else self._each(ids, values, self.columns.output, _text)
+
+    def _each(self, ids: Sequence[str], values: Sequence[Any], column: str, read: Callable[[Any], T]) -> list[T]:
+        result = []
+        for each, value in zip(ids, values, strict=True):
+            try:
+                result.append(read(value))
+            except (TypeError, ValueError) as error:
+                raise self.error(
+                    f"{column!r} of item {each!r} can't be kept: {error}",
+                    "give text, numbers, lists, dicts with text keys, or arrays",
+                ) from None
+        return result
+
+    def clusters(self, ids: Sequence[str], values: Sequence[Any]) -> list[str]:
+        """Return the cluster of each item, as text."""
+        if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
+            raise self.error(
+                f"{self.columns.cluster!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
+                "name a cluster for every item; one that belongs to no other is a cluster of its own",
+            )
+        clusters = [str(value) for value in values]
+        if len(set(clusters)) < 2:
+            raise self.error(
+                f"all items are in one cluster, {clusters[0]!r}", "give at least two clusters, or leave cluster= out"
+            )
+        return clusters
+
+
+def _absent(value: Any) -> bool:
+    if type(value) in (str, bool, int):  # nearly all: the checks below are slow
+        return False
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas' own, which can't be compared
+        return True
+    return isinstance(value, numbers.Real) and bool(value != value)
+
+
+def _digest(value: Any) -> str:
+    return "" if _absent(value) else input_digest(value)
+
+
+def _text(value: Any) -> str | None:
+    if _absent(value):
+        return None
+    return str(value) if isinstance(value, str) else _json(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufSU":
+        return value.tolist() if value.dtype.kind != "S" else _plain(value.tobytes())
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"{type(value).__name__} is not data that can be compared")
+
+
+# Made once: there may be 100,000 items.
+_json = json.JSONEncoder(sort_keys=True, default=_plain).encode

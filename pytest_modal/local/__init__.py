@@ -1,0 +1,1 @@
+"""The local side: what tests get."""

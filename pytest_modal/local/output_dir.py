@@ -1,0 +1,173 @@
+"""What a test leaves behind: ``output_dir``, ``save_csv``, ``save_figure``, ``save_json``, the run's index.
+
+Each test has one directory, ``<root>/<module path>/<class>/<test[param]>``. No test's directory is, or lies
+inside, another's: emptying one before its test writes can only delete what that same test wrote earlier.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, TypedDict
+
+import pytest
+
+from pytest_modal.store.files import safe_name as _safe
+from pytest_modal.store.files import short_digest as _digest
+from pytest_modal.store.files import write_record
+from pytest_modal.wording import three_parts as _message
+
+__tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
+
+DEFAULT_ROOT = "modal_output"
+
+
+class Artifact(TypedDict):
+    """One file that a test wrote, as it stands in ``artifacts.json``."""
+
+    path: str  # relative to the output root, with forward slashes
+    test: str  # its node id
+    kind: str  # "csv", "figure", "json"; "file" when the test wrote it by itself
+    bytes: int
+
+
+ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
+WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
+SCRATCH = pytest.StashKey[Path]()  # of an item: the root while what its test writes isn't kept
+_DIRECTORY = pytest.StashKey[Path]()
+_LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
+
+
+def output_root(config: pytest.Config) -> Path:
+    """Return the directory under which every test has its own; nothing is created."""
+    # Precedence: command line, environment variable, ini, default.
+    chosen: str = (
+        config.getoption("modal_output_dir", None)
+        or os.environ.get("PYTEST_MODAL_OUTPUT_DIR")
+        or config.getini("modal_output_dir")
+        or DEFAULT_ROOT
+    )
+    root = Path(os.path.normpath(config.rootpath / Path(chosen).expanduser()))
+    if root == config.rootpath:
+        what = "the output directory is the rootdir, where emptying a test's directory could delete sources"
+        where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
+        raise pytest.UsageError(_message(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
+    return root
+
+
+def root_of(item: pytest.Item) -> Path:
+    """Return the directory below which a test's own lies."""
+    return item.stash.get(SCRATCH, None) or output_root(item.config)
+
+
+def _wanted(item: pytest.Item) -> PurePosixPath:
+    """Return the directory, relative to the root, that the test has unless another one is in its way."""
+    module = item.path.with_suffix("")
+    # Beside a package `test_x/`, the module `test_x.py` keeps its suffix: its test `test_a` must not share a
+    # directory with the module `test_x/test_a.py`.
+    if item.path.suffix != ".py" or module.exists():
+        module = item.path
+    names = PurePath(os.path.relpath(module, item.config.rootpath)).parts
+    outer = pytest.Session | pytest.Directory | pytest.File
+    inner = [node.name for node in item.listchain() if not isinstance(node, outer)]
+    return PurePosixPath(*map(_safe, (*names, *inner)))
+
+
+def _ignores_case(directory: Path) -> bool:
+    return Path(str(directory).swapcase()).exists()
+
+
+def _layout(session: pytest.Session) -> dict[pytest.Item, str]:
+    """Return the directory of every selected test, relative to the root: none equal, none inside another."""
+    fold = str.casefold if _ignores_case(session.config.rootpath) else str
+    wanted = {item: _wanted(item) for item in session.items}
+    heads = {path.parent for path in wanted.values()}
+    taken = {fold(str(path)) for head in heads for path in (head, *head.parents)}
+    layout = {}
+    # Sorted, so that shuffling changes nothing. Equal node ids stay in their order, the same in all workers.
+    for item, path in sorted(wanted.items(), key=lambda entry: entry[0].nodeid):
+        free, attempt = str(path), 0
+        while fold(free) in taken:
+            attempt += 1
+            free = f"{path}-{_digest(f'{item.nodeid} {attempt}')}"
+        taken.add(fold(free))
+        layout[item] = free
+    return layout
+
+
+def _make_empty(directory: Path, root: Path, test: str) -> None:
+    try:
+        for step in (directory, *directory.parents):
+            if step.is_relative_to(root) and step != root and step.is_symlink():
+                raise OSError(f"{step} is a symbolic link, and what is behind it isn't the test's to empty")
+        directory.mkdir(parents=True, exist_ok=True)
+        for entry in directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    except OSError as error:
+        what = f"can't make an empty directory for the test: {error}"
+        remedy = "remove what is in the way, make it writable, or choose another --modal-output-dir"
+        raise OSError(_message(what, f"{test}, {directory}", remedy)) from None
+
+
+def artifact_of(path: Path, root: Path, test: str, kind: str) -> Artifact:
+    return Artifact(path=path.relative_to(root).as_posix(), test=test, kind=kind, bytes=path.stat().st_size)
+
+
+def own_directory(item: pytest.Item) -> Path:
+    """Return the directory of a test, empty."""
+    if _LAYOUT not in item.session.stash:
+        item.session.stash[_LAYOUT] = _layout(item.session)
+    root = root_of(item)
+    directory = root / item.session.stash[_LAYOUT][item]
+    _make_empty(directory, root, item.nodeid)
+    item.stash[_DIRECTORY] = directory
+    item.stash[ARTIFACTS] = []
+    return directory
+
+
+def collect(item: pytest.Item) -> list[Artifact]:
+    """Return the files that are in the test's directory now, saved or written by hand; [] if it has none."""
+    if _DIRECTORY not in item.stash:
+        return []
+    root = root_of(item)
+    kinds = {artifact["path"]: artifact["kind"] for artifact in item.stash[ARTIFACTS]}
+    found = []
+    for folder, _, names in os.walk(item.stash[_DIRECTORY]):
+        for path in (Path(folder, name) for name in names):
+            kind = kinds.get(path.relative_to(root).as_posix(), "file")
+            # A file may vanish meanwhile: a thread of the test may still be at work.
+            with contextlib.suppress(FileNotFoundError):
+                if not path.is_symlink():
+                    found.append(artifact_of(path, root, item.nodeid, kind))
+    return sorted(found, key=lambda artifact: artifact["path"])
+
+
+def write_index(root: Path, entries: Iterable[Mapping[str, Any]]) -> Path | None:
+    """Write ``artifacts.json``: what this run wrote, and nothing from earlier runs.
+
+    Of a test that ran again, only what its last run wrote is there to list. A run that wrote nothing leaves
+    the index as it is, and gets None.
+    """
+    artifacts = {entry["path"]: dict(entry) for entry in entries if (root / entry["path"]).is_file()}
+    if not artifacts:
+        return None
+    index = root / "artifacts.json"
+    write_record(index, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
+    return index
+
+
+def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
+    """Return what ``artifacts.json`` lists of this run, and the path of that file as it is shown."""
+    index = output_root(config) / "artifacts.json"
+    listed: list[Artifact] = []
+    if config.stash[WRITTEN] and index.exists():
+        listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
+    shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
+    return listed, shown

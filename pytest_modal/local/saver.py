@@ -1,0 +1,202 @@
+"""Writers of CSVs, figures and JSON into a test's ``output_dir``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import numbers
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root_of
+from pytest_modal.store.files import atomic_path, write_json
+from pytest_modal.wording import three_parts as _message
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def _table(rows: Any, columns: Any, where: str) -> pandas.DataFrame:
+    import pandas
+
+    if isinstance(rows, pandas.DataFrame):
+        return rows
+    try:
+        if isinstance(rows, Mapping):
+            for column, values in rows.items():
+                if isinstance(values, Mapping):
+                    raise ValueError(f"column {column!r} is a dict, whose keys would be lost")
+            lengths = {name: len(values) for name, values in rows.items() if isinstance(values, list | tuple)}
+            if len(set(lengths.values())) > 1:
+                raise ValueError(f"its columns differ in length, {lengths}")
+            return pandas.DataFrame(rows)
+        rows = list(rows)
+        for index, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise ValueError(f"rows[{index}] is of type {type(row).__name__}, not a dict")
+        return pandas.DataFrame(rows, columns=None if rows else columns)
+    except (TypeError, ValueError) as error:
+        remedy = "give a list of dicts, a DataFrame (`series.to_frame()`), or a dict of equally long columns"
+        raise ValueError(_message(f"not a table: {error}", where, remedy)) from None
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Return `value` in JSON's own types; `where` is its path, for the message."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, numbers.Integral):  # numpy registers its own
+        return int(value)
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        if math.isinf(number):
+            return "Infinity" if number > 0 else "-Infinity"
+        return None if math.isnan(number) else number
+    if isinstance(value, Mapping):
+        plain: dict[str, Any] = {}
+        for key, inner in value.items():
+            if not (key is None or isinstance(key, str | numbers.Real)):
+                raise TypeError(_message(f"JSON has no key such as {key!r}", where, "make it text: str(key)"))
+            name = key if isinstance(key, str) else json.dumps(_plain(key, where))
+            if name in plain:
+                raise ValueError(_message(f"two keys are {name!r} as text", where, "make them differ"))
+            plain[name] = _plain(inner, f"{where}[{json.dumps(name)}]")
+        return plain
+    if isinstance(value, list | tuple):
+        return [_plain(inner, f"{where}[{index}]") for index, inner in enumerate(value)]
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic):
+        # A list would lose the unit of times and the names of fields; complex numbers have no JSON.
+        if value.dtype.kind not in "mMVc":
+            return _plain(value.tolist(), where)
+        what = f"numpy {value.dtype}"
+    else:
+        what = f"{type(value).__module__}.{type(value).__qualname__}"
+    remedy = "convert it first: .tolist(), .to_dict(), sorted(...), dataclasses.asdict(...), str(...)"
+    raise TypeError(_message(f"JSON has no {what}", where, remedy))
+
+
+def open_figures() -> set[int]:
+    """Return the numbers of pyplot's open figures; pyplot is not imported for it."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return set(pyplot.get_fignums()) if pyplot is not None else set()
+
+
+@dataclasses.dataclass(frozen=True)
+class Saver:
+    """Writes files of the test `test` into `directory`, below `root`, and notes them in `saved`.
+
+    A name may have subdirectories, which are made. A name that would leave `directory` is a ValueError.
+    """
+
+    directory: Path
+    root: Path
+    test: str
+    saved: list[Artifact]
+
+    def _target(self, name: str | os.PathLike[str]) -> tuple[Path, str]:
+        """Return the path of the file `name`, and where that is for a message."""
+        # Read as on Windows, where both slashes separate, so that a name means the same everywhere.
+        parts = PureWindowsPath(name)
+        path = self.directory.joinpath(*parts.parts)
+        where = f"{self.test}, {path}"
+        if parts.drive or parts.root or ".." in parts.parts or not parts.name:
+            what = "isn't the name of a file in output_dir"
+        elif not path.resolve().is_relative_to(self.directory.resolve()):
+            what = "leads out of output_dir through a symbolic link"
+        else:
+            return path, where
+        remedy = 'give a relative name without "..", such as "results.csv" or "plots/timing.png"'
+        raise ValueError(_message(f"{os.fspath(name)!r} {what}", where, remedy))
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path, kind: str) -> Iterator[Path]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as draft:
+            yield draft
+        artifact = artifact_of(path, self.root, self.test, kind)
+        self.saved[:] = [earlier for earlier in self.saved if earlier["path"] != artifact["path"]]
+        self.saved.append(artifact)
+
+    def csv(self, name: str | os.PathLike[str], rows: Any, **to_csv: Any) -> pandas.DataFrame:
+        """Write a table as CSV (compressed if the name ends in ``.gz``) and return it as a DataFrame.
+
+        Parameters
+        ----------
+        rows
+            List of dicts (a key that one of them lacks is an empty field), DataFrame, or mapping of equally
+            long columns; else a ValueError. No rows give a file all the same, with a header if the columns
+            are known: a DataFrame and a mapping tell them, ``columns=[...]`` does for a list.
+        **to_csv
+            Options of ``DataFrame.to_csv``. The index is left out unless ``index=True``.
+        """
+        path, where = self._target(name)
+        if "mode" in to_csv:
+            remedy = "save all rows at once, or each part under its own name"
+            raise ValueError(_message("a CSV is written whole, without mode=", where, remedy))
+        table = _table(rows, to_csv.get("columns"), where)
+        with self._writing(path, "csv") as draft:
+            table.to_csv(draft, **{"index": False, **to_csv})
+        return table
+
+    def figure(self, name: str | os.PathLike[str], figure: Any = None, dpi: float = 300) -> Path:
+        """Write a figure in the format of the name's suffix, close it, and return the path.
+
+        Parameters
+        ----------
+        figure
+            A matplotlib figure, or anything with ``savefig`` (a seaborn grid); pyplot's current figure by
+            default. The picture's edges fit what is drawn, so that no label or legend is cut off.
+            Anything else, such as an Axes, is a TypeError; so is None when no figure is open.
+        """
+        path, where = self._target(name)
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if figure is None or figure is pyplot:
+            figure = pyplot.gcf() if pyplot is not None and pyplot.get_fignums() else None
+        if not callable(getattr(figure, "savefig", None)):
+            what = "no figure is open" if figure is None else f"no figure: {type(figure).__name__}"
+            remedy = "draw first, or pass the figure (of an Axes: ax.figure); one that was saved is closed"
+            raise TypeError(_message(what, where, remedy))
+        drawn = getattr(figure, "figure", figure)  # a seaborn grid has one, a figure is its own
+        if hasattr(drawn, "canvas"):
+            formats = drawn.canvas.get_supported_filetypes()
+            if path.suffix[1:].lower() not in formats:
+                remedy = f"end the name in one of {', '.join(f'.{known}' for known in sorted(formats))}"
+                raise ValueError(_message(f"no known image format: {path.suffix!r}", where, remedy))
+        with self._writing(path, "figure") as draft:
+            figure.savefig(draft, dpi=dpi, bbox_inches="tight")
+        if pyplot is not None and isinstance(drawn, pyplot.Figure):
+            pyplot.close(drawn)
+        return path
+
+    def json(self, name: str | os.PathLike[str], data: Any) -> Path:
+        """Write data as JSON that any reader takes, in its own order, and return the path.
+
+        Parameters
+        ----------
+        data
+            Dicts, lists, tuples, text, numbers, booleans, None, numpy scalars and arrays (as lists); else a
+            TypeError that names its path. Keys that are no text become text. NaN is ``null``, as pandas and
+            JavaScript write a missing number. Infinities aren't missing: they are ``"Infinity"`` and
+            ``"-Infinity"``, which ``float()`` reads.
+        """
+        path, where = self._target(name)
+        try:
+            plain = _plain(data, f"{where}, data")
+        except RecursionError:
+            what = "the data contains itself, or is nested too deep"
+            raise ValueError(_message(what, where, "save a copy without the reference back")) from None
+        with self._writing(path, "json") as draft:
+            write_json(draft, plain)
+        return path
+
+
+def saver(item: pytest.Item, directory: Path) -> Saver:
+    """Return what writes into the ``output_dir`` of a test."""
+    return Saver(directory, root_of(item), item.nodeid, item.stash[ARTIFACTS])

@@ -1,0 +1,1 @@
+"""From selected tests to a batch."""

@@ -1,0 +1,75 @@
+"""Between planning and running: what the rules find in the batch becomes errors of tests, or lines on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_modal.batch.calls import Batch
+from pytest_modal.checks.finding import Finding
+from pytest_modal.checks.levels import read_levels
+from pytest_modal.checks.planned import check_planned
+from pytest_modal.declare.settings import settings_of
+from pytest_modal.plan.state import PLAN, ItemPlan
+
+
+def check_batch(
+    config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch, functions: Mapping[str, Callable[..., Any]]
+) -> list[str]:
+    """Check a batch; tests with an error are taken out of it, all of them before anything is sent.
+
+    Returns
+    -------
+    list of str
+        The warnings, a line each.
+    """
+    plans = {item.nodeid: item.stash[PLAN] for item in tests if PLAN in item.stash}
+    sent = {
+        nodeid: [(remote.name, name, each.value) for (remote, name), each in plan.sent.items()]
+        for nodeid, plan in plans.items()
+    }
+    levels = read_levels(settings_of(config).rules)
+    found = check_planned(batch, functions, sent, config.rootpath, levels)
+    warned: dict[str, None] = {}
+    for nodeid, findings in found.items():
+        errors = [message(finding, nodeid) for finding in findings if levels[finding.code] == "error"]
+        if errors:
+            _add_error(plans[nodeid], errors)
+        for finding in findings:
+            if levels[finding.code] == "warning":
+                place = f"{finding.path}:{finding.line}:{finding.column}"
+                warned[f"modal: warning: {place}: {finding.code} {finding.message}; {finding.hint}"] = None
+    without_tests(batch, {nodeid for nodeid, plan in plans.items() if plan.error is not None})
+    return list(warned)
+
+
+def _add_error(plan: ItemPlan, errors: list[str]) -> None:
+    known = [plan.error] if plan.error is not None else []
+    plan.error = "\n\n".join([*known, *errors])
+
+
+def message(finding: Finding, nodeid: str) -> str:
+    """Return a finding in three parts."""
+    return (
+        f"{finding.code} {finding.message}\n"
+        f"  where: {finding.path}:{finding.line}:{finding.column}, for {nodeid}\n"
+        f"  what to do: {finding.hint}; to allow it: # modal: allow {finding.code}"
+    )
+
+
+def without_tests(batch: Batch, refused: set[str]) -> None:
+    """Take tests out of a batch, and the calls and container fixtures that nothing else needs."""
+    for call in batch.calls:
+        call.tests = [nodeid for nodeid in call.tests if nodeid not in refused]
+    by_key = {call.key: call for call in batch.calls}
+    queue = [call.key for call in batch.calls if call.tests]
+    kept = set(queue)
+    while queue:
+        needed = batch.dependencies(by_key[queue.pop()])
+        queue += [key for key in needed if key not in kept]
+        kept |= set(needed)
+    batch.calls = [call for call in batch.calls if call.key in kept]
+    used = {key for call in batch.calls for key in call.containers}
+    batch.containers = {key: container for key, container in batch.containers.items() if key in used}

@@ -1,0 +1,363 @@
+"""From selected tests to a batch: which calls they need, with which arguments, where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node
+from pytest_modal.batch.digest import digest_of
+from pytest_modal.batch.environment import Environment
+from pytest_modal.code.keys import declared_parts
+from pytest_modal.code.local_code import CodeKeyError
+from pytest_modal.code.shipping import Shipper, ShippingError
+from pytest_modal.declare.keywords import ENVIRONMENT
+from pytest_modal.declare.marker import Marker
+from pytest_modal.declare.remote_function import UNSET, RemoteFunction, parameters_of, remote_of
+from pytest_modal.plan.order import sort_calls
+from pytest_modal.plan.remote_fixtures import (
+    definition_at,
+    is_remote,
+    leads_to_remote,
+    marker_of,
+    reached,
+    request_along,
+)
+from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError, Sent
+from pytest_modal.remote import data
+
+
+@dataclass
+class _Visit:
+    """One test while it is planned."""
+
+    item: pytest.Function
+    marker: Marker
+    plan: ItemPlan = field(default_factory=ItemPlan)
+    containers: dict[tuple[RemoteFunction, str], str] = field(default_factory=dict)
+
+
+class Planner:
+    """Builds the batch of a session.
+
+    Parameters
+    ----------
+    rootdir : Path
+        What lies under it is the project.
+    defaults : mapping
+        Settings of the project for every environment.
+    mocks : bool
+        Whether ``mock=`` stands in for the bodies.
+    travels : bool
+        Whether functions will be sent anywhere.
+    """
+
+    def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool = True) -> None:
+        self._rootdir = rootdir
+        self._defaults = defaults
+        self._mocks = mocks
+        self._shipper = Shipper(rootdir, travels=travels)
+        self._encoded: dict[int, tuple[Any, Data]] = {}
+        self._bodies: dict[RemoteFunction, Callable[..., Any]] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}  # what is shipped, by its key
+        self._calls: dict[str, Call] = {}
+        self._alike: dict[str, list[str]] = {}
+        self._mocked: set[str] = set()
+        self._batch = Batch()
+
+    def plan(self, items: Sequence[pytest.Item]) -> Batch:
+        """Plan the tests; each gets its `ItemPlan`, with an error where it can't be planned."""
+        planned = [item for item in items if isinstance(item, pytest.Function) and is_remote(item)]
+        selected = [item for item in planned if not compat.sends_nothing(item)]
+        for item, following in zip(selected, [*selected[1:], None], strict=True):
+            self._plan_item(item, following)
+        self._batch.calls = list(self._calls.values())
+        sort_calls(self._batch)
+        return self._batch
+
+    def _plan_item(self, item: pytest.Function, following: pytest.Function | None) -> None:
+        visit = _Visit(item, marker_of(item))
+        item.stash[PLAN] = visit.plan
+        try:
+            with compat.active(item, following) as request:
+                # They would have run before any other fixture; they stay alive, so they run once all the same.
+                for name in compat.session_autouse(item):
+                    if not leads_to_remote(item, name):
+                        request.getfixturevalue(name)
+                for remote, chain in self._wanted(visit):
+                    self._call(visit, remote, request_along(visit.item, request, chain[:-1]), chain)
+        except (PlanningError, ShippingError, data.NotDataError) as error:
+            visit.plan.error = str(error)
+        except pytest.skip.Exception as skipped:
+            visit.plan.reason = f"a fixture skipped the test when the batch was planned: {skipped}"
+        except (Exception, pytest.fail.Exception) as error:
+            # The fixture runs again at setup and tells by itself; if it succeeds then, this is what is said.
+            visit.plan.reason = f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
+
+    def _wanted(self, visit: _Visit) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
+        if visit.marker.remote is not None:
+            yield visit.marker.remote, ()
+        for remote, chain, asked_by in reached(visit.item):
+            if not remote.in_container:
+                yield remote, chain
+            elif asked_by is not None:
+                raise PlanningError(
+                    f"{asked_by} asks for the container fixture {remote.name!r}, whose value never leaves the GPU\n"
+                    f"  where: {visit.item.nodeid}\n"
+                    f"  what to do: write a @pytest_modal.fixture that takes {remote.name!r} and returns data"
+                )
+
+    def _call(
+        self, visit: _Visit, remote: RemoteFunction, parent: pytest.FixtureRequest, chain: tuple[str, ...]
+    ) -> str:
+        if remote in visit.plan.calls:
+            return visit.plan.calls[remote]
+        containers = [found for found in self._containers_of(visit, remote, chain) if found is not remote]
+        environment = self._environment(visit, remote, containers)
+        node = self._node(visit, remote, parent, chain, environment)
+        needed = tuple(dict.fromkeys(self._containers_in_order(node)))
+        mocked = not self._mocked.isdisjoint({node.key, *needed, *node.references(FromCall)})
+        self._mocked |= {node.key} if mocked else set()
+        call = Call(**vars(node), containers=needed, mocked=mocked)
+        declared = self._declared_by_marker(visit)
+        for part in self._split(visit, remote, call):
+            planned = self._calls.setdefault(part.key, part)
+            planned.tests.append(visit.item.nodeid)
+            planned.declared.update(declared)
+        visit.plan.calls[remote] = call.key
+        return call.key
+
+    def _declared_by_marker(self, visit: _Visit) -> dict[str, str]:
+        if not {"image", "env", "volumes"} & set(visit.marker.settings):
+            return {}
+        try:
+            return declared_parts(visit.item.function, self._rootdir)
+        except CodeKeyError as error:
+            raise PlanningError(str(error)) from None
+
+    def _split(self, visit: _Visit, remote: RemoteFunction, call: Call) -> list[Call]:
+        if remote.shard is None or remote.shard not in call.arguments:
+            return [call]
+        sent = visit.plan.sent.get((remote, remote.shard))
+        if sent is None or not isinstance(sent.value, list):
+            raise PlanningError(
+                f"shard={remote.shard!r} of {remote.name}: that argument is not a list that is known here\n"
+                f"  where: {self._shipper.location(remote.function)}\n"
+                "  what to do: shard a list that a local fixture or a parametrization gives"
+            )
+        count = max(1, min(call.environment.max_containers, len(sent.value)))
+        bounds = [len(sent.value) * index // count for index in range(count + 1)]
+        parts = []
+        for index in range(count):
+            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard)
+            parts.append(
+                Call(
+                    **vars(call)
+                    | {
+                        "key": f"{call.key}-{index + 1}of{count}",
+                        "label": f"{call.label} {index + 1}/{count}",
+                        "shown": (*call.shown, f"{index + 1}of{count}"),
+                        "arguments": {**call.arguments, remote.shard: piece},
+                        "tests": [],
+                    }
+                )
+            )
+        self._batch.shards[call.key] = tuple(part.key for part in parts)
+        return parts
+
+    def _node(
+        self,
+        visit: _Visit,
+        remote: RemoteFunction,
+        parent: pytest.FixtureRequest,
+        chain: tuple[str, ...],
+        environment: Environment,
+    ) -> Node:
+        body = self._body(remote)
+        role = "container fixture" if remote.in_container else "function"
+        shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
+        self.functions[shipped.key] = body
+        definition = definition_at(visit.item, chain)
+        request, param, takes_request, shown = parent, None, False, []
+        if definition is not None:
+            value = compat.param_of(visit.item, definition.argname)
+            request = compat.request_for(parent, definition, value)
+            if value is not compat.NOTHING:
+                param = self._data(value, f"request.param of {remote.name}")
+                shown.append(value)
+        arguments: dict[str, Argument] = {}
+        for name, has_default in parameters_of(body).items():
+            if name == "request" and definition is not None:
+                takes_request = True
+                continue
+            argument = self._argument(visit, remote, name, has_default, request, chain, environment, shown)
+            if argument is not None:
+                arguments[name] = argument
+        references = [f"{name}={_key(argument)}" for name, argument in sorted(arguments.items())]
+        where = self._environment_key(environment)
+        key = digest_of(shipped.key, where, param.digest if param else "", *references)
+        if body is not remote.function:
+            self._mocked.add(key)
+        parameters = tuple(map(_shown, shown))
+        label = remote.name + (f"[{', '.join(parameters)}]" if parameters else "")
+        return Node(key, label, shipped, arguments, environment, param, takes_request, parameters)
+
+    def _environment_key(self, environment: Environment) -> str:
+        # Two images may describe themselves alike.
+        alike = self._alike.setdefault(environment.declared, [])
+        if environment.key not in alike:
+            alike.append(environment.key)
+        number = alike.index(environment.key)
+        return environment.declared + (f"#{number}" if number else "")
+
+    def _argument(
+        self,
+        visit: _Visit,
+        remote: RemoteFunction,
+        name: str,
+        has_default: bool,
+        request: pytest.FixtureRequest,
+        chain: tuple[str, ...],
+        environment: Environment,
+        shown: list[Any],
+    ) -> Argument | None:
+        marked = remote is visit.marker.remote
+        if marked and name in visit.marker.args:
+            return self._send(visit, remote, name, visit.marker.args[name])
+        path = (*chain, name)
+        definition = definition_at(visit.item, path)
+        if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
+            return None
+        if definition is None:
+            raise PlanningError(
+                f"parameter {name!r} of {remote.name} is neither a fixture nor parametrized\n"
+                f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
+                f"  what to do: define a fixture {name!r}, or parametrize the test with it"
+            )
+        inner = remote_of(definition.func)
+        if inner is None:
+            value = self._local_value(visit, remote, name, definition, request, path)
+            if compat.is_parametrized(definition):
+                shown.append(value)
+            return self._send(visit, remote, name, value)
+        if not inner.in_container:
+            return FromCall(self._call(visit, inner, request, path))
+        known = visit.containers.get((inner, environment.key))
+        if known is None:
+            node = self._node(visit, inner, request, path, environment)
+            self._batch.containers.setdefault(node.key, Container(**vars(node)))
+            known = visit.containers[inner, environment.key] = node.key
+        return FromContainer(known)
+
+    def _local_value(
+        self,
+        visit: _Visit,
+        remote: RemoteFunction,
+        name: str,
+        definition: compat.FixtureDef,
+        request: pytest.FixtureRequest,
+        path: tuple[str, ...],
+    ) -> Any:
+        where = f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
+        if compat.is_parametrized(definition):
+            if remote.in_container and definition.scope != "session":
+                raise PlanningError(
+                    f"container fixture {remote.name!r} takes {name!r}, which is parametrized for one test at a "
+                    f"time; a container outlives tests\n{where}"
+                    f'  what to do: @pytest.mark.parametrize("{name}", [...], scope="session")'
+                )
+            return compat.param_of(visit.item, name)
+        if definition.scope == "function":
+            raise PlanningError(
+                f"remote fixture {remote.name!r} takes the function-scoped local fixture {name!r}: it would have "
+                f"another value when the test runs than when the batch is sent\n{where}"
+                f'  what to do: give {name!r} scope="module" or wider, or use it in the test'
+            )
+        if remote.in_container and definition.scope != "session":
+            raise PlanningError(
+                f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
+                f'outlives tests\n{where}  what to do: give {name!r} scope="session"'
+            )
+        if leads_to_remote(visit.item, *path):
+            raise PlanningError(
+                f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU\n{where}"
+                f"  what to do: do that step on the GPU too: make {name!r} a @pytest_modal.fixture"
+            )
+        return request.getfixturevalue(name)
+
+    def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: Any) -> Data:
+        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
+        visit.plan.sent[remote, name] = Sent(value, sent.digest)
+        return sent
+
+    def _data(self, value: Any, where: str) -> Data:
+        # The value is kept along: its id stays its own.
+        if id(value) not in self._encoded:
+            buffers = data.encode(value, where)
+            self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
+        return self._encoded[id(value)][1]
+
+    def _body(self, remote: RemoteFunction) -> Callable[..., Any]:
+        if remote not in self._bodies:
+            mocked = self._mocks and remote.mock is not UNSET
+            self._bodies[remote] = remote.function if not mocked else _standing_in(remote.mock)
+        return self._bodies[remote]
+
+    def _containers_of(self, visit: _Visit, remote: RemoteFunction, chain: tuple[str, ...]) -> Iterator[RemoteFunction]:
+        for name in parameters_of(self._body(remote)):
+            path = (*chain, name)
+            definition = definition_at(visit.item, path)
+            inner = remote_of(definition.func) if definition is not None else None
+            if inner is not None and inner.in_container:
+                yield from self._containers_of(visit, inner, path)
+                yield inner
+
+    def _containers_in_order(self, node: Node) -> Iterator[str]:
+        for key in node.references(FromContainer):
+            yield from self._containers_in_order(self._batch.containers[key])
+            yield key
+
+    def _environment(self, visit: _Visit, remote: RemoteFunction, containers: Sequence[RemoteFunction]) -> Environment:
+        # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
+        own = {**remote.settings, **visit.marker.settings}
+        settings: dict[str, Any] = {}
+        said_by: dict[str, RemoteFunction] = {}
+        for name in ENVIRONMENT:
+            if name in own:
+                settings[name] = own[name]
+                continue
+            for container in dict.fromkeys(containers):
+                if name not in container.settings:
+                    continue
+                if name in settings and settings[name] != container.settings[name]:
+                    other = said_by[name]
+                    raise PlanningError(
+                        f"{remote.name} can't be in two environments: {other.name} says {name}={settings[name]!r}, "
+                        f"{container.name} says {name}={container.settings[name]!r}\n"
+                        f"  where: {self._shipper.location(other.function)} and "
+                        f"{self._shipper.location(container.function)}\n"
+                        f"  what to do: give both the same {name}, or decide on {remote.name}: {name}=..."
+                    )
+                settings[name], said_by[name] = container.settings[name], container
+        return Environment(**{**self._defaults, **settings})
+
+
+def _standing_in(mock: Any) -> Callable[..., Any]:
+    if callable(mock):
+        return mock  # type: ignore[no-any-return]
+    return lambda: mock
+
+
+def _key(argument: Argument) -> str:
+    return argument.digest if isinstance(argument, Data) else argument.key
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, str | int | float):
+        return str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
+    return type(value).__name__

@@ -1,0 +1,84 @@
+"""Which remote fixtures a test reaches, and by which path: overrides and local fixtures in between included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.declare.marker import MARKER, Marker, read_marker
+from pytest_modal.declare.remote_function import RemoteFunction, remote_of
+
+
+def marker_of(item: pytest.Item) -> Marker:
+    """Read the ``modal_gpu`` markers of a test."""
+    return read_marker(list(item.iter_markers(MARKER)), item.nodeid)
+
+
+def is_remote(item: pytest.Item) -> bool:
+    """Whether a test is one of ours."""
+    return item.get_closest_marker(MARKER) is not None
+
+
+def reaches_remote(item: pytest.Function) -> bool:
+    """Whether a test asks, directly or not, for a value that is computed on the GPU."""
+    return any(not remote.in_container for remote, _, _ in reached(item))
+
+
+def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
+    """Walk the fixtures that a test asks for.
+
+    Yields
+    ------
+    remote : RemoteFunction
+        A remote fixture that the test or a local fixture asks for.
+    path : tuple of str
+        The names that lead to it.
+    asked_by : str or None
+        Who asks, if it is the test itself or a local fixture, by a parameter.
+    """
+    own, seen = compat.own_names(item), set[Any]()
+    for name in compat.initial_names(item):
+        yield from _reached(item, (name,), item.name if name in own else None, seen)
+
+
+def _reached(
+    item: pytest.Function, path: tuple[str, ...], asked_by: str | None, seen: set[Any]
+) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
+    definition = definition_at(item, path)
+    if definition is None or (definition, asked_by is None) in seen:
+        return
+    seen.add((definition, asked_by is None))
+    remote = remote_of(definition.func)
+    if remote is not None:
+        yield remote, path, asked_by
+    else:
+        for name in definition.argnames:
+            yield from _reached(item, (*path, name), f"fixture {path[-1]!r}", seen)
+
+
+def leads_to_remote(item: pytest.Function, *path: str) -> bool:
+    """Whether the fixture at the end of a path is, or needs, a remote one."""
+    return any(True for _ in _reached(item, path, None, set()))
+
+
+def request_along(
+    item: pytest.Function, request: pytest.FixtureRequest, path: tuple[str, ...]
+) -> pytest.FixtureRequest:
+    """Return the request that stands at the end of a path of fixtures."""
+    for length in range(1, len(path) + 1):
+        definition = definition_at(item, path[:length])
+        if definition is not None:
+            request = compat.request_for(request, definition, compat.param_of(item, path[length - 1]))
+    return request
+
+
+def definition_at(item: pytest.Function, path: tuple[str, ...]) -> compat.FixtureDef | None:
+    """Return the definition at the end of a path of names: a fixture that names itself gets the one it overrides."""
+    if not path:
+        return None
+    chain = compat.fixture_chain(item, path[-1])
+    depth = path.count(path[-1])
+    return chain[-depth] if depth <= len(chain) else None

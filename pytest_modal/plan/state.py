@@ -1,0 +1,63 @@
+"""State on pytest's objects between the stages: each test's plan, the results of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_modal.declare.remote_function import RemoteFunction
+    from pytest_modal.store.results import Results
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A local value that was sent as an argument."""
+
+    value: Any
+    digest: str
+
+
+@dataclass(eq=False)
+class ItemPlan:
+    """What a test gets from the batch.
+
+    Attributes
+    ----------
+    calls : dict
+        For each remote fixture that it reaches, the key of its call.
+    sent : dict
+        For each remote fixture and parameter, the local value that went along.
+    error : str or None
+        Why the test can't be planned at all.
+    reason : str or None
+        Why planning stopped at a local fixture.
+    infrastructure : bool
+        Whether all that its setup failed on was the infrastructure.
+    """
+
+    calls: dict[RemoteFunction, str] = field(default_factory=dict)
+    sent: dict[tuple[RemoteFunction, str], Sent] = field(default_factory=dict)
+    error: str | None = None
+    reason: str | None = None
+    infrastructure: bool = False
+
+
+PLAN = pytest.StashKey[ItemPlan]()
+RESULTS = pytest.StashKey["Results"]()
+
+
+class PlanningError(Exception):
+    """A test can't be planned; the message says what, where and what to do."""
+
+
+def plan_of(item: pytest.Item) -> ItemPlan | None:
+    """Return what a test gets from the batch; None for one that is not planned."""
+    return item.stash.get(PLAN, None)
+
+
+def results_of(config: pytest.Config) -> Results | None:
+    """Return what the run has computed; None before the batch and without one."""
+    return config.stash.get(RESULTS, None)

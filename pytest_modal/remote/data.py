@@ -1,0 +1,398 @@
+"""The data boundary: what is data, and how it travels, both ways, without pickle.
+
+The encoding is JSON followed by the memory of arrays, bytes and long lists of numbers. Nothing in it can be
+executed. Standard library only, numpy where a payload holds arrays: the file travels into containers as it is.
+
+Layout: magic, crc32 and length of the JSON (little-endian), the JSON, then blocks of memory in the order in
+which the JSON speaks of them; each part begins at a multiple of 16 bytes. What JSON has no word for is an object
+whose only key is a tag, ``{"$tuple": [1, 2]}``. A tag takes the next block, so no block can be used twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import itertools
+import json
+import math
+import re
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from pytest_modal.remote.not_data import RefusedError, type_name, way_out
+
+MAGIC = b"PMDATA1\n"
+ALIGNMENT = 16
+MAX_DEPTH = 200
+PACKED_FROM = 16  # values in a list or dict from which on it pays to look at what they have in common
+_HEAD = struct.Struct("<8sQQ8x")
+_INT64 = range(-(1 << 63), 1 << 63)
+_AS_IS = frozenset({str, bool, type(None)})
+_KEYS = _AS_IS | {int, float, complex, bytes}
+_DTYPE = re.compile(r"[<>|](?:[biufcSUV]\d+|[mM]8(?:\[\d*[A-Za-z]+\])?|[cilqILQgG])")
+_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
+
+
+class NotDataError(TypeError):
+    """A value is not data.
+
+    Attributes
+    ----------
+    path, type_name, hint : str
+        Where inside the value, such as ``answers[3]["logits"]``; what stands there; the usual way out.
+    """
+
+    def __init__(self, path: str, type_name: str, hint: str) -> None:
+        super().__init__(f"{path}: {type_name} is not data; {hint}")
+        self.path, self.type_name, self.hint = path, type_name, hint
+
+
+class CorruptDataError(ValueError):
+    """Bytes are not a whole and valid encoding."""
+
+
+def encode(value: Any, where: str = "value") -> list[bytes | memoryview]:
+    """Encode a value.
+
+    Parameters
+    ----------
+    value : data
+        See *What is data* in the documentation. Torch tensors become arrays (bfloat16 and float8 as float32);
+        dataclasses and the outputs of transformers' models become dicts.
+    where : str
+        What errors call the value.
+
+    Returns
+    -------
+    list of bytes or memoryview
+        Buffers whose concatenation is the encoding, always the same for the same value. The memory of arrays
+        is not copied: it must not change while the buffers are in use.
+
+    Raises
+    ------
+    NotDataError
+        Something inside is not data.
+    """
+    encoder = _Encoder()
+    try:
+        text = _json.encode(encoder.node(value)).encode("utf-8", "surrogatepass")
+    except RefusedError as refused:
+        path = "".join([where, *reversed(refused.segments)]).encode("utf-8", "backslashreplace").decode()
+        path = path if len(path) <= 200 else f"{path[:120]}...{path[-60:]}"
+        remedy = refused.way_out.replace("{}", path if len(path) < 60 else "it")
+        raise NotDataError(path, refused.type_name, remedy) from None
+    except RecursionError:
+        raise NotDataError(where, type_name(type(value)), "it is nested too deeply for Python's stack") from None
+    head = _HEAD.pack(MAGIC, zlib.crc32(text), len(text))
+    return [head + text + bytes(-len(text) % ALIGNMENT), *encoder.blocks]
+
+
+def digest(buffers: Iterable[bytes | memoryview]) -> str:
+    """Return the content hash of an encoding, 40 hexadecimal digits."""
+    hashed = hashlib.blake2b(digest_size=20)
+    for buffer in buffers:
+        hashed.update(buffer)
+    return hashed.hexdigest()
+
+
+def decode(buffer: bytes | bytearray | memoryview, *, copy: bool = True) -> Any:
+    """Decode what `encode` made.
+
+    Parameters
+    ----------
+    buffer : bytes-like
+        A whole encoding.
+    copy : bool
+        Give every array its own writable memory. Otherwise arrays are views of `buffer`.
+
+    Returns
+    -------
+    data
+        Equal to the encoded value, and of the same types.
+
+    Raises
+    ------
+    CorruptDataError
+        The bytes are not a whole and valid encoding.
+    """
+    try:
+        return _Decoder(memoryview(buffer).cast("B"), copy).value()
+    except (CorruptDataError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        raise CorruptDataError(f"not a valid encoding: {type(error).__name__}: {error}") from None
+
+
+class _Encoder:
+    def __init__(self) -> None:
+        self.blocks: list[bytes | memoryview] = []
+        self._open: set[int] = set()  # ids of the containers around the present value
+
+    def node(self, value: Any) -> Any:
+        """Return what stands for a value in the JSON."""
+        kind = type(value)
+        if kind in _AS_IS:
+            return value
+        if kind is int:
+            return value if value in _INT64 else {"$int": f"{value:x}"}
+        if kind is float:
+            return value if math.isfinite(value) else {"$float": struct.pack("<d", value).hex()}
+        if kind is complex:
+            return {"$complex": struct.pack("<2d", value.real, value.imag).hex()}
+        if kind is bytes:
+            return {"$bytes": self._block(value)}
+        if id(value) in self._open:
+            raise RefusedError(type_name(kind), "it contains itself")
+        if len(self._open) >= MAX_DEPTH:
+            raise RefusedError(type_name(kind), f"it is nested deeper than {MAX_DEPTH} levels")
+        self._open.add(id(value))
+        if kind is list or kind is tuple:
+            node = self._list(value, range(len(value)))
+            node = {"$tuple": node} if kind is tuple else node
+        elif kind is dict:
+            node = self._dict(value)
+        else:
+            node = self._other(value, kind)
+        self._open.remove(id(value))
+        return node
+
+    def _block(self, memory: bytes | memoryview) -> int:
+        view = memoryview(memory)
+        self.blocks += [part for part in (view, bytes(-view.nbytes % ALIGNMENT)) if len(part)]
+        return view.nbytes
+
+    def _list(self, values: Sequence[Any], names: Sequence[Any]) -> Any:
+        kinds = set(map(type, values))
+        if kinds <= _AS_IS:
+            return values
+        if len(kinds) == 1 and len(values) >= PACKED_FROM and (packed := self._packed(values, *kinds)):
+            return packed
+        nodes: list[Any] = []
+        try:
+            for value in values:
+                nodes.append(self.node(value))  # noqa: PERF401 - a comprehension would cost a level of Python's stack
+        except RefusedError as refused:
+            refused.segments.append(f"[{_short(names[len(nodes)])}]")
+            raise
+        return nodes
+
+    def _packed(self, values: Sequence[Any], kind: type) -> Any:
+        if kind is float:
+            return {"$floats": self._block(struct.pack(f"<{len(values)}d", *values))}
+        if kind is int and min(values) in _INT64 and max(values) in _INT64:
+            return {"$ints": self._block(struct.pack(f"<{len(values)}q", *values))}
+        if kind is dict:
+            return self._rows(values)
+        dtype = values[0].dtype if issubclass(kind, _types("numpy", "generic")) else None
+        if dtype is not None and dtype.type is kind and dtype.kind in "biufc":
+            return {"$scalars": self._array(_numpy().array(values, dtype))}
+        return None
+
+    def _rows(self, rows: Sequence[dict[Any, Any]]) -> Any:
+        # The rows of a table: by columns it is smaller, and several times faster.
+        names = list(rows[0])
+        if set(map(type, itertools.chain(*rows))) != {str} or any(list(row) != names for row in rows):
+            return None
+        columns = []
+        for name in names:
+            try:
+                columns.append(self._list([row[name] for row in rows], range(len(rows))))
+            except RefusedError as refused:
+                refused.segments.insert(-1, f"[{_short(name)}]")
+                raise
+        return {"$rows": [names, *columns]}
+
+    def _dict(self, value: dict[Any, Any]) -> Any:
+        keys, values = list(value), list(value.values())
+        if set(map(type, keys)) <= {str} and len(keys) < PACKED_FROM and not (len(keys) == 1 and keys[0][:1] == "$"):
+            return dict(zip(keys, self._list(values, keys), strict=True))
+        for key in itertools.filterfalse(_is_key, keys):
+            remedy = way_out(key, type(key)).replace("{}", "key")
+            raise RefusedError(f"dict key of type {type_name(type(key))}", remedy)
+        return {"$dict": [self._list(keys, keys), self._list(values, keys)]}
+
+    def _other(self, value: Any, kind: type) -> Any:
+        if kind is _types("numpy", "ndarray"):
+            return self._array(value)
+        if isinstance(value, _types("numpy", "generic")) and kind is value.dtype.type:
+            if isinstance(value, str):  # as an array, text would lose its trailing NULs
+                return {"$str_": str.__str__(value)}
+            if isinstance(value, bytes):
+                return {"$bytes_": bytes(value).hex()}
+            return {"$scalar": self._array(_numpy().array(value, value.dtype))}
+        if isinstance(value, _types("torch", "Tensor")):
+            return self._array(_tensor_to_array(value))
+        if any(base.__name__ == "ModelOutput" and base.__module__.startswith("transformers.") for base in kind.__mro__):
+            return self._dict(dict(value))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._dict({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        raise RefusedError(type_name(kind), way_out(value, kind))
+
+    def _array(self, array: Any) -> Any:
+        dtype, order = array.dtype, "F" if array.flags.fnc else "C"
+        spec = _describe(dtype)
+        if array.nbytes:
+            memory = _numpy().ascontiguousarray(array.reshape(-1, order=order)).view("u1")
+            if dtype.names is not None or dtype.char in "gG":
+                # What lies between fields and behind long doubles is whatever that memory held before.
+                mask = _value_bytes(dtype)
+                memory = memory if mask.all() else (memory.reshape(-1, dtype.itemsize) & mask).reshape(-1)
+            self._block(memory.data)
+        return {"$array": [spec, list(array.shape), order]}
+
+
+class _Decoder:
+    def __init__(self, view: memoryview, copy: bool) -> None:
+        self._view, self._copy, self._position = view, copy, 0
+        self._tags: dict[str, Callable[[Any], Any]] = {
+            "$int": lambda text: int(text, 16),
+            "$float": lambda text: struct.unpack("<d", bytes.fromhex(text))[0],
+            "$complex": lambda text: complex(*struct.unpack("<2d", bytes.fromhex(text))),
+            "$bytes": lambda length: bytes(self._take(length)),
+            "$tuple": lambda items: tuple(_expect(list, items)),
+            "$dict": lambda pair: dict(zip(*(_expect(list, each) for each in pair), strict=True)),
+            "$rows": self._rows,
+            "$floats": lambda length: list(struct.unpack(f"<{length // 8}d", self._take(length))),
+            "$ints": lambda length: list(struct.unpack(f"<{length // 8}q", self._take(length))),
+            "$array": self._array,
+            "$scalar": lambda array: array[()],
+            "$scalars": lambda array: list(_numpy().frombuffer(array, array.dtype)),
+            "$str_": lambda text: _numpy().str_(text),
+            "$bytes_": lambda text: _numpy().bytes_(bytes.fromhex(text)),
+        }
+
+    def value(self) -> Any:
+        magic, checksum, length = _HEAD.unpack(self._take(_HEAD.size))
+        if magic != MAGIC:
+            raise CorruptDataError("not an encoding of this library: it begins otherwise")
+        text = self._take(length)
+        if zlib.crc32(text) != checksum:
+            raise CorruptDataError("truncated or changed: the checksum does not hold")
+        # Blocks are taken while the JSON is read: it calls for them innermost first, as they were laid down.
+        value = json.loads(bytes(text).decode("utf-8", "surrogatepass"), object_hook=self._object)
+        if self._position != len(self._view):
+            raise CorruptDataError(f"{len(self._view)} bytes, of which only {self._position} are spoken of")
+        return value
+
+    def _object(self, node: dict[str, Any]) -> Any:
+        if len(node) != 1 or not (tag := next(iter(node))).startswith("$"):
+            return node
+        return self._tags[tag](node[tag])
+
+    def _take(self, length: Any) -> memoryview:
+        start = self._position
+        end = start + _expect(int, length)
+        self._position = end + -end % ALIGNMENT
+        if length < 0 or self._position > len(self._view):
+            raise CorruptDataError(f"truncated or changed: {length} bytes announced at {start} of {len(self._view)}")
+        return self._view[start:end]
+
+    def _rows(self, content: Any) -> list[dict[str, Any]]:
+        names, *columns = (_expect(list, each) for each in content)
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _array(self, content: Any) -> Any:
+        spec, shape, order = content
+        dtype = _dtype(spec)
+        memory = self._take(math.prod(_expect(int, size) for size in shape) * dtype.itemsize)
+        array = _numpy().ndarray(shape, dtype, memory or bytearray(), order=order)
+        return array.copy(order) if self._copy and memory else array  # copies of no memory may have another dtype
+
+
+def _expect(kind: type, content: Any) -> Any:
+    if type(content) is not kind:
+        raise CorruptDataError(f"a {type_name(type(content))} in the place of a {type_name(kind)}")
+    return content
+
+
+def _is_key(key: Any) -> bool:
+    # Not what is hashable only before it is converted, as tensors and frozen dataclasses are.
+    kind = type(key)
+    if kind is tuple:
+        return all(map(_is_key, key))
+    return kind in _KEYS or (issubclass(kind, _types("numpy", "generic")) and kind is not _types("numpy", "void"))
+
+
+def _short(key: Any) -> str:
+    text = json.dumps(key, ensure_ascii=False) if type(key) is str else repr(key)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _types(library: str, name: str) -> Any:
+    """Return a type of a library, or no type: where the library is not imported, no value can be of it."""
+    return getattr(sys.modules.get(library), name, ())
+
+
+def _numpy() -> Any:
+    return importlib.import_module("numpy")
+
+
+def _describe(dtype: Any) -> Any:
+    """Return what `_dtype` makes the same dtype of."""
+    if dtype.subdtype is not None:
+        return [_describe(dtype.base), list(dtype.shape)]
+    if dtype.names is None:
+        # long and long long are two types of one layout: there, only the character tells them apart.
+        for spec in (dtype.str, dtype.str[0] + dtype.char):
+            if _DTYPE.fullmatch(spec) and (plain := _numpy().dtype(spec)) == dtype and plain.char == dtype.char:
+                return spec
+    else:
+        parts = [(*dtype.fields[name], None)[:3] for name in dtype.names]
+        formats, offsets, titles = ([each[part] for each in parts] for part in range(3))
+        if dtype.type is _numpy().void and {str, type(None)} >= set(map(type, titles)):
+            fields = {"names": list(dtype.names), "formats": list(map(_describe, formats)), "titles": titles}
+            return {**fields, "offsets": offsets, "itemsize": dtype.itemsize, "aligned": dtype.isalignedstruct}
+    raise RefusedError(f"numpy array of dtype {dtype}", "return {}.tolist()")
+
+
+def _dtype(spec: Any) -> Any:
+    if type(spec) is list:
+        base, shape = spec
+        return _numpy().dtype((_dtype(base), tuple(_expect(list, shape))))
+    if type(spec) is dict:
+        formats = [_dtype(each) for each in spec["formats"]]
+        # numpy computes the ends of fields in 32 bits, so it can be made to read beyond the memory.
+        ends = [offset + each.itemsize for offset, each in zip(spec["offsets"], formats, strict=True)]
+        if max(ends, default=0) <= spec["itemsize"]:
+            return _numpy().dtype({**spec, "formats": formats})
+    elif _DTYPE.fullmatch(spec):
+        return _numpy().dtype(spec)
+    raise CorruptDataError("not the dtype of an array of data")
+
+
+def _value_bytes(dtype: Any) -> Any:
+    """Return a mask over the bytes of an item: 255 where they are part of its value, else 0."""
+    mask = _numpy().full(dtype.itemsize, 255, "u1")
+    if dtype.subdtype is not None:
+        mask[:] = _numpy().tile(_value_bytes(dtype.base), math.prod(dtype.shape))
+    elif dtype.names is not None:
+        mask[:] = 0
+        for each, offset, *_ in map(dtype.fields.get, dtype.names):
+            mask[offset : offset + each.itemsize] |= _value_bytes(each)
+    elif dtype.char in "gG" and dtype.isnative and _numpy().finfo(dtype).nmant == 63:
+        mask.reshape(-1, 16)[:, 10:] = 0  # 80 bits of x87
+    return mask
+
+
+def _tensor_to_array(tensor: Any) -> Any:
+    torch, name = importlib.import_module("torch"), type_name(type(tensor))
+    for obstacle, form, remedy in (
+        (tensor.is_nested, "of nested form", "return list({}.unbind())"),
+        (tensor.layout is not torch.strided, f"of layout {tensor.layout}", "return {}.to_dense()"),
+        (tensor.is_quantized, "of quantized form", "return {}.dequantize()"),
+        (tensor.is_meta, "on meta", "it has no values: materialize it first"),
+    ):
+        if obstacle:
+            raise RefusedError(f"{name} {form}", remedy)
+    tensor = tensor.detach().cpu()  # a CUDA fault surfaces here, under its own name
+    try:
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+            tensor = tensor.float()
+        return tensor.resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise RefusedError(f"{name} of {tensor.dtype}", f"it has no array form ({reason})") from None

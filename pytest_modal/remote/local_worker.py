@@ -1,0 +1,72 @@
+"""The local worker process: requests on standard input, replies on standard output.
+
+Standard library only; it travels beside `pytest_modal.remote.worker`, which does the work.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from pytest_modal.remote.framing import read_message, write_message
+from pytest_modal.remote.worker import Worker
+
+
+def main(name: str, output: str, forbidden: list[str]) -> None:
+    """Serve the local backend.
+
+    Parameters
+    ----------
+    name : str
+        Name of this container.
+    output : str
+        File that takes what the functions print: the parent reads it even after a crash.
+    forbidden : list of str
+        Directories whose modules a container would not have: the project's own.
+    """
+    hide(forbidden)
+    replies = os.fdopen(os.dup(1), "wb")
+    requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
+    for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
+        opened = os.open(path, flags)
+        os.dup2(opened, target)
+        os.close(opened)
+    sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while (message := read_message(requests)) is not None:
+            inbox.put(message[0])
+        # The parent is gone; a call that still runs would hold a GPU that nobody waits for.
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    worker = Worker(name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}))
+    write_message(replies, {"event": "ready", "key": ""})
+    while "stop" not in (request := inbox.get()):
+        write_message(replies, *worker.handle(request))
+    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
+    os._exit(0)
+
+
+def hide(forbidden: list[str]) -> None:
+    """Take the project off the import path, as it would be missing in a container."""
+    roots = [Path(root) for root in forbidden]
+
+    def is_project(entry: str) -> bool:
+        path = Path(entry or ".").resolve()
+        inside = any(path.is_relative_to(root) for root in roots)
+        return inside and not {"site-packages", "dist-packages"} & set(path.parts)
+
+    sys.path[:] = [entry for entry in sys.path if entry.endswith(".zip") or not is_project(entry)]
+    # Editable installs of modern build tools don't use the path: they map names to directories.
+    for finder in list(sys.meta_path):
+        module = sys.modules.get(getattr(finder, "__module__", ""))
+        mapping = getattr(module, "MAPPING", None)
+        if isinstance(mapping, dict):
+            for package in [name for name, where in mapping.items() if is_project(str(where))]:
+                del mapping[package]

@@ -1,0 +1,333 @@
+"""What runs in the container: build container fixtures, run calls, return data.
+
+Standard library only until a function imports more. It travels in a zip file (`pytest_modal.run.bundle`),
+where ``pytest_modal`` is an empty package that holds this module and `pytest_modal.remote.data`. The same code
+serves the local worker process and Modal's containers.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import pickle
+import resource
+import sys
+import time
+import traceback
+import types
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
+
+from pytest_modal.remote import data, lost_files
+from pytest_modal.remote.framing import Buffers
+
+KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
+MAX_FRAMES = 100
+
+
+class ContainerError(Exception):
+    """A container fixture raised; `error` describes what."""
+
+    def __init__(self, key: str, error: Mapping[str, Any]) -> None:
+        super().__init__(key)
+        self.key = key
+        self.error = error
+
+
+class MissingError(Exception):
+    """The request names blobs that this container has never had."""
+
+
+class Request:
+    """The stand-in for pytest's ``request``: in a container only ``request.param`` exists."""
+
+    def __init__(self, *param: Any) -> None:
+        if param:
+            self.param = param[0]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "param":
+            raise AttributeError("request.param: this fixture has no params=")
+        raise AttributeError(
+            f"request.{name} does not exist in a container: the body runs on the GPU machine, "
+            "where only request.param is known. Compute it in a local fixture and pass it as a parameter."
+        )
+
+
+def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
+    """Turn an exception into data: type, message, notes, frames, causes.
+
+    Frames are ``(file, line, function)``; the source lines are looked up on the user's machine.
+    """
+    seen |= {id(error)}
+    frames = [
+        (frame.f_code.co_filename, line, frame.f_code.co_name)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename != __file__
+    ]
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"<str() of it raised {type(broken).__name__}>"
+    kind = type(error)
+    described: dict[str, Any] = {
+        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        "message": printable(message),
+        "notes": [printable(str(note)) for note in getattr(error, "__notes__", [])],
+        "frames": frames[-MAX_FRAMES:],
+    }
+    cause, context = error.__cause__, error.__context__
+    if cause is not None and id(cause) not in seen:
+        described["cause"] = describe(cause, seen)
+    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
+        described["context"] = describe(context, seen)
+    if isinstance(error, BaseExceptionGroup):
+        described["exceptions"] = [describe(each, seen) for each in error.exceptions[:20]]
+    return described
+
+
+def printable(text: str) -> str:
+    """Make text encodable; exception messages can hold anything."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+class Tee(io.TextIOBase):
+    """Pass writes on, and keep the last of them for the call's outcome."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._kept: collections.deque[str] = collections.deque()
+        self._size = 0
+
+    def write(self, text: str) -> int:
+        self._kept.append(text[-KEPT_OUTPUT:])
+        self._size += len(self._kept[-1])
+        while self._size - len(self._kept[0]) >= KEPT_OUTPUT:
+            self._size -= len(self._kept.popleft())
+        self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def text(self) -> str:
+        return printable("".join(self._kept)[-KEPT_OUTPUT:])
+
+
+class Worker:
+    """Runs calls one after the other and keeps container fixtures between them.
+
+    Parameters
+    ----------
+    name : str
+        Names this container in outcomes.
+    notify : callable
+        Told each phase as it begins, so that a call that never returns can be explained.
+    is_fatal : callable
+        Whether an exception is the platform's word to this container, and no outcome of a call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        notify: Callable[[str, str], None] = lambda phase, key: None,
+        is_fatal: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        self.name = name
+        self._notify = notify
+        self._is_fatal = is_fatal
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._containers: dict[str, Any] = {}
+        self._failed: dict[str, Mapping[str, Any]] = {}
+        self._teardowns: dict[str, Generator[Any, None, None]] = {}
+        self._until: dict[str, int] = {}
+
+    def handle(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Buffers]:
+        """Run one call.
+
+        Parameters
+        ----------
+        request : mapping
+            ``call`` and ``containers`` (bound functions; each container fixture with ``until``, the position of
+            its last user), ``blobs`` (pickled functions and encoded data by key) and ``position`` in the order.
+
+        Returns
+        -------
+        reply : dict
+            The outcome as data.
+        value : list of buffers
+            The encoded result; empty unless the status is "ok".
+        """
+        reply: dict[str, Any] = {"status": "ok", "container": self.name, "phase": "start"}
+        reply |= {"loads": [], "teardown_errors": []}
+        value: Buffers = []
+        started = time.perf_counter()
+        with self._captured() as (stdout, stderr):
+            try:
+                with lost_files.watching(request.get("mounts", ())) as reply["lost_files"]:
+                    value = self._call(request, reply)
+            except MissingError as missing:
+                return {"status": "missing", "blobs": list(missing.args)}, []
+            except ContainerError as failed:
+                reply |= {"status": "raised", "container_key": failed.key, "error": dict(failed.error)}
+            except data.NotDataError as error:
+                reply |= {"status": "not data", "error": {"type": "NotDataError", "message": str(error)}}
+            # A remote SystemExit or KeyboardInterrupt must not end the container: it is this call's outcome.
+            except BaseException as error:
+                if self._is_fatal(error):
+                    raise
+                reply |= {"status": "raised", "error": describe(error)}
+            reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
+            self._look_at_device(reply)
+            reply["teardown_errors"] += self._release_until(request["position"])
+        reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
+        return reply, value if reply["status"] == "ok" else []
+
+    def release_all(self) -> list[dict[str, Any]]:
+        """Drop every container fixture; what follows their ``yield`` runs now."""
+        return self._release(list(self._containers))
+
+    def _release_until(self, position: int) -> list[dict[str, Any]]:
+        return self._release([key for key in self._containers if self._until[key] <= position])
+
+    def _release(self, keys: list[str]) -> list[dict[str, Any]]:
+        errors = []
+        # The last built goes first: it may use those built before it.
+        for key in reversed(keys):
+            self._containers.pop(key, None)
+            teardown = self._teardowns.pop(key, None)
+            if teardown is None:
+                continue
+            try:
+                next(teardown, None)
+            except BaseException as error:
+                if self._is_fatal(error):
+                    raise
+                errors.append(describe(error) | {"container_key": key})
+        if keys:
+            _free_memory()
+        return errors
+
+    def _call(self, request: Mapping[str, Any], reply: dict[str, Any]) -> Buffers:
+        needed = [spec for spec in request["containers"] if spec["key"] not in self._containers]
+        blobs = request["blobs"]
+        self._require([*needed, request["call"]], blobs)
+        reply["teardown_errors"] += self._release_until(request["position"] - 1)
+        for spec in needed:
+            reply["phase"] = f"load {spec['label']}"
+            self._build(spec, blobs, reply)
+        _reset_peak_memory()
+        self._notify("call", "")
+        reply["phase"] = "call"
+        result = self._run(request["call"], blobs)
+        reply["phase"] = "return"
+        value = data.encode(result, where=request["call"]["name"])
+        # A CUDA fault shows up only when somebody waits for the device: here it is still this call's own.
+        _wait_for_device()
+        return value
+
+    def _require(self, specs: list[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> None:
+        missing = []
+        for spec in specs:
+            if spec["function"] not in self._functions and spec["function"] not in blobs:
+                missing.append(spec["function"])
+            wanted = [key for kind, key in spec["arguments"].values() if kind == "data"]
+            wanted += [spec["param"]] if spec["param"] else []
+            missing += [key for key in wanted if key not in blobs]
+        if missing:
+            raise MissingError(*dict.fromkeys(missing))
+
+    def _build(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes], reply: dict[str, Any]) -> None:
+        key = spec["key"]
+        if key in self._failed:
+            raise ContainerError(key, self._failed[key])
+        self._notify("load", key)
+        started = time.perf_counter()
+        try:
+            value = self._run(spec, blobs)
+            if isinstance(value, types.GeneratorType):
+                self._teardowns[key] = value
+                value = next(value)
+            _wait_for_device()
+        except BaseException as error:
+            if self._is_fatal(error):
+                raise
+            self._failed[key] = describe(error)
+            raise ContainerError(key, self._failed[key]) from None
+        self._containers[key], self._until[key] = value, spec["until"]
+        reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
+
+    def _run(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Any:
+        function = self._functions.get(spec["function"])
+        if function is None:
+            function = self._functions[spec["function"]] = pickle.loads(blobs[spec["function"]])
+        arguments = {
+            name: self._containers[key] if kind == "container" else data.decode(blobs[key])
+            for name, (kind, key) in spec["arguments"].items()
+        }
+        if spec["request"]:
+            arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
+        return function(**arguments)
+
+    def _look_at_device(self, reply: dict[str, Any]) -> None:
+        reply["device"], reply["peak_memory"], reply["poisoned"] = "cpu", _peak_resident(), False
+        torch = _torch_with_cuda()
+        if torch is None:
+            return
+        try:
+            torch.cuda.synchronize()
+            reply["device"] = torch.cuda.get_device_name()
+            reply["peak_memory"] = torch.cuda.max_memory_allocated()
+        except Exception:
+            # After a device-side assert every CUDA call fails: the process is of no more use.
+            reply["poisoned"] = True
+
+    @contextlib.contextmanager
+    def _captured(self) -> Iterator[tuple[Tee, Tee]]:
+        stdout, stderr = Tee(sys.stdout), Tee(sys.stderr)
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            yield stdout, stderr
+
+
+def _torch_with_cuda() -> Any:
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return torch if cuda is not None and cuda.is_initialized() else None
+
+
+def _wait_for_device() -> None:
+    torch = _torch_with_cuda()
+    if torch is not None:
+        torch.cuda.synchronize()
+
+
+def _reset_peak_memory() -> None:
+    torch = _torch_with_cuda()
+    if torch is not None:
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _free_memory() -> None:
+    import gc
+
+    gc.collect()
+    torch = _torch_with_cuda()
+    if torch is not None:
+        with contextlib.suppress(Exception):
+            torch.cuda.empty_cache()
+
+
+def _peak_resident() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

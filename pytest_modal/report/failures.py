@@ -1,0 +1,137 @@
+"""Say what became of a call: what happened, where, what to do."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.store.results import Results
+from pytest_modal.wording import safe
+
+_LIKELY = {
+    "ModuleNotFoundError": "is it a package of the image, or local code? Local code travels by name "
+    "(`from helpers import f`) or with local_packages=[...]",
+    "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
+    "FileNotFoundError": "a container has none of your files: read the file in a local fixture and pass its content",
+}
+SHOWN = 5  # files of one call
+
+
+def explain(results: Results, outcome: Outcome) -> str:
+    """Explain a failed call in three parts."""
+    call = _call(results.batch, outcome.key)
+    what, remedy = _what(results, call, outcome)
+    lines = [what, f"  where: {_where(results.batch, call, outcome)}"]
+    if outcome.attempts > 1:
+        lines.append(f"  tried: {outcome.attempts} times")
+    lines.append(f"  what to do: {remedy}")
+    lines += pointers(results)
+    if outcome.error and "frames" in outcome.error:
+        lines += ["", remote_traceback(outcome.error)]
+    if outcome.error and outcome.error.get("log"):
+        lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]
+    return safe("\n".join(lines))
+
+
+def pointers(results: Results) -> list[str]:
+    """Return where more is to be read of a session on Modal."""
+    run = results.run
+    if run.app_id is None:
+        return []
+    dashboard = f" or {run.dashboard_url}" if run.dashboard_url else ""
+    return [f"  logs: modal app logs {run.app_id}{dashboard}"]
+
+
+def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
+    """Explain an exception after the ``yield`` of a container fixture."""
+    fixture = results.batch.containers[error["container_key"]]
+    return safe(
+        f"container fixture {fixture.label} raised {error['type']} after its yield\n"
+        f"  where: {fixture.function.location}, in container {outcome.container}\n"
+        "  what to do: mend what follows the yield; the results before it are kept\n\n" + remote_traceback(error)
+    )
+
+
+def remote_traceback(error: Mapping[str, Any]) -> str:
+    """Format a described exception as Python would, with the source lines of this machine."""
+    lines: list[str] = []
+    for link, words in (
+        ("cause", "The above exception was the direct cause of the following exception:"),
+        ("context", "During handling of the above exception, another exception occurred:"),
+    ):
+        if link in error:
+            lines += [remote_traceback(error[link]), "", words, ""]
+    lines.append("Remote traceback (most recent call last):")
+    frames = [traceback.FrameSummary(path, line, name) for path, line, name in error["frames"]]
+    lines += "".join(traceback.StackSummary.from_list(frames).format()).splitlines()
+    lines.append(f"{error['type']}: {error['message']}" if error["message"] else error["type"])
+    lines += error["notes"]
+    for inner in error.get("exceptions", []):
+        lines += ["", *(f"  | {line}" for line in remote_traceback(inner).splitlines())]
+    return "\n".join(lines)
+
+
+def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
+    error = outcome.error or {}
+    if outcome.status == "not data":
+        return (
+            f"{call.label} returned something that is not data: {error['message']}",
+            "return numbers, strings, lists, dicts and arrays; what can't be data stays in a container fixture",
+        )
+    if outcome.status == "dependency failed":
+        return error["message"], "mend that one first"
+    if outcome.status == "infrastructure":
+        return error["message"], error["remedy"]
+    if "recorded" in outcome.status or "recording" in outcome.status:
+        return f"{call.label}: {error['message']}", error["remedy"]
+    subject = call.label
+    if outcome.container_key is not None:
+        subject = f"container fixture {results.batch.containers[outcome.container_key].label}, which {call.label} uses,"
+    if outcome.status == "timed out":
+        longer = 2 * max(1, int(outcome.seconds))
+        more = f"timeout={longer}, or less work"
+        if outcome.phase == "start" and results.mode == "modal":
+            more = f"modal_startup_timeout = {longer} in the ini, or a smaller image"
+        return (
+            f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})",
+            f"give it more time, {more}",
+        )
+    if outcome.status == "crashed":
+        return (
+            f"{subject} crashed: {error.get('message', 'the container ended')} (phase: {outcome.phase})",
+            "send less data at a time, or ask for more memory, if it ran out of it; its last output may say more",
+        )
+    kind = str(error.get("type", ""))
+    remedy = _LIKELY.get(kind.rpartition(".")[2], "mend the function")
+    return f"{subject} raised {kind}", remedy
+
+
+def _where(batch: Batch, call: Call, outcome: Outcome) -> str:
+    if outcome.error and "where" in outcome.error:
+        return f"{outcome.error['where']}, for {call.function.location}"
+    function = call.function
+    if outcome.container_key is not None:
+        function = batch.containers[outcome.container_key].function
+    container = f", in container {outcome.container}" if outcome.container else ""
+    return f"{function.location}{container}"
+
+
+def _call(batch: Batch, key: str) -> Call:
+    return next(call for call in batch.calls if call.key == key)
+
+
+def lost_file_lines(results: Results) -> Iterator[str]:
+    """Yield a line for each call that wrote files which are lost."""
+    for call in results.batch.calls:
+        outcome = results.outcomes.get(call.key)
+        if outcome is None or not outcome.lost_files:
+            continue
+        names = ", ".join(outcome.lost_files[:SHOWN])
+        more = f" and {len(outcome.lost_files) - SHOWN} more" if len(outcome.lost_files) > SHOWN else ""
+        yield safe(
+            f"modal: warning: {call.label} ({call.function.location}) wrote {names}{more}: lost with the container; "
+            "return the data and write it in the test"
+        )

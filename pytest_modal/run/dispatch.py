@@ -1,0 +1,136 @@
+"""What every backend has to know while a batch runs: what to send, what is blocked, what is needed how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node
+from pytest_modal.batch.outcomes import Load, Outcome
+
+
+class Dispatch:
+    """Keeps track of a running batch.
+
+    Parameters
+    ----------
+    batch : Batch
+        The calls, in order.
+    results : callable
+        Gives the encoded result of a finished call.
+    """
+
+    def __init__(self, batch: Batch, results: Callable[[str], bytes]) -> None:
+        self._batch = batch
+        self._results = results
+        self._failed: dict[str, Outcome] = {}
+        self._failed_containers: dict[str, Outcome] = {}
+        self._labels = {call.key: call.label for call in batch.calls}
+        self._positions = {call.key: position for position, call in enumerate(batch.calls)}
+        self._last_users = {key: self._positions[call.key] for call in batch.calls for key in call.containers}
+
+    def blocked(self, call: Call) -> Outcome | None:
+        """Return the outcome of a call that need not be sent, because what it needs has failed."""
+        for key in call.containers:
+            if key in self._failed_containers:
+                cause = self._failed_containers[key]
+                return Outcome(
+                    call.key,
+                    cause.status,
+                    phase=cause.phase,
+                    error=cause.error,
+                    container_key=key,
+                    container=cause.container,
+                )
+        for key in self._batch.dependencies(call):
+            if key in self._failed:
+                message = f"{call.label} needs the result of {self._labels[key]}, which failed"
+                error = {"type": "", "message": message, "cause_key": key}
+                return Outcome(call.key, "dependency failed", error=error)
+        return None
+
+    def labels(self, call: Call) -> dict[str, str]:
+        """Return the labels of the container fixtures that a call needs, by key."""
+        return {container.key: container.label for container in self.containers(call)}
+
+    def containers(self, call: Call) -> list[Container]:
+        """Return the container fixtures that a call needs, each after those that it needs itself."""
+        return [self._batch.containers[key] for key in call.containers]
+
+    def request(self, call: Call, known: Collection[str]) -> dict[str, Any]:
+        """Return the message that runs a call.
+
+        It says where in the order the call stands, and up to where each container fixture is needed: so a
+        container knows by itself, whichever calls it gets, when to release what.
+
+        Parameters
+        ----------
+        call : Call
+            What to run.
+        known : collection of str
+            Functions and container fixtures that the container has: what they need isn't sent again.
+        """
+        containers = self.containers(call)
+        users = self._last_users
+        blobs: dict[str, bytes] = {}
+        for node in [*containers, call]:
+            if node.key in known:
+                continue
+            if node.function.key not in known:
+                blobs[node.function.key] = node.function.payload
+            for argument in [*node.arguments.values(), *([node.param] if node.param else [])]:
+                if isinstance(argument, Data):
+                    blobs[argument.digest] = b"".join(argument.buffers)
+                elif isinstance(argument, FromCall):
+                    blobs[argument.key] = self._results(argument.key)
+        return {
+            "call": _spec(call),
+            "containers": [_spec(container) | {"until": users[container.key]} for container in containers],
+            "blobs": blobs,
+            "position": self._positions[call.key],
+            "mounts": [path for path, _ in call.environment.volumes],
+        }
+
+    def finished(self, call: Call, outcome: Outcome) -> None:
+        """Note an outcome: what depends on a failed one is blocked from now on."""
+        if not outcome.ok:
+            self._failed[call.key] = outcome
+            if outcome.container_key is not None:
+                self._failed_containers.setdefault(outcome.container_key, outcome)
+
+    def outcome(self, call: Call, reply: dict[str, Any]) -> Outcome:
+        """Turn a worker's reply into an outcome."""
+        return Outcome(
+            key=call.key,
+            status=reply["status"],
+            seconds=reply["seconds"],
+            phase=reply["phase"],
+            error=reply.get("error"),
+            container_key=reply.get("container_key"),
+            container=reply["container"],
+            device=reply["device"],
+            peak_memory=reply["peak_memory"],
+            stdout=reply["stdout"],
+            stderr=reply["stderr"],
+            loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
+            teardown_errors=reply["teardown_errors"],
+            lost_files=reply.get("lost_files", []),
+        )
+
+
+def _spec(node: Node) -> dict[str, Any]:
+    return {
+        "key": node.key,
+        "name": node.function.name,
+        "label": node.label,
+        "function": node.function.key,
+        "arguments": {name: _reference(argument) for name, argument in node.arguments.items()},
+        "param": node.param.digest if node.param else None,
+        "request": node.takes_request,
+    }
+
+
+def _reference(argument: Argument) -> tuple[str, str]:
+    if isinstance(argument, FromContainer):
+        return "container", argument.key
+    return "data", argument.digest if isinstance(argument, Data) else argument.key

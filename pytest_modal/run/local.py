@@ -1,0 +1,266 @@
+"""Local mock mode: the same batch in fresh worker processes on this machine.
+
+One process per environment, without the project on its path and in an empty directory, so that what would
+break in a container breaks here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.code.shipping import ShippingError
+from pytest_modal.remote.framing import read_message, write_message
+from pytest_modal.remote.worker import KEPT_OUTPUT, printable
+from pytest_modal.run.bundle import bundle
+from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.endings import ending
+from pytest_modal.run.protocol import Result
+
+START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
+STOP_TIMEOUT = 30.0  # seconds for what follows the `yield` of the last container fixtures
+
+
+class LocalBackend:
+    """Runs batches in worker processes.
+
+    Parameters
+    ----------
+    rootdir : Path
+        The project, which the workers must not see.
+    """
+
+    mode = "local"
+    app_id = dashboard_url = None
+
+    def __init__(self, rootdir: Path) -> None:
+        self._rootdir = rootdir
+        self._started = 0
+
+    def describe(self) -> str:
+        """Say where the batch will run."""
+        return "local mock mode, on this machine"
+
+    def run(
+        self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
+    ) -> Iterator[Result]:
+        """Run the calls one after the other; see `Backend.run`."""
+        dispatch = Dispatch(batch, results)
+        waiting = [call.environment.key for call in batch.calls]
+        processes: dict[str, _Process] = {}
+        with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
+            archive = Path(scratch, "worker.zip")
+            archive.write_bytes(bundle())
+
+            def process_for(environment: Environment) -> _Process:
+                process = processes.get(environment.key)
+                if process is None or not process.alive:
+                    self._started += 1
+                    process = _Process(f"local-{self._started}", archive, environment, self._rootdir)
+                    processes[environment.key] = process
+                return process
+
+            try:
+                for call in batch.calls:
+                    blocked = dispatch.blocked(call)
+                    outcome, value = (blocked, b"") if blocked else _run(call, dispatch, process_for, progress)
+                    waiting.remove(call.environment.key)
+                    if call.environment.key not in waiting and (last := processes.get(call.environment.key)):
+                        outcome.teardown_errors += last.stop()
+                    dispatch.finished(call, outcome)
+                    yield outcome, [value]
+            finally:
+                for process in processes.values():
+                    process.kill()
+
+
+def _run(
+    call: Call,
+    dispatch: Dispatch,
+    process_for: Callable[[Environment], _Process],
+    progress: Callable[[Progress], None],
+) -> tuple[Outcome, bytes]:
+    attempts = crashes = 0
+    while True:
+        attempts += 1
+        process = process_for(call.environment)
+        outcome, value = process.call(call, dispatch, progress)
+        outcome.attempts = attempts
+        if outcome.status == "crashed" and not crashes:
+            # A process can be killed for what other calls left in it: once more, in a process of its own.
+            crashes += 1
+            progress(Progress("crashed, trying again:", call.label))
+        elif outcome.status != "raised" or outcome.container_key or attempts > call.environment.retries:
+            return outcome, value
+
+
+class _Process:
+    """A worker process and the pipes to it."""
+
+    def __init__(self, name: str, archive: Path, environment: Environment, rootdir: Path) -> None:
+        self.name = name
+        self._known: set[str] = set()
+        self._directory = archive.parent / name
+        work, packages = self._directory / "work", self._directory / "packages"
+        for directory in (work, packages):
+            directory.mkdir(parents=True)
+        for package in environment.local_packages:
+            _copy_sources(package, packages)
+        self._output = {kind: self._directory / kind for kind in ("stdout", "stderr")}
+        for path in self._output.values():
+            path.touch()
+        start = (
+            "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.remote.local_worker import main; "
+            "main(sys.argv[2], sys.argv[3], sys.argv[4:])"
+        )
+        forbidden = [os.path.realpath(rootdir), os.path.realpath(Path.cwd())]
+        command = [sys.executable, "-P", "-X", "faulthandler", "-c", start]
+        command += [str(archive), name, str(self._output["stdout"]), *dict.fromkeys(forbidden)]
+        with self._output["stderr"].open("wb") as stderr:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=work,
+                env=_environment(environment, packages),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                # Ctrl-C in the terminal is pytest's to handle: it must not reach the worker first.
+                start_new_session=True,
+            )
+        self._stdin = cast(IO[bytes], self._popen.stdin)
+        self._stdout = cast(IO[bytes], self._popen.stdout)
+        self._inbox: queue.SimpleQueue[tuple[Any, bytes] | None] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        self._ready = False
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def call(self, call: Call, dispatch: Dispatch, progress: Callable[[Progress], None]) -> tuple[Outcome, bytes]:
+        """Run one call and wait for its outcome, whatever it is."""
+        offsets = {kind: path.stat().st_size for kind, path in self._output.items()}
+        labels = dispatch.labels(call)
+        deadline = time.monotonic() + START_TIMEOUT
+        phase, container_key = "start", ""
+        if self._ready:
+            deadline = self._send(call, dispatch)
+        while True:
+            try:
+                message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                self.kill()
+                limit = call.environment.timeout if self._ready else START_TIMEOUT
+                outcome = Outcome(call.key, "timed out", seconds=limit, phase=phase, error={"limit": limit})
+                break
+            if message is None:
+                outcome = Outcome(call.key, "crashed", phase=phase, error={"message": self._epitaph()})
+                break
+            header, value = message
+            if header.get("event") == "ready":
+                self._ready = True
+                deadline = self._send(call, dispatch)
+            elif "event" in header:
+                container_key = header["key"]
+                phase = f"load {labels[container_key]}" if container_key else header["event"]
+                progress(Progress("loading" if container_key else "running", labels.get(container_key, call.label)))
+            elif header["status"] == "missing":
+                self._known.clear()
+                self._send(call, dispatch)
+            else:
+                outcome = dispatch.outcome(call, header)
+                self._known |= {load.key for load in outcome.loads}
+                if header["poisoned"]:
+                    self.kill()
+                outcome.stdout, outcome.stderr = (self._since(kind, offsets[kind]) for kind in self._output)
+                return outcome, value
+        outcome.container, outcome.container_key = self.name, container_key or None
+        outcome.stdout, outcome.stderr = (self._since(kind, offsets[kind]) for kind in self._output)
+        return outcome, b""
+
+    def stop(self) -> list[dict[str, Any]]:
+        """End the process in good order; return what went wrong in the teardown of container fixtures."""
+        errors: list[dict[str, Any]] = []
+        if self.alive and self._ready:
+            with contextlib.suppress(queue.Empty, OSError):
+                write_message(self._stdin, {"stop": True})
+                while (message := self._inbox.get(timeout=STOP_TIMEOUT)) is not None:
+                    errors += message[0].get("teardown_errors", [])
+        self.kill()
+        return errors
+
+    def kill(self) -> None:
+        """End the process and everything that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
+        self._reader.join()
+        for pipe in (self._stdin, self._stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def _send(self, call: Call, dispatch: Dispatch) -> float:
+        request = dispatch.request(call, self._known)
+        # A process that dies meanwhile closes its pipe: the reader tells.
+        with contextlib.suppress(OSError):
+            write_message(self._stdin, request)
+        self._known |= {spec["function"] for spec in [request["call"], *request["containers"]]}
+        return time.monotonic() + call.environment.timeout
+
+    def _listen(self) -> None:
+        message: tuple[Any, bytes] | None = None
+        with contextlib.suppress(OSError, ValueError):
+            while (message := read_message(self._stdout)) is not None:
+                self._inbox.put(message)
+        self._inbox.put(None)
+
+    def _epitaph(self) -> str:
+        status = self._popen.wait()
+        self.kill()
+        return ending("the worker process", status)
+
+    def _since(self, kind: str, offset: int) -> str:
+        with self._output[kind].open("rb") as output:
+            size = output.seek(0, os.SEEK_END)
+            output.seek(max(offset, size - KEPT_OUTPUT))
+            return printable(output.read().decode("utf-8", "backslashreplace"))
+
+
+def _environment(environment: Environment, packages: Path) -> dict[str, str]:
+    # PYTHONPATH names local code more often than not; a container has none of it, and nothing that measures coverage.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
+    return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
+
+
+def _copy_sources(package: str, target: Path) -> None:
+    """Copy the Python files of a local package, as Modal would ship them."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ShippingError(
+            f"local_packages names {package!r}, which can't be imported here\n"
+            "  what to do: give the name of a package with Python source that this pytest run can import"
+        )
+    if not spec.submodule_search_locations:
+        shutil.copy(spec.origin, target)
+        return
+    for location in spec.submodule_search_locations:
+        for source in Path(location).rglob("*.py"):
+            copy = target / package / source.relative_to(location)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, copy)

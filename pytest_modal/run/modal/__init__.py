@@ -1,0 +1,1 @@
+"""``pytest --modal``: the batch in one session on Modal."""

@@ -1,0 +1,160 @@
+"""From a batch to a Modal App: one Function per environment, each with its image, volumes and secrets."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.environment import Environment
+from pytest_modal.code.requirements import Requirements, requirements_of
+from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.run.bundle import bundle
+from pytest_modal.run.modal.entry import entry_class
+
+CACHE = "/cache/huggingface"
+SCALEDOWN_WINDOW = 60  # seconds that an idle container, which costs, waits for calls that depend on others
+_LONGEST_NAME = 63
+_DAY = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Service:
+    """An environment as Modal knows it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the Modal Function, unique in the App.
+    instance : callable
+        Gives the handle whose ``run`` takes calls; another ``lane`` has containers of its own.
+    """
+
+    name: str
+    environment: Environment
+    instance: Callable[..., Any]
+
+
+def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any, list[Service]]:
+    """Define the App of a batch and all its Functions; nothing is sent yet.
+
+    Raises
+    ------
+    modal.exception.Error
+        A setting makes no sense to Modal.
+    """
+    import modal
+
+    # Nothing of the project may be uploaded: neither the test module nor what stands beside it.
+    app = modal.App(project_name(rootdir), tags=tags(rootdir), include_source=False)
+    services = []
+    for name, environment in _names(batch.environments).items():
+        settings = function_settings(environment, requirements_of(batch, environment), options)
+        instance = app.cls(serialized=True, **settings)(entry_class(name, bundle()))
+        services.append(Service(name, environment, instance))
+    return app, services
+
+
+def function_settings(environment: Environment, requirements: Requirements, options: SessionOptions) -> dict[str, Any]:
+    """Return what ``app.cls`` is told about an environment."""
+    import modal
+
+    gpu = environment.gpu
+    volumes = {path: _volume(volume) for path, volume in environment.volumes}
+    env = dict(environment.env)
+    if options.cache_volume:
+        volumes = {CACHE: _volume(options.cache_volume), **volumes}
+        env = {"HF_HOME": CACHE, "HF_XET_HIGH_PERFORMANCE": "1", **env}
+    region = environment.region
+    return {
+        "image": image(environment, requirements),
+        "gpu": list(gpu) if isinstance(gpu, tuple) else gpu,
+        "timeout": min(_DAY, math.ceil(environment.timeout)),
+        "startup_timeout": min(_DAY, math.ceil(options.startup_timeout)),
+        "scaledown_window": SCALEDOWN_WINDOW,
+        "max_containers": environment.max_containers,
+        "volumes": volumes,
+        "secrets": [modal.Secret.from_name(each) if isinstance(each, str) else each for each in environment.secrets],
+        "env": env,
+        "cpu": environment.cpu,
+        "memory": environment.memory,
+        "region": list(region) if isinstance(region, tuple) else region,
+    }
+
+
+def image(environment: Environment, requirements: Requirements) -> Any:
+    """Describe the image of an environment: the declared one, or the smallest that has what is needed."""
+    import modal
+
+    described = environment.image
+    if described is None:
+        described = modal.Image.debian_slim(python_version=f"{sys.version_info.major}.{sys.version_info.minor}")
+    else:
+        described = described.run_commands(_python_check())
+    if requirements.packages:
+        described = described.uv_pip_install(*requirements.packages)
+    if environment.local_packages:
+        described = described.add_local_python_source(*environment.local_packages)
+    return described
+
+
+def _python_check() -> str:
+    # Functions travel as bytecode, which another minor version misreads or dies of: better no image than that.
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    message = f"pytest-modal: this image must have Python {here}, as the machine that runs pytest has"
+    return f'''python -c "import sys; '%d.%d' % sys.version_info[:2] == '{here}' or sys.exit('{message}')"'''
+
+
+def _volume(volume: Any) -> Any:
+    import modal
+
+    return modal.Volume.from_name(volume, create_if_missing=True) if isinstance(volume, str) else volume
+
+
+def _names(environments: list[Environment]) -> Mapping[str, Environment]:
+    named: dict[str, Environment] = {}
+    for environment in environments:
+        gpu = environment.gpu
+        first = gpu if isinstance(gpu, str) else "_or_".join(gpu or ("CPU",))
+        base = re.sub(r"[^A-Za-z0-9]+", "_", first).strip("_")[:40]
+        number = sum(name == base or name.startswith(f"{base}__") for name in named) + 1
+        named[base if number == 1 else f"{base}__{number}"] = environment
+    return named
+
+
+def project_name(rootdir: Path) -> str:
+    """Return the name of the project, as its ``pyproject.toml`` or else its directory says."""
+    name = rootdir.name
+    try:
+        with (rootdir / "pyproject.toml").open("rb") as stream:
+            name = str(tomllib.load(stream).get("project", {}).get("name") or name)
+    except (OSError, tomllib.TOMLDecodeError):
+        pass
+    return _tag(name) or "pytest-modal"
+
+
+def tags(rootdir: Path) -> dict[str, str]:
+    """Return who ran which state of the project: what the dashboard and the bill can be sorted by."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = ""
+    command = ["git", "-C", str(rootdir), "rev-parse", "--short=12", "HEAD"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = ""
+    found = {"tool": "pytest-modal", "user": _tag(user), "commit": _tag(commit)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _tag(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")[:_LONGEST_NAME]

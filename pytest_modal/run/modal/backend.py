@@ -1,0 +1,128 @@
+"""`pytest --modal`: the batch in one session on Modal.
+
+The session lives in a thread of its own, so that the main thread can store what arrives, draw, and be
+interrupted. What the thread has to say comes through one queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Driver
+from pytest_modal.run.protocol import Result
+
+__all__ = ["ModalBackend"]
+
+
+@dataclass
+class _Stored:
+    """An outcome on its way into the store."""
+
+    outcome: Outcome
+    value: bytes
+    done: Future[None]
+
+
+class ModalBackend:
+    """Runs batches on Modal.
+
+    Parameters
+    ----------
+    rootdir : Path
+        The project; its name becomes the app's.
+    """
+
+    mode = "modal"
+
+    def __init__(self, rootdir: Path, options: SessionOptions) -> None:
+        self._rootdir = rootdir
+        self._options = options
+        self._driver: Driver | None = None
+
+    @property
+    def app_id(self) -> str | None:
+        """The id of the app, once there is one."""
+        return self._driver.app_id if self._driver else None
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """Where to look at the app."""
+        return self._driver.dashboard_url if self._driver else None
+
+    def describe(self) -> str:
+        """Say where the batch will run."""
+        return "on Modal"
+
+    def run(
+        self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
+    ) -> Iterator[Result]:
+        """Run the calls in one session; see `Backend.run`."""
+        inbox: queue.SimpleQueue[_Stored | Progress | BaseException | None] = queue.SimpleQueue()
+
+        async def emit(outcome: Outcome, value: bytes) -> None:
+            stored = _Stored(outcome, value, Future())
+            inbox.put(stored)
+            await asyncio.wrap_future(stored.done)
+
+        driver = self._driver = Driver(batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put)
+        session = _SessionThread(driver, inbox.put)
+        session.start()
+        try:
+            while (said := inbox.get()) is not None:
+                if isinstance(said, BaseException):
+                    raise said
+                if isinstance(said, Progress):
+                    progress(said)
+                    continue
+                yield said.outcome, [said.value]
+                said.done.set_result(None)
+        finally:
+            session.stop()
+
+
+class _SessionThread(threading.Thread):
+    """The event loop of a session."""
+
+    def __init__(self, driver: Driver, say: Callable[[BaseException | None], None]) -> None:
+        super().__init__(name="pytest-modal session", daemon=True)
+        self._driver, self._say = driver, say
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._begun = threading.Event()
+
+    def run(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._session())
+
+    async def _session(self) -> None:
+        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        self._begun.set()
+        error: BaseException | None = None
+        try:
+            await self._driver.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as raised:
+            error = raised
+        finally:
+            # The end of the loop may take longer than anybody has to wait.
+            self._say(error)
+
+    def stop(self) -> None:
+        """End the session if it still runs: the app stops, its containers are cancelled."""
+        self._begun.wait()
+        if self.is_alive() and self._loop is not None and self._main is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._main.cancel)
+        self.join(2 * CLOSE_TIMEOUT)

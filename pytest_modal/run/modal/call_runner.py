@@ -1,0 +1,241 @@
+"""Sees one call through: sends it, waits for it, tries it again where that is right, and explains its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_modal.batch.calls import Call
+from pytest_modal.batch.outcomes import Outcome, Status
+from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal.app_log import Phases, last_output
+from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
+from pytest_modal.run.modal.queues import Lane, read_reply
+from pytest_modal.run.modal.timeouts import within
+
+FALLS_TOGETHER = 3  # crashes of its container that a call survives which had not even begun
+INTERNAL_FAILURES = 3
+LOG_TIMEOUT = 10.0  # seconds for the last output of a failed call to arrive
+RETRY_DELAY = 0.5
+
+
+@dataclass
+class _Try:
+    """One way of a call there and back.
+
+    Attributes
+    ----------
+    error : BaseException or None
+        What the client raised, when there is no reply.
+    call : modal.FunctionCall or None
+        The call as Modal knows it.
+    """
+
+    reply: dict[str, Any] | None = None
+    value: bytes = b""
+    error: BaseException | None = None
+    call: Any = None
+
+
+class Attendant:
+    """Runs calls of a session.
+
+    Parameters
+    ----------
+    app : modal.App
+        It runs.
+    fail : callable
+        Told when the session can't go on.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        dispatch: Dispatch,
+        phases: Phases,
+        options: SessionOptions,
+        fail: Callable[[InfrastructureError], None],
+    ) -> None:
+        self._app = app
+        self._dispatch = dispatch
+        self._phases = phases
+        self._options = options
+        self._fail = fail
+        self._calls: dict[str, Any] = {}
+
+    async def run(self, lane: Lane, call: Call) -> tuple[Outcome, bytes]:
+        """Return the outcome of a call, whatever it is, and its encoded result."""
+        attempts = falls = internal = 0
+        whole = False
+        while True:
+            if blocked := self._blocked(lane, call):
+                return blocked, b""
+            tried = await self._try(lane, call, whole=whole, alone=False)
+            if tried.reply is not None and tried.reply["status"] == "missing":
+                if whole:
+                    raise RuntimeError(f"the container of {call.label} asks for what it was sent")
+                # Another container than the one that was told: it gets everything.
+                whole = True
+                continue
+            begun = tried.reply is not None or self._phases.of(call.key) is not None
+            attempts += begun
+            if tried.reply is not None:
+                outcome = self._dispatch.outcome(call, tried.reply)
+                outcome.attempts = attempts
+                lane.loaded(outcome)
+                again = outcome.status == "raised" and not outcome.container_key
+                if again and attempts <= call.environment.retries:
+                    continue
+                await self._supplement(outcome, tried)
+                return outcome, tried.value
+            match await self._classify(tried.error):
+                case InfrastructureError() as failure if failure.kind == "internal" and internal < INTERNAL_FAILURES:
+                    internal += 1
+                    await asyncio.sleep(RETRY_DELAY)
+                case InfrastructureError() as failure:
+                    return await self._infrastructure(lane, call, failure, tried), b""
+                case "timed out":
+                    return await self._fallen(call, tried, "timed out", max(1, attempts)), b""
+                case _:
+                    lane.crashed()
+                    falls += 1
+                    if begun or falls >= FALLS_TOGETHER:
+                        return await self._alone(lane, call, attempts)
+                    # It had not begun, so it waits for the verdict on the one that had.
+                    async with lane.one_alone:
+                        pass
+
+    async def _alone(self, lane: Lane, call: Call, attempts: int) -> tuple[Outcome, bytes]:
+        """Try a call in a container of its own, after its container died: was it this one, or another?"""
+        async with lane.one_alone:
+            if blocked := self._blocked(lane, call):
+                return blocked, b""
+            tried = await self._try(lane, call, whole=True, alone=True)
+            if tried.reply is not None:
+                outcome = self._dispatch.outcome(call, tried.reply)
+                outcome.attempts = attempts + 1
+                await self._supplement(outcome, tried)
+                return outcome, tried.value
+            verdict = await self._classify(tried.error)
+            if isinstance(verdict, InfrastructureError):
+                return await self._infrastructure(lane, call, verdict, tried), b""
+            return await self._fallen(call, tried, verdict, attempts + 1), b""
+
+    def _blocked(self, lane: Lane, call: Call) -> Outcome | None:
+        if lane.failure is not None:
+            return lane.failure.outcome(call)
+        return self._dispatch.blocked(call)
+
+    async def _try(self, lane: Lane, call: Call, *, whole: bool, alone: bool) -> _Try:
+        payload = lane.payload(call, self._dispatch, whole=whole, alone=alone)
+        lane.out[call.key] = len(payload)
+        if not lane.seen_at:
+            lane.sign_of_life()
+        self._phases.seen.pop(call.key, None)
+        tried = _Try()
+        try:
+            handle = await _patiently(lambda: lane.handle(call.key if alone else ""))
+            tried.call = self._calls[call.key] = await _patiently(lambda: handle.spawn.aio(payload))
+            lane.sent(call)
+            reply = await _patiently(tried.call.get.aio)
+            tried.reply, tried.value = read_reply(reply)
+            lane.sign_of_life()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # what a container raised comes back as it was, whatever it was
+            tried.error = error
+        finally:
+            self._calls.pop(call.key, None)
+        return tried
+
+    async def _classify(self, error: BaseException | None) -> InfrastructureError | Status:
+        """Say what the lack of a reply means: the session's fault, or the call's own."""
+        import modal
+
+        if isinstance(error, modal.exception.FunctionTimeoutError):
+            return "timed out"
+        if isinstance(error, modal.exception.InternalFailure):
+            return InfrastructureError(
+                "internal", f"Modal failed to run the call: {error}", "run again; see https://status.modal.com"
+            )
+        if await self._is_stopped():
+            return stopped()
+        if isinstance(error, modal.exception.RemoteError | modal.exception.ExecutionError):
+            return "crashed"
+        if isinstance(error, modal.exception.Error):
+            return await of_session(error, "its server")
+        # What the container itself could not help raising, at its start for example.
+        return "crashed"
+
+    async def _is_stopped(self) -> bool:
+        import modal
+
+        try:
+            info = await within(LOG_TIMEOUT, self._app.info.aio(refresh=True))
+        except Exception:
+            return False
+        return info.lifecycle.state in (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
+
+    async def _infrastructure(self, lane: Lane, call: Call, failure: InfrastructureError, tried: _Try) -> Outcome:
+        if lane.failure is None:
+            self._fail(failure)
+        outcome = (lane.failure or failure).outcome(call)
+        await self._supplement(outcome, tried)
+        return outcome
+
+    async def _fallen(self, call: Call, tried: _Try, status: Status, attempts: int) -> Outcome:
+        outcome = Outcome(call.key, status, attempts=attempts)
+        await self._supplement(outcome, tried)
+        phase, key = self._phases.of(call.key) or ("start", "")
+        if phase == "load":
+            outcome.container_key = key
+            phase = f"load {self._dispatch.labels(call).get(key, '')}"
+        outcome.phase = phase
+        if status == "timed out":
+            limit = self._options.startup_timeout if phase == "start" else call.environment.timeout
+            outcome.seconds, outcome.error = limit, {"limit": limit}
+        else:
+            outcome.error = {"message": crash_message(tried.error or RuntimeError())}
+        return outcome
+
+    async def _supplement(self, outcome: Outcome, tried: _Try) -> None:
+        """Add the last output of a call that failed, also what never passed through Python's streams."""
+        if outcome.ok or outcome.status == "not data" or tried.call is None:
+            return
+        with contextlib.suppress(Exception):
+            printed = await within(LOG_TIMEOUT, last_output(tried.call, self._phases))
+            outcome.stdout = max(outcome.stdout, printed["stdout"], key=len)
+            outcome.stderr = max(outcome.stderr, printed["stderr"], key=len)
+
+    async def has_containers(self, lane: Lane) -> bool:
+        """Ask Modal whether an environment has a container, be it one that is just starting."""
+        for handle in lane.handles.values():
+            with contextlib.suppress(Exception):
+                stats = await within(LOG_TIMEOUT, handle.get_current_stats.aio())
+                if stats.num_total_runners:
+                    return True
+        return False
+
+    async def abandon(self, lane: Lane) -> None:
+        """Cancel what an environment still has out: nobody is there to run it."""
+        for key in list(lane.out):
+            if (call := self._calls.get(key)) is not None:
+                with contextlib.suppress(Exception):
+                    await within(LOG_TIMEOUT, call.cancel.aio())
+
+
+async def _patiently(action: Callable[[], Any]) -> Any:
+    """Do something over and over while the network fails: whether it is lost, another watches."""
+    import modal
+    from grpclib.exceptions import StreamTerminatedError
+
+    network = (modal.exception.ConnectionError, modal.exception.ServiceError, StreamTerminatedError, OSError)
+    while True:
+        try:
+            return await action()
+        except network:
+            await asyncio.sleep(RETRY_DELAY)

@@ -1,0 +1,264 @@
+"""Runs a batch in one session: opens it, keeps every environment busy, closes it whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal import errors
+from pytest_modal.run.modal.app import Service, build_app
+from pytest_modal.run.modal.app_log import Phases, Sign, follow
+from pytest_modal.run.modal.call_runner import Attendant
+from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.queues import Lane
+from pytest_modal.run.modal.timeouts import within
+
+CONNECT_TIMEOUT = 5.0  # seconds: who waits for an answer of ours gets it within ten
+CLOSE_TIMEOUT = 20.0
+SILENT_TIMEOUT = 1.0
+_PATIENCE = 1.0  # seconds between two looks at what does not move
+
+Emit = Callable[[Outcome, bytes], Coroutine[Any, Any, None]]
+
+
+class Driver:
+    """One session.
+
+    Parameters
+    ----------
+    emit : callable
+        Takes an outcome and its value; returns when they are stored.
+    progress : callable
+        Told what is going on.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        dispatch: Dispatch,
+        rootdir: Path,
+        options: SessionOptions,
+        emit: Emit,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        self._batch = batch
+        self._dispatch = dispatch
+        self._rootdir = rootdir
+        self._options = options
+        self._emit = emit
+        self._progress = progress
+        self._phases = Phases()
+        self._lanes: dict[str, Lane] = {}
+        self._labels = {call.key: call.label for call in batch.calls}
+        self._containers = {key: container.label for key, container in batch.containers.items()}
+        self._told: set[str] = set()
+        self._done: set[str] = set()
+        self._failure: InfrastructureError | None = None
+        self._failed = asyncio.Event()
+        self.app_id: str | None = None
+        self.dashboard_url: str | None = None
+
+    async def run(self) -> None:
+        """Run the whole batch; every call gets an outcome."""
+        url = ""
+        try:
+            client, url = await self._connect()
+            app, services = build_app(self._batch, self._rootdir, self._options)
+            self._progress(Progress("starting a session,", "building images where they are new"))
+            watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
+            try:
+                await self._in_session(app, services)
+            finally:
+                watch.cancel()
+        except Exception as error:
+            self._failure = self._failure or await errors.of_session(error, url)
+        for call in self._batch.calls:
+            if call.key not in self._told:
+                failure = self._failure or InfrastructureError("unexpected", "the session ended early", "run again")
+                await self._finish(call, failure.outcome(call), b"")
+
+    async def _connect(self) -> tuple[Any, str]:
+        import modal.config
+
+        url = str(modal.config.config.get("server_url"))
+        started = time.monotonic()
+        try:
+            client = await within(CONNECT_TIMEOUT, _hello())
+        except TimeoutError:
+            raise errors.unreachable(url, time.monotonic() - started) from None
+        except Exception as error:
+            raise await errors.of_session(error, url) from error
+        return client, url
+
+    async def _in_session(self, app: Any, services: list[Service]) -> None:
+        run = app.run()
+        await self._unless_failed(run.__aenter__())
+        failure: BaseException | None = None
+        try:
+            self.app_id = app.app_id
+            with contextlib.suppress(Exception):
+                self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
+            self._progress(Progress("session", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
+            await self._work(app, services)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            # Modal asks why: after Ctrl-C, it is told so.
+            why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
+            with contextlib.suppress(Exception, KeyboardInterrupt):
+                await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
+
+    async def _work(self, app: Any, services: list[Service]) -> None:
+        moved = asyncio.Event()
+        for service in services:
+            calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
+            self._lanes[service.name] = Lane(service, deque(calls), moved)
+        attendant = Attendant(app, self._dispatch, self._phases, self._options, self._fail)
+        beside = (self._listen(app), self._guarded(self._watch_lanes(attendant)))
+        background = [asyncio.ensure_future(each) for each in beside]
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            while not self._failure and (tasks or any(lane.waiting for lane in self._lanes.values())):
+                for lane in self._lanes.values():
+                    while (call := lane.next(self._is_ready)) is not None:
+                        task = asyncio.ensure_future(self._attend(attendant, lane, call))
+                        task.add_done_callback(lambda _: moved.set())
+                        tasks.add(task)
+                await self._unless_failed(moved.wait())
+                moved.clear()
+                for task in [task for task in tasks if task.done()]:
+                    tasks.discard(task)
+                    task.result()
+        finally:
+            for task in [*background, *tasks]:
+                task.cancel()
+            await asyncio.wait([*background, *tasks], timeout=self._grace)
+
+    def _is_ready(self, call: Call) -> bool:
+        # What is not of this batch is there already, from an earlier run.
+        return all(key in self._done or key not in self._labels for key in self._batch.dependencies(call))
+
+    async def _attend(self, attendant: Attendant, lane: Lane, call: Call) -> None:
+        try:
+            outcome, value = await attendant.run(lane, call)
+            await self._finish(call, outcome, value)
+        finally:
+            lane.out.pop(call.key, None)
+            lane.sent(call)
+
+    async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
+        self._told.add(call.key)
+        # Who is cancelled now has told all the same: it is stored, and must not be told again.
+        await asyncio.shield(self._emit(outcome, value))
+        self._dispatch.finished(call, outcome)
+        self._done.add(call.key)
+
+    @property
+    def _grace(self) -> float:
+        # Whoever does not answer any more won't answer our good-bye either.
+        silent = self._failure is not None and self._failure.kind == "connection"
+        return SILENT_TIMEOUT if silent else CLOSE_TIMEOUT
+
+    def _fail(self, failure: InfrastructureError) -> None:
+        self._failure = self._failure or failure
+        self._failed.set()
+
+    async def _unless_failed(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for something, unless the session fails meanwhile."""
+        working, failed = asyncio.ensure_future(work), asyncio.ensure_future(self._failed.wait())
+        try:
+            await asyncio.wait([working, failed], return_when=asyncio.FIRST_COMPLETED)
+            if self._failure and not working.done():
+                raise self._failure
+            working.result()
+        finally:
+            failed.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.wait([working], timeout=self._grace)
+
+    # What goes on beside
+
+    async def _listen(self, app: Any) -> None:
+        # Progress is a comfort: the batch goes on without it.
+        while True:
+            with contextlib.suppress(Exception):
+                async for sign in follow(app):
+                    self._heard(sign)
+            await asyncio.sleep(_PATIENCE)
+
+    def _heard(self, sign: Sign) -> None:
+        lane = self._lanes.get(sign.service)
+        if lane is None:
+            return
+        lane.sign_of_life()
+        self._phases.note(sign)
+        if sign.event == "ready":
+            device = f"{sign.key} {sign.rest}".strip()
+            self._progress(Progress("container up:", f"{sign.service}{f' on {device}' if device else ''}"))
+        elif sign.event == "load":
+            self._progress(Progress("loading", self._containers.get(sign.rest.strip(), sign.rest)))
+        elif sign.event == "call":
+            self._progress(Progress("running", self._labels.get(sign.key, sign.key)))
+
+    async def _guarded(self, watch: Coroutine[Any, Any, None]) -> None:
+        # Without its guards a session could wait for ever.
+        try:
+            await watch
+        except Exception as error:
+            self._fail(await errors.of_session(error, "its server"))
+
+    async def _watch_connection(self, client: Any, url: str) -> None:
+        # The client itself would wait for ever for a server that has gone silent.
+        limit = self._options.connection_timeout
+        heard = time.monotonic()
+        while True:
+            await asyncio.sleep(min(15.0, limit / 4))
+            try:
+                await within(limit, client.hello.aio())
+                heard = time.monotonic()
+            except Exception as error:
+                fresh = await errors.of_session(error, url)
+                if fresh.kind in ("auth", "permission"):
+                    self._fail(fresh)
+            if time.monotonic() - heard >= limit:
+                self._fail(errors.lost(time.monotonic() - heard))
+
+    async def _watch_lanes(self, attendant: Attendant) -> None:
+        while True:
+            await asyncio.sleep(_PATIENCE)
+            for lane in self._lanes.values():
+                if not lane.out or lane.failure:
+                    continue
+                await self._look_at(lane, attendant)
+
+    async def _look_at(self, lane: Lane, attendant: Attendant) -> None:
+        """Give an environment up whose containers don't come, or have fallen silent for too long."""
+        silent = time.monotonic() - lane.seen_at
+        limit = self._options.acquire_timeout
+        # Once a container has its GPU, Modal itself limits its start and its calls.
+        longest = limit + self._options.startup_timeout + lane.service.environment.timeout
+        if any(self._phases.of(key) for key in lane.out):
+            limit = longest
+        if silent > longest or (silent > limit and not await attendant.has_containers(lane)):
+            lane.failure = errors.no_gpu(str(lane.service.environment).partition(";")[0], silent)
+            await attendant.abandon(lane)
+
+
+async def _hello() -> Any:
+    import modal
+
+    client: Any = modal.Client
+    client = await client.from_env.aio()
+    await client.hello.aio()
+    return client

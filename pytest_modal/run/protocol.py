@@ -1,0 +1,53 @@
+"""The protocol of backends: one module per place where a batch runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.outcomes import Outcome, Progress
+
+Result = tuple[Outcome, Buffers]
+
+
+class Backend(Protocol):
+    """Takes a batch and yields outcomes as they finish.
+
+    Attributes
+    ----------
+    app_id, dashboard_url : str or None
+        The session on Modal, once there is one.
+    """
+
+    mode: str
+
+    @property
+    def app_id(self) -> str | None: ...
+    @property
+    def dashboard_url(self) -> str | None: ...
+
+    def describe(self) -> str:
+        """Say in a few words where the batch will run."""
+        ...
+
+    def run(
+        self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
+    ) -> Iterator[Result]:
+        """Run the batch.
+
+        Parameters
+        ----------
+        batch : Batch
+            Calls in order; those that a call depends on come before it.
+        results : callable
+            Gives the encoded result of a finished call, for the calls that take it as an argument.
+        progress : callable
+            Told what is going on.
+
+        Yields
+        ------
+        tuple of Outcome and buffers
+            The outcome and, when it is good, the encoded result.
+        """
+        ...

@@ -1,0 +1,71 @@
+"""Recordings of a run: written, reported as unused, deleted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_modal.batch.calls import Batch
+from pytest_modal.declare.settings import Settings
+from pytest_modal.plan.rounds import calls_of, first_round, is_gated, repeat, with_rounds
+from pytest_modal.plan.selection import is_everything
+from pytest_modal.plan.state import plan_of
+from pytest_modal.store.results import Results
+
+
+def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -> int:
+    """Return in how many rounds all calls of some tests are recorded; one at least."""
+    from pytest_modal.store.recordings.errors import MissingRecordingError
+    from pytest_modal.store.recordings.paths import find_recording
+    from pytest_modal.store.recordings.slots import slots
+
+    number = 1
+    while (repeated := repeat(batch, calls_of(items), [number])).calls:
+        try:
+            for slot in slots(repeated, rootdir).values():
+                find_recording(slot.directory, slot.name)
+        except MissingRecordingError:
+            break
+        number += 1
+    return number
+
+
+def look_after_recordings(
+    config: pytest.Config, settings: Settings, results: Results, tests: Sequence[pytest.Item]
+) -> None:
+    """Record what was asked for; report what no test uses, and delete it where that was asked for."""
+    if not (settings.record or settings.prune or settings.mode == "replay"):
+        return
+    from pytest_modal.store.recordings.errors import MissingRecordingError
+    from pytest_modal.store.recordings.paths import find_recording
+    from pytest_modal.store.recordings.slots import record, slots, unused
+
+    batch, notes = results.batch, results.run.notes
+    if settings.record:
+        notes += record(batch, config.rootpath, results.outcomes, results.encoded)
+    plans = [plan for item in tests if (plan := plan_of(item)) is not None]
+    complete = is_everything(tests[0].session) and not any(plan.error or plan.reason for plan in plans)
+    if not complete:
+        if settings.prune:
+            notes.append("recordings were not pruned: that needs all tests, without -k, -m, paths or errors")
+        return
+    used = []
+    gated = [item for item in tests if is_gated(item)]
+    recorded = with_rounds(first_round(batch), gated, recorded_rounds(batch, gated, config.rootpath))
+    places = slots(recorded, config.rootpath).values()
+    for slot in places:
+        with contextlib.suppress(MissingRecordingError):
+            used.append(find_recording(slot.directory, slot.name))
+    left = unused(places, {item.path for item in tests[0].session.items}, used)
+    if left:
+        names = ", ".join(path.relative_to(config.rootpath).as_posix() for path in left[:5])
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        said = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"
+        remedy = "" if settings.prune else "; --modal-prune-recordings deletes them"
+        notes.append(f"{said}: {names}{more}{remedy}")
+    if settings.prune:
+        for path in left:
+            path.unlink(missing_ok=True)

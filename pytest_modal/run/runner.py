@@ -1,0 +1,200 @@
+"""Plan the selected tests, run the batch, keep its outcomes, and sum up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modal.batch.calls import Batch
+from pytest_modal.declare.settings import Settings, settings_of
+from pytest_modal.plan.checking import check_batch
+from pytest_modal.plan.planner import Planner
+from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
+from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
+from pytest_modal.report import terminal
+from pytest_modal.report.failures import lost_file_lines
+from pytest_modal.run.protocol import Backend
+from pytest_modal.run.recording import look_after_recordings, recorded_rounds
+from pytest_modal.run.reruns import spare_reruns
+from pytest_modal.run.xdist import ProgressFile, shared_by_workers
+from pytest_modal.store.cache import Kept, clean, run_directory
+from pytest_modal.store.results import Results
+
+
+def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    """Run everything that the tests need from the GPU, before the first of them starts.
+
+    What goes wrong here is an error of the tests: a worker of pytest-xdist that raises in its loop is replaced, and
+    its successor would run the batch again.
+    """
+    settings = settings_of(config)
+    if settings.mode == "skip":
+        _skip(config, tests)
+        return
+    results = config.stash[RESULTS] = Results(settings.mode, Batch())
+    try:
+        shared = shared_by_workers(config)
+        started = time.perf_counter()
+        backend, batch, warnings = _plan(config, settings, tests)
+        if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
+            replayed = settings.mode == "replay"
+            rounds = recorded_rounds(batch, gated, config.rootpath) if replayed else settings.gates.rounds
+            config.stash[ROUNDS] = rounds
+            batch = with_rounds(batch, gated, rounds)
+        cache = cache_directory(config)
+        directory = shared.outcomes if shared else run_directory(cache) if cache else None
+        results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
+        config.add_cleanup(results.close)
+        results.run.warnings = warnings
+        results.run.seconds["plan"] = time.perf_counter() - started
+        kept = Kept(cache / "outcomes" / backend.mode) if cache else None
+        if shared is None:
+            _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
+            look_after_recordings(config, settings, results, tests)
+        else:
+            # What a worker that died had finished is not done again.
+            with shared.turn():
+                if not results.load():
+                    _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
+                    look_after_recordings(config, settings, results, tests)
+                    results.save()
+        if cache is not None:
+            clean(cache)
+    except Exception as error:
+        results.run.error = _words(error)
+        for item in tests:
+            item.stash.setdefault(PLAN, ItemPlan()).error = results.run.error
+    spare_reruns(config, results, tests)
+
+
+def _skip(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    for item in tests:
+        item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
+    config.stash[RESULTS] = Results("skip", Batch())
+    if (screen := config.pluginmanager.get_plugin("terminalreporter")) is not None:
+        screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+
+
+def _run(
+    config: pytest.Config,
+    settings: Settings,
+    backend: Backend,
+    results: Results,
+    kept: Kept | None,
+    screen: Any,
+) -> None:
+    batch = results.batch
+    if settings.resume:
+        _resume(results, kept)
+    if screen is not None:
+        terminal.warn(screen, results.run.warnings)
+        terminal.announce(screen, backend.describe(), batch)
+        if settings.resume:
+            screen.write_line(f"modal: {terminal.reused(results)}")
+    compute(config, backend, results, kept, screen)
+    results.run.notes += lost_file_lines(results)
+    if kept is not None:
+        kept.prune(spare=results.outcomes)
+
+
+def compute(config: pytest.Config, backend: Backend, results: Results, kept: Kept | None, screen: Any) -> None:
+    """Run, in one session, what has no outcome yet."""
+    left = results.batch.without(results.outcomes)
+    if not left.calls:
+        return
+    started = time.perf_counter()
+    # Nobody has to wait for a replay.
+    watched = None if backend.mode == "replay" else screen
+    with terminal.live(watched, left, verbose=config.get_verbosity() > 0) as ticker:
+        outcomes = backend.run(left, results.encoded, ticker.progress)
+        try:
+            for outcome, value in outcomes:
+                results.put(outcome, value)
+                if kept is not None and backend.mode != "replay":
+                    kept.keep(results, outcome)
+                ticker.outcome(outcome)
+        finally:
+            # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
+            outcomes.close()  # type: ignore[attr-defined]
+            results.run.seconds["run"] = time.perf_counter() - started
+            results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+
+
+def _resume(results: Results, kept: Kept | None) -> None:
+    if kept is None:
+        results.run.notes.append("nothing could be resumed: pytest's cache is off, or can't be written")
+        return
+    wanted = [key for key in results.run.labels if key not in results.outcomes]
+    for outcome, path in kept.find(wanted):
+        # Gone in this moment: it is computed again.
+        with contextlib.suppress(OSError):
+            results.adopt(outcome, path)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, pytest.UsageError):
+        return str(error)
+    told = "".join(traceback.format_exception(error)).rstrip()
+    return (
+        f"the batch of GPU calls could not be run: {type(error).__name__}: {error}\n"
+        "  where: in pytest-modal itself\n"
+        f"  what to do: please report this\n\n{told}"
+    )
+
+
+def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+    """Print what would be sent, and send nothing."""
+    backend, batch, warnings = _plan(config, settings_of(config), tests)
+    screen = config.pluginmanager.get_plugin("terminalreporter")
+    if screen is not None:
+        terminal.warn(screen, warnings)
+        errors = [
+            (item.nodeid, message)
+            for item in tests
+            if (plan := plan_of(item)) is not None and (message := plan.error or plan.reason)
+        ]
+        notes = costs(batch, [item for item in tests if is_gated(item)], settings_of(config).gates)
+        terminal.print_plan(screen, backend.describe(), batch, errors, notes)
+
+
+def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch, list[str]]:
+    backend = backend_of(config, settings)
+    planner = Planner(
+        config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
+    )
+    batch = planner.plan(tests)
+    return backend, batch, check_batch(config, tests, batch, planner.functions)
+
+
+def backend_of(config: pytest.Config, settings: Settings) -> Backend:
+    """Return what runs batches in the mode of the run."""
+    if settings.mode == "modal":
+        from pytest_modal.run.modal.backend import ModalBackend
+
+        return ModalBackend(config.rootpath, settings.session)
+    if settings.mode == "replay":
+        from pytest_modal.run.replay import ReplayBackend
+
+        return ReplayBackend(config.rootpath)
+    from pytest_modal.run.local import LocalBackend
+
+    return LocalBackend(config.rootpath)
+
+
+def cache_directory(config: pytest.Config) -> Path | None:
+    """Return our directory in pytest's cache; None without the cache, or where it can't be written."""
+    cache = getattr(config, "cache", None)
+    if cache is None:
+        return None
+    try:
+        directory = Path(cache.mkdir("pytest_modal"))
+    except OSError:
+        return None
+    return directory if os.access(directory, os.W_OK) else None

@@ -1,0 +1,147 @@
+"""One batch for all workers of pytest-xdist: the first that needs it runs it, the others read what it left.
+
+Nothing of this is at work in a run without workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modal.batch.calls import Batch
+
+if TYPE_CHECKING:
+    from pytest_modal.store.results import Results
+
+_KEY = "pytest_modal"
+_POLL = 0.1  # seconds between two looks at the progress
+CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
+
+
+class Shared:
+    """The directory that the workers of one run have in common.
+
+    Parameters
+    ----------
+    directory : Path
+        Made by the first worker that has something to put there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def progress(self) -> Path:
+        """What the running batch has to say, a line each."""
+        return self.directory / "progress"
+
+    @property
+    def outcomes(self) -> Path:
+        """Where the results are."""
+        return self.directory / "outcomes"
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until no other worker is at the batch. The lock of a worker that dies goes with it."""
+        from filelock import FileLock
+
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(self.directory / "lock"):
+            yield
+
+
+class ProgressFile:
+    """A screen for a worker, which has none: the controller shows the lines.
+
+    Its method is what is used of pytest's terminal reporter.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        """Pass a line on."""
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line.replace("\n", " ") + "\n")
+
+
+class ControllerHooks:
+    """Registered on the controller of pytest-xdist."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.shared = Shared(Path(tempfile.gettempdir(), f"pytest-modal-{secrets.token_hex(8)}"))
+        self._screen = config.pluginmanager.get_plugin("terminalreporter")
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="pytest-modal progress", daemon=True)
+        self._watcher.start()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        spec = node.gateway.spec
+        local = bool(spec.popen) and not (spec.ssh or spec.socket or spec.via)
+        node.workerinput[_KEY] = {"directory": str(self.shared.directory) if local else "", "spec": str(spec)}
+
+    def stop(self) -> None:
+        """Show what is left, and watch no longer."""
+        self._ended.set()
+        self._watcher.join()
+
+    def results(self) -> Results | None:
+        """Return what the workers have left, if they ran a batch."""
+        if not self.shared.outcomes.is_dir():
+            return None
+        from pytest_modal.store.results import Results
+
+        results = Results("", Batch(), self.shared.outcomes, shared=True)
+        return results if results.load() else None
+
+    def clean(self) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self.shared.directory, ignore_errors=True)
+
+    def _watch(self) -> None:
+        if self._screen is None:
+            return
+        stream: IO[str] | None = None
+        with contextlib.ExitStack() as stack:
+            while True:
+                ended = self._ended.wait(_POLL)
+                if stream is None and self.shared.progress.exists():
+                    stream = stack.enter_context(self.shared.progress.open(encoding="utf-8"))
+                if stream is not None:
+                    _pass_on(stream, self._screen.write_line)
+                if ended:
+                    return
+
+
+def _pass_on(stream: IO[str], write: Callable[[str], None]) -> None:
+    for line in stream:
+        write(line.rstrip("\n"))
+
+
+def shared_by_workers(config: pytest.Config) -> Shared | None:
+    """Return what this worker shares with the others; None where there are none.
+
+    Raises
+    ------
+    pytest.UsageError
+        The workers are on several machines.
+    """
+    given = getattr(config, "workerinput", {}).get(_KEY)
+    if given is None:
+        return None
+    if not given["directory"]:
+        raise pytest.UsageError(
+            "the workers of pytest-xdist run on other machines, so they can't share one batch of GPU calls\n"
+            f"  where: --tx {given['spec']}\n"
+            "  what to do: run GPU tests with workers on this machine (-n 4); what they wait for runs elsewhere anyway"
+        )
+    return Shared(Path(given["directory"]))

@@ -1,0 +1,93 @@
+"""A cache of good outcomes by the content of their call, for ``--modal-resume``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.remote import data
+from pytest_modal.store.files import link
+from pytest_modal.store.outcome_file import read_outcome
+from pytest_modal.store.results import Results
+
+KEPT_BYTES = 4 << 30
+KEPT_SECONDS = 30 * 24 * 3600.0
+
+
+def run_directory(cache: Path) -> Path:
+    """Return a directory for the results of this run, which `clean` spares while this process lives."""
+    return cache / "runs" / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def clean(cache: Path) -> None:
+    """Delete what runs have left that were killed."""
+    for directory in (cache / "runs").glob(f"{platform.node()}-*-*"):
+        pid = directory.name.split("-")[-2]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+class Kept:
+    """Good outcomes of earlier runs, by content, in pytest's cache.
+
+    Safe under concurrent runs: files appear whole, and whoever finds one gone does without it.
+
+    Parameters
+    ----------
+    directory : Path
+        One for each mode: what a CPU has computed is nothing that a GPU was asked for.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int = KEPT_BYTES, max_seconds: float = KEPT_SECONDS) -> None:
+        self._directory = directory
+        self._max_bytes, self._max_seconds = max_bytes, max_seconds
+
+    def keep(self, results: Results, outcome: Outcome) -> None:
+        """Keep the outcome of a call; a full or read-only disk loses the benefit, not the run."""
+        if outcome.ok:
+            with contextlib.suppress(OSError):
+                self._directory.mkdir(parents=True, exist_ok=True)
+                link(results.path(outcome.key), self._directory / outcome.key)
+
+    def find(self, keys: Collection[str]) -> Iterator[tuple[Outcome, Path]]:
+        """Yield what is there of some calls."""
+        for key in keys:
+            path = self._directory / key
+            with contextlib.suppress(OSError, data.CorruptDataError, TypeError, KeyError):
+                outcome = read_outcome(path)
+                if outcome.ok and outcome.key == key:
+                    os.utime(path)
+                    yield outcome, path
+
+    def prune(self, spare: Collection[str] = ()) -> None:
+        """Delete what is too old, then the oldest until the rest is small enough."""
+        entries = []
+        with contextlib.suppress(OSError):
+            for path in self._directory.iterdir():
+                with contextlib.suppress(OSError):
+                    facts = path.stat()
+                    entries.append((facts.st_mtime, facts.st_size, path))
+        total, now = sum(size for _, size, _ in entries), time.time()
+        for modified, size, path in sorted(entries):
+            if path.name in spare or (now - modified <= self._max_seconds and total <= self._max_bytes):
+                continue
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= size

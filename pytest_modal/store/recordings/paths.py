@@ -1,0 +1,128 @@
+"""Where recordings are, beside the tests; which of them nothing uses any more."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pytest_modal.store.files import safe_name, short_digest
+from pytest_modal.store.recordings.errors import AGAIN, MissingRecordingError, TamperedRecordingError
+from pytest_modal.store.recordings.model import Name
+
+DIRECTORY = "recordings"
+FORMAT = "pytest_modal_recording"
+_ARRAYS = re.compile(r"(.+)-[0-9a-f]{16}\.npz")
+_DRAFT = re.compile(r"\.recording-.*\.tmp")
+
+
+def recording_path(directory: Path, name: Name) -> Path:
+    """Return where the recording of a call is: ``<directory>/<module>/<fixture>[<params>].json``."""
+    stem = safe_name(str(name)) + (f"-{short_digest(name.apart)}" if name.apart else "")
+    return directory / safe_name(name.module) / f"{stem}.json"
+
+
+def told_apart(names: Mapping[str, Name]) -> dict[str, Name]:
+    """Return the names of all calls of a batch, each with a file of its own.
+
+    Parameters
+    ----------
+    names : mapping of str to Name
+        By what tells the calls apart whatever is selected, such as the digest of their arguments.
+
+    Returns
+    -------
+    dict of str to Name
+        With `Name.apart` where two would share a file, on systems that ignore case too.
+    """
+    shared: dict[str, list[str]] = {}
+    for identity, name in names.items():
+        shared.setdefault(str(recording_path(Path(), name)).casefold(), []).append(identity)
+    clashing = {identity for group in shared.values() if len(group) > 1 for identity in group}
+    return {
+        identity: Name(name.module, name.fixture, name.params, identity) if identity in clashing else name
+        for identity, name in names.items()
+    }
+
+
+def find_recording(directory: Path, name: Name) -> Path:
+    """Return the file of a recording: the one made when the call had to be told apart, else the plain one.
+
+    Raises
+    ------
+    MissingRecordingError
+        There is none.
+    """
+    plain = Name(name.module, name.fixture, name.params)
+    for path in (recording_path(directory, name), recording_path(directory, plain)):
+        if os.path.lexists(path):
+            return path
+    raise MissingRecordingError(
+        f"{name} was not recorded", recording_path(directory, name), remedy=f"record it: {AGAIN}"
+    )
+
+
+def check_place(path: Path) -> None:
+    """Refuse links: what is behind them is not in the recordings.
+
+    Raises
+    ------
+    TamperedRecordingError
+        The file, its arrays or its directory is a symbolic link.
+    """
+    for step in (path.parent, path):
+        if step.is_symlink():
+            raise TamperedRecordingError(
+                "a symbolic link stands where a recording should be", step, remedy=f"remove it, then record: {AGAIN}"
+            )
+
+
+def arrays_named(path: Path) -> list[Path]:
+    """Return the files of arrays that a recording names, whatever else is wrong with it."""
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return []
+    beside = [entry for entry in path.parent.iterdir() if _recording_of(entry) == path]
+    return [entry for entry in beside if f'"{entry.name}"'.encode() in text]
+
+
+def _recording_of(arrays: Path) -> Path | None:
+    match = _ARRAYS.fullmatch(arrays.name)
+    return arrays.with_name(f"{match[1]}.json") if match else None
+
+
+def unused_recordings(directory: Path, used: Iterable[Path]) -> list[Path]:
+    """Return the files that the recordings in use don't need: other recordings, their arrays, drafts of crashed runs.
+
+    Parameters
+    ----------
+    directory : Path
+        The ``recordings/`` beside the tests.
+    used : iterable of Path
+        The recordings in use, as `find_recording` gives them.
+
+    Returns
+    -------
+    list of Path
+        Sorted. Files that are not ours are left out.
+    """
+    kept = set(used)
+    named = {arrays for path in kept for arrays in arrays_named(path)}
+    return [
+        entry
+        for entry in sorted(directory.glob("*/*"))
+        if entry not in kept | named
+        and (_is_ours(entry) if entry.suffix == ".json" else _recording_of(entry) or _DRAFT.fullmatch(entry.name))
+        and entry.is_file()
+        and not entry.parent.is_symlink()
+    ]
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return FORMAT.encode() in stream.read(100)
+    except OSError:
+        return False

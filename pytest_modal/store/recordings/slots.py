@@ -1,0 +1,165 @@
+"""The recordings of a batch: which file is whose, what it depends on, writing them all, finding what is unused."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_modal.batch.calls import Batch, Call, Data, FromCall, FromContainer, Node
+from pytest_modal.batch.digest import digest_of
+from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.code.requirements import requirements_of
+from pytest_modal.remote import data
+from pytest_modal.store.recordings.errors import RecordingError
+from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording, declared
+from pytest_modal.store.recordings.paths import DIRECTORY, told_apart, unused_recordings
+from pytest_modal.store.recordings.writing import secret_values, write_recording
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the recording of a call belongs, and what it depends on."""
+
+    directory: Path
+    name: Name
+    keys: Keys
+
+
+def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
+    """Return the slots of all calls of a batch, by key.
+
+    A recording lies beside the file that defines its function, so that a selection of tests moves none. Rounds after
+    the first have recordings of their own.
+    """
+    keys = _AllKeys(batch)
+    plain: dict[Path, dict[str, tuple[str, Name]]] = {}
+    for call in batch.calls:
+        source = rootdir / call.function.location.rpartition(":")[0]
+        # An installed function has no tests beside it.
+        directory = (source.parent if source.is_relative_to(rootdir) else rootdir) / DIRECTORY
+        identity = digest_of(*(f"{name}={digest}" for name, digest in sorted(keys.of(call).arguments.items())))
+        number = call.environment.round
+        shown = (*call.shown, f"round{number + 1}") if number else call.shown
+        name = Name(source.stem, call.function.name, shown)
+        plain.setdefault(directory, {})[f"{identity}-{call.key}"] = call.key, name
+    found = {}
+    for directory, calls in plain.items():
+        names = told_apart({identity: name for identity, (_, name) in calls.items()})
+        for identity, (key, _) in calls.items():
+            found[key] = Slot(directory, names[identity], keys.of_key(key))
+    return found
+
+
+class _AllKeys:
+    """What each call depends on; what several depend on is looked at once."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._calls = {call.key: call for call in batch.calls}
+        self._known: dict[str, Keys] = {}
+
+    def of_key(self, key: str) -> Keys:
+        return self.of(self._calls[key])
+
+    def of(self, call: Call) -> Keys:
+        if call.key not in self._known:
+            function = dict(call.function.parts) | call.declared
+            arguments = self._arguments(call, "")
+            for key in call.containers:
+                container = self._batch.containers[key]
+                function |= container.function.parts
+                arguments |= self._arguments(container, f"{container.label}.")
+            self._known[call.key] = Keys(function, arguments, declared(call.environment))
+        return self._known[call.key]
+
+    def _arguments(self, node: Node, prefix: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, argument in node.arguments.items():
+            if isinstance(argument, Data):
+                found[prefix + name] = argument.digest
+            elif isinstance(argument, FromCall):
+                parts = self._batch.parts(argument.key)
+                found[prefix + name] = digest_of(*(self.of_key(part).digest for part in parts))
+            elif isinstance(argument, FromContainer):
+                found[prefix + name] = self._batch.containers[argument.key].label
+        return found | ({f"{prefix}request.param": node.param.digest} if node.param else {})
+
+
+def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values: Callable[[str], bytes]) -> list[str]:
+    """Record the good outcomes of a batch; the recordings of other calls stay as they are.
+
+    Parameters
+    ----------
+    values : callable
+        Gives the encoded result of a call.
+
+    Returns
+    -------
+    list of str
+        What the summary has to say.
+    """
+    notes, written, directories = [], 0, set()
+    secrets = secret_values(os.environ)
+    places = slots(batch, rootdir)
+    for call in batch.calls:
+        slot, outcome = places[call.key], outcomes.get(call.key)
+        if call.mocked:
+            notes.append(f"not recorded: {call.label} ran with a mock; record with --modal")
+            continue
+        if outcome is None or not outcome.ok:
+            notes.append(f"not recorded: {call.label} has no result; what was recorded before is kept")
+            continue
+        recording = Recording(slot.name, slot.keys, _facts(batch, call, outcome), data.decode(values(call.key)))
+        try:
+            write_recording(slot.directory, recording, secrets)
+        except (RecordingError, OSError) as error:
+            notes.append(f"not recorded: {call.label}: {error}")
+            continue
+        written += 1
+        directories.add(slot.directory)
+    where = ", ".join(sorted(_shown(directory, rootdir) for directory in directories))
+    return [f"recorded {written} of {len(batch.calls)} calls{f' in {where}' if where else ''}", *notes]
+
+
+def _facts(batch: Batch, call: Call, outcome: Outcome) -> Facts:
+    names = [each.partition("==")[0] for each in requirements_of(batch, call.environment).packages]
+    return Facts(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        gpu=outcome.device,
+        python=platform.python_version(),
+        packages={name: version for name in names if (version := _version(name))},
+        seconds=round(outcome.seconds, 6),
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def unused(places: Iterable[Slot], tests: Iterable[Path], used: Iterable[Path]) -> list[Path]:
+    """Return the files in ``recordings/`` that no call of a full selection uses.
+
+    Parameters
+    ----------
+    places : iterable of Slot
+        Of all calls.
+    tests : iterable of Path
+        The files of all tests.
+    used : iterable of Path
+        The recordings in use.
+    """
+    directories = {slot.directory for slot in places} | {test.parent / DIRECTORY for test in tests}
+    kept = list(used)
+    return [path for directory in sorted(directories) for path in unused_recordings(directory, kept)]
+
+
+def _shown(path: Path, rootdir: Path) -> str:
+    return path.relative_to(rootdir).as_posix() if path.is_relative_to(rootdir) else str(path)

@@ -1,0 +1,156 @@
+"""Results of a run: each outcome on disk before the next is awaited, read again when a test wants it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.remote import data
+from pytest_modal.remote.framing import write_message
+from pytest_modal.store.files import link, whole_file
+from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+
+_RECORD = "run"
+
+
+@dataclass
+class Run:
+    """What a report wants to know of a run besides its outcomes.
+
+    Attributes
+    ----------
+    labels : dict of str to str
+        What each call is called, by key, in order.
+    arguments : dict
+        For each call, the digests of its arguments by name.
+    reused : list of str
+        Keys of the calls whose results an earlier run had left.
+    warnings, notes : list of str
+        What has to be said before the batch, and what the summary has to say besides.
+    error : str or None
+        Why the batch could not be run at all.
+    """
+
+    mode: str
+    labels: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, dict[str, str]] = field(default_factory=dict)
+    environments: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    app_id: str | None = None
+    dashboard_url: str | None = None
+    reused: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+class Results:
+    """What a session computed.
+
+    Parameters
+    ----------
+    mode : str
+        "local", "modal", "replay", "skip".
+    batch : Batch
+        The calls.
+    directory : Path
+        Where to put outcomes; None makes a temporary one when it is needed.
+    shared : bool
+        Whether other processes read the directory too, and somebody else deletes it.
+    """
+
+    def __init__(self, mode: str, batch: Batch, directory: Path | None = None, *, shared: bool = False) -> None:
+        self.batch = batch
+        self.outcomes: dict[str, Outcome] = {}
+        self.run = Run(
+            mode,
+            {call.key: call.label for call in batch.calls},
+            {call.key: call.argument_digests for call in batch.calls},
+            len(batch.environments),
+        )
+        self.is_shared = shared
+        self._directory = directory
+
+    @property
+    def mode(self) -> str:
+        """Where the calls ran."""
+        return self.run.mode
+
+    def put(self, outcome: Outcome, value: Buffers) -> None:
+        """Keep an outcome and its encoded value on disk."""
+        outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
+        with whole_file(self.path(outcome.key)) as stream:
+            write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+        self.outcomes[outcome.key] = outcome
+
+    def adopt(self, outcome: Outcome, path: Path) -> None:
+        """Take over an outcome that an earlier run had left."""
+        link(path, self.path(outcome.key))
+        self.outcomes[outcome.key] = outcome
+        self.run.reused.append(outcome.key)
+
+    def encoded(self, key: str) -> bytes:
+        """Return the encoded result of a call."""
+        if key in self.batch.shards:
+            return b"".join(data.encode(self.value(key)))
+        return read_value(self.path(key))
+
+    def value(self, key: str) -> Any:
+        """Return a fresh copy of the result of a call; the parts of a sharded one joined.
+
+        Raises
+        ------
+        TypeError
+            A part of a sharded call is not a list.
+        """
+        if key not in self.batch.shards:
+            return data.decode(read_value(self.path(key)))
+        joined: list[Any] = []
+        for part in self.batch.shards[key]:
+            value = self.value(part)
+            if not isinstance(value, list):
+                label = self.run.labels.get(part, part)
+                raise TypeError(f"{label} returned a {type(value).__name__}; with shard= each part is a list")
+            joined += value
+        return joined
+
+    def of(self, key: str) -> list[Outcome]:
+        """Return the outcomes of a call, or of its parts; those that never came are left out."""
+        return [self.outcomes[part] for part in self.batch.parts(key) if part in self.outcomes]
+
+    def path(self, key: str) -> Path:
+        """Return the file of an outcome."""
+        # Made when it is needed: a run without results leaves nothing to clean up.
+        if self._directory is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return self._directory / key
+
+    def save(self) -> None:
+        """Write down what is known of the run: other processes can `load` it from now on."""
+        with whole_file(self.path(_RECORD)) as stream:
+            write_message(stream, dataclasses.asdict(self.run))
+
+    def load(self) -> bool:
+        """Read what other processes have left in the directory; return whether the run was complete."""
+        if self._directory is None or not self._directory.is_dir():
+            return False
+        for path in self._directory.iterdir():
+            if path.name != _RECORD and not path.name.startswith("."):
+                self.outcomes[path.name] = read_outcome(path)
+        record = self._directory / _RECORD
+        if not record.exists():
+            return False
+        self.run = Run(**read_header(record))
+        return True
+
+    def close(self) -> None:
+        """Delete the values, if nobody else is to read them."""
+        if self._directory is not None and not self.is_shared:
+            shutil.rmtree(self._directory, ignore_errors=True)
