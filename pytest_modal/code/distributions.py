@@ -1,4 +1,4 @@
-"""What packages are called, what they bring along, and which are used without being imported.
+"""Distributions: what they are called, what they bring along, and which are used without being imported.
 
 The tables err to one side: a package that may be there, or may be used, counts as there and as used.
 """

@@ -1,1 +1,1 @@
-"""What users write: decorator keywords, markers, options."""
+"""Declarations of users: decorator keywords, markers, options."""

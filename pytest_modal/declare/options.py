@@ -169,8 +169,6 @@ def _gates(config: pytest.Config, mode: str) -> GateSettings:
         )
     updating, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
     if reason is not None:
-        from pytest_modal.declare.options import check_reason
-
         try:
             reason = check_reason(reason, updating=updating)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a run knows of its gates: what became of each, which wait for fresh rounds, which baselines to write.
+"""The ledger of a run: what became of each gate, which wait for fresh rounds, which baselines to write.
 
 Plain data without numpy: under pytest-xdist the workers send it to the controller with their reports.
 """

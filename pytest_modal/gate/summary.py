@@ -1,4 +1,4 @@
-"""What a run says about its gates at its end: on the terminal, to GitHub, in ``gates.json``; baselines written."""
+"""The end of a run with gates: a table on the terminal and for GitHub, ``gates.json``, baselines written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the workers of one pytest-xdist run tell each other about gates, in a directory that all of them see."""
+"""Gates under pytest-xdist: a directory in which the workers of a run leave what the others need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test leaves behind: ``output_dir``, ``save_csv``, ``save_figure``, ``save_json``, the run's index.
+"""Directories of tests, and the index of what was written in them.
 
 Each test has one directory, ``<root>/<module path>/<class>/<test[param]>``. No test's directory is, or lies
 inside, another's: emptying one before its test writes can only delete what that same test wrote earlier.

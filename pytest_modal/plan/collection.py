@@ -1,4 +1,4 @@
-"""What is done while pytest collects: markers read, parameters requested, false greens refused."""
+"""Collection: markers read, parameters requested, false greens refused."""
 
 from __future__ import annotations
 

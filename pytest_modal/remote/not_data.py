@@ -1,4 +1,4 @@
-"""What is not data, and the usual way out. Standard library only; it travels with `pytest_modal.remote.data`."""
+"""Values that are not data, and the usual way out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs in the container: build container fixtures, run calls, return data.
+"""The worker: builds container fixtures, runs calls, returns data.
 
 Standard library only until a function imports more. It travels in a zip file (`pytest_modal.run.bundle`),
 where ``pytest_modal`` is an empty package that holds this module and `pytest_modal.remote.data`. The same code

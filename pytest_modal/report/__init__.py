@@ -1,1 +1,1 @@
-"""What users see of a run."""
+"""Reports: lines before, during and after the batch."""

@@ -1,4 +1,4 @@
-"""What every backend has to know while a batch runs: what to send, what is blocked, what is needed how long."""
+"""Bookkeeping of a running batch: what to send, what is blocked, how long each fixture is needed."""
 
 from __future__ import annotations
 

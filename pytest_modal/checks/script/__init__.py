@@ -1,1 +1,1 @@
-"""What the rules know of a file."""
+"""A file as the rules know it: its tree, its GPU functions, their imports, images and files."""

@@ -1,4 +1,4 @@
-"""What an image contains, as far as its definition says."""
+"""Contents of an image, as far as its definition says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What GPU code imports, where, and whether it can do without."""
+"""Imports of GPU code: which, where, and whether it can do without."""
 
 from __future__ import annotations
 

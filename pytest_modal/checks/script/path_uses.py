@@ -1,4 +1,4 @@
-"""What becomes of a path after it was written: a file that the function itself reads again is not lost."""
+"""Uses of a path after it was written: a file that the function itself reads again is not lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gate raises. Standard library only: the public names must cost a plain suite nothing."""
+"""Errors and warnings of a gate. Standard library only: the public names must cost a plain suite nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user sees of a gate. Ids, inputs and outputs are text of unknown origin: shown, never obeyed."""
+"""Messages of a gate. Ids, inputs and outputs are text of unknown origin: shown, never obeyed."""
 
 from __future__ import annotations
 

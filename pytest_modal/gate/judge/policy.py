@@ -1,4 +1,4 @@
-"""What a test demands of its gate, and what the run decides for all of its gates."""
+"""Demands of a test on its gate, and what the run decides for all of its gates."""
 
 from __future__ import annotations
 

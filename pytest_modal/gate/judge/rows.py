@@ -1,4 +1,4 @@
-"""What a test gives to the gate: rows, read with every check, and rounds of them pooled.
+"""Rows that a test gives to the gate, read with every check, and rounds of them pooled.
 
 No verdict on bad data: whatever is missing, double or out of range is an error that names the items.
 """

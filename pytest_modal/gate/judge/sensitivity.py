@@ -1,4 +1,4 @@
-"""What a gate is able to see, whatever the results will be."""
+"""Sensitivity of a gate: the drops that it is able to see, whatever the results will be."""
 
 from __future__ import annotations
 

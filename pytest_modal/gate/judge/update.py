@@ -1,4 +1,4 @@
-"""What becomes of a baseline when it is recorded: the new one, or why there is none."""
+"""Updates of a baseline: the new one, or why there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_modal.declare.options import check_reason as check_reason
 from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, align
 from pytest_modal.gate.judge.policy import Facts
 from pytest_modal.gate.judge.rows import Evaluation

@@ -1,4 +1,4 @@
-"""What containers say of themselves: lines in the app's log, read while the batch runs."""
+"""Lines in the app's log by which containers report, read while the batch runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Modal's runtime calls: a class that travels by value and starts the worker from the bundle.
+"""The class that Modal's runtime calls: it travels by value and starts the worker from the bundle.
 
 No ``from __future__ import annotations`` here: Modal reads the annotation of ``lane``.
 """

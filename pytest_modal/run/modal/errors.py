@@ -1,4 +1,4 @@
-"""What Modal's exceptions mean: which are a call's own, which the session's, and what to do about them."""
+"""Meanings of Modal's exceptions: which are a call's own, which the session's, and what to do about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a recording, each its own error: what happened, where, what to do."""
+"""Errors of recordings, one for each thing that can be wrong: what happened, where, what to do."""
 
 from __future__ import annotations
 

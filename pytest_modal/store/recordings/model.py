@@ -1,4 +1,4 @@
-"""What a recording says: which call, what it depended on, where it ran, what came back."""
+"""A recording: which call, what it depended on, where it ran, what came back."""
 
 from __future__ import annotations
 
