@@ -96,7 +96,7 @@ def test_mistakes_open_no_session(pytester: pytest.Pytester, modal_server: Loopb
 def watched(code: str, directory: Path, mounts: tuple[str, ...] = (), **environment: str) -> list[str]:
     """Run code in a process of its own, since audit hooks stay, and return what it lost."""
     program = (
-        "import os, sys; from pytest_modal import lost_files\n"
+        "import os, sys; from pytest_modal.remote import lost_files\n"
         f"with lost_files.watching({mounts!r}) as lost:\n"
         + "".join(f"    {line}\n" for line in code.splitlines())
         + "print(*lost, sep='\\n')\n"

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_data import ARRAYS, LAYOUTS, same, values
+from sample_data import ARRAYS, LAYOUTS, same, values
 
 from pytest_modal.batch.environment import Environment
 from pytest_modal.remote import data
@@ -430,7 +430,7 @@ def test_replaying_plain_values_imports_no_package_of_numbers(tmp_path: Path) ->
     program = """
         import sys
         from pathlib import Path
-        from pytest_modal import codekey
+        from pytest_modal.code import keys
         from pytest_modal.store.recordings.reading import read_recording
         assert read_recording(Path(sys.argv[1])).value == {"rows": [{"id": "a", "time": 0.5}]}
         print(sorted({"modal", "torch", "numpy", "pandas"} & set(sys.modules)))
