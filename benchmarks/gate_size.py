@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 
 from pytest_modal.gate.judge.baseline_file import read_baseline, write_baseline  # noqa: E402
 from pytest_modal.gate.judge.messages import flips  # noqa: E402
-from pytest_modal.gate.judge.policy import Demands, Facts, Policy  # noqa: E402
+from pytest_modal.gate.judge.policy import Demands, Origin, Policy  # noqa: E402
 from pytest_modal.gate.judge.rows import Columns, pool, read_rows  # noqa: E402
 from pytest_modal.gate.judge.statistics import compare  # noqa: E402
 from pytest_modal.gate.judge.update import plan_update  # noqa: E402
@@ -62,12 +62,12 @@ def main(n: int) -> None:
     then_scores, now_scores = ROUNDS * rng.random(n), rng.random(n)
     timed("statistics of scores", lambda: compare(then_scores, ROUNDS, now_scores, 1))
     table = rows(n, rng)
-    demands, policy, facts = Demands(), Policy(confirm=2), Facts()
+    demands, policy, origin = Demands(), Policy(confirm=2), Origin()
     each = timed("read one round of rows", lambda: read_rows(table, Columns(), "size", TEST))
     recorded = pool([each] * ROUNDS, "size", TEST)
-    common: dict[str, Any] = {"demands": demands, "policy": policy, "facts": facts, "where": TEST, "test": TEST}
+    common: dict[str, Any] = {"demands": demands, "policy": policy, "origin": origin, "where": TEST, "test": TEST}
     first = judge("size", recorded, None, **common)
-    update = plan_update(first, recorded, None, facts=facts, rounds=(), date="2026-01-31")
+    update = plan_update(first, recorded, None, origin=origin, rounds=(), date="2026-01-31")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "baselines", "size.jsonl")
         timed("write the baseline", lambda: write_baseline(path, update.baseline))

@@ -33,7 +33,7 @@ def check_source(source: Source) -> list[Finding]:
 
 def check_functions(script: Script, functions: list[GpuFunction]) -> list[Finding]:
     """Return the findings about some of a script's GPU functions; of planned ones, only what concerns them."""
-    planned = any(function.facts is not None for function in functions)
+    planned = any(function.planned is not None for function in functions)
     found = {
         (finding.path, finding.line, finding.column, finding.code): finding
         for rule in RULES.values()

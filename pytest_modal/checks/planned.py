@@ -19,7 +19,7 @@ from pytest_modal.checks.finding import Finding, Level
 from pytest_modal.checks.rules.pm102_local_paths import existing_local_path
 from pytest_modal.checks.rules.pm108_repeated_loads import finding as repeated_load
 from pytest_modal.checks.script.model_loads import loads
-from pytest_modal.checks.script.script import Body, Facts, GpuFunction, Script
+from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
 from pytest_modal.checks.script.tree import FunctionNode
 
@@ -114,11 +114,11 @@ class _Checker:
         if body is None or function is None:
             return None
         kind: Any = "container" if isinstance(node, Container) else "fixture"
-        facts = self._facts(function, node.environment)
+        planned_as = self._planned_as(function, node.environment)
         declared = next((each for each in body.script.functions if each.node is body.node), None)
         if declared is not None:
-            return replace(declared, kind=kind, name=node.function.name, facts=facts)
-        return GpuFunction(node.function.name, kind, body.script, body.node, {}, facts=facts)
+            return replace(declared, kind=kind, name=node.function.name, planned=planned_as)
+        return GpuFunction(node.function.name, kind, body.script, body.node, {}, planned=planned_as)
 
     def add_repeated_loads(self, batch: Batch, found: dict[str, list[Finding]]) -> None:
         """Find models that several calls of the batch load in their bodies."""
@@ -151,11 +151,11 @@ class _Checker:
 
     def _look_for_paths(self, node: Node, name: str, value: Any) -> Iterator[Finding]:
         planned = self.planned(node)
-        if planned is None or planned.facts is None or not isinstance(planned.node, FunctionNode):
+        if planned is None or planned.planned is None or not isinstance(planned.node, FunctionNode):
             return
         arguments = [*planned.node.args.args, *planned.node.args.kwonlyargs]
         parameter = next((each for each in arguments if each.arg == name), None)
-        mounts = planned.facts.mounts
+        mounts = planned.planned.mounts
         text = next((text for text in _texts(value) if existing_local_path(text, mounts, Path.cwd())), None)
         if text is None or parameter is None or "PM102" in planned.script.source.allowed(parameter.lineno):
             return
@@ -167,11 +167,11 @@ class _Checker:
             "read the file in a local fixture and send its content",
         )
 
-    def _facts(self, function: Callable[..., Any], environment: Environment) -> Facts:
+    def _planned_as(self, function: Callable[..., Any], environment: Environment) -> Planned:
         reached = self._reached(function)
         bodies = [body for each in reached if (body := self._body(each)) is not None]
         values = {name: value for each in [function, *reached] for name, value in _globals_of(each).items()}
-        return Facts(
+        return Planned(
             mounts=tuple(path for path, _ in environment.volumes),
             packages=environment.packages,
             local_packages=environment.local_packages,

@@ -2,7 +2,7 @@
 
 A function's parts are its own syntax and what it reaches by name in local modules: helpers, classes, constants,
 defaults of arguments, closures. Comments, docstrings, formatting, line numbers and Python's minor version don't
-count; nor do installed packages, which are recorded and shown instead. Source is read, not bytecode: what pytest
+count; nor do installed packages, which are recorded and shown instead. ModuleSyntax is read, not bytecode: what pytest
 makes of asserts changes nothing.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
-from pytest_modal.code.local_code import PYTESTS_AND_OURS, CodeKeyError, LocalCode, Origin, Scope
+from pytest_modal.code.local_code import PYTESTS_AND_OURS, CodeKeyError, LocalCode, Names, Origin
 from pytest_modal.code.syntax import FunctionNode, bare, defaults, fingerprint, mentions, names_in
 from pytest_modal.remote import data
 
@@ -169,7 +169,7 @@ class _Walk:
             part = f"default argument {argument} of {name}"
             self._constant(values.get(argument), part, [expression], function.__globals__)
 
-    def _declared(self, node: FunctionNode, name: str, scope: Scope) -> None:
+    def _declared(self, node: FunctionNode, name: str, scope: Names) -> None:
         for decorator in getattr(node, "decorator_list", ()):
             for keyword in getattr(decorator, "keywords", ()):
                 if keyword.arg in _BY_SOURCE and _is_ours(decorator, scope):
@@ -180,12 +180,12 @@ class _Walk:
                             part = f"{keyword.arg} {origin.module}.{origin.name}"
                             self.parts[part] = fingerprint(*origin.statements)
 
-    def _syntax(self, part: str, nodes: Sequence[ast.AST], scope: Scope) -> None:
+    def _syntax(self, part: str, nodes: Sequence[ast.AST], scope: Names) -> None:
         """Add syntax, and all that its names lead to: the same text is another when a name means another thing."""
         meanings = self._meanings(nodes, scope)
         self._put(part, digest_of(fingerprint(*nodes), *meanings))
 
-    def _meanings(self, nodes: Iterable[ast.AST], scope: Scope) -> list[str]:
+    def _meanings(self, nodes: Iterable[ast.AST], scope: Names) -> list[str]:
         return [
             f"{name} is {meaning}"
             for name in names_in(*nodes)
@@ -209,7 +209,7 @@ class _Walk:
             self._led_to[origin.key] = ""
         return self._led_to[origin.key]
 
-    def _value(self, value: Any, full: str, statements: Sequence[ast.AST], scope: Scope) -> str:
+    def _value(self, value: Any, full: str, statements: Sequence[ast.AST], scope: Names) -> str:
         """Add what a name stands for; return what it is called."""
         if isinstance(value, types.FunctionType):
             if self._local.path_of(value) is not None:
@@ -229,7 +229,7 @@ class _Walk:
             self._constant(value, f"constant {full}", statements, scope)
         return full
 
-    def _class(self, kind: type, full: str, statements: Sequence[ast.AST], scope: Scope) -> str:
+    def _class(self, kind: type, full: str, statements: Sequence[ast.AST], scope: Names) -> str:
         own = vars(sys.modules[kind.__module__])
         path = self._local.file(own)
         found = self._local.read(path).classes.get(kind.__qualname__, []) if path is not None else []
@@ -247,7 +247,7 @@ class _Walk:
             self._syntax(f"class {name}", statements, scope)
         return name
 
-    def _constant(self, value: Any, part: str, statements: Sequence[ast.AST], scope: Scope) -> None:
+    def _constant(self, value: Any, part: str, statements: Sequence[ast.AST], scope: Names) -> None:
         # What is read from environment variables may be secret, and differs between machines: its source counts.
         digest = None if mentions(statements, _ENVIRONMENT) else self._data(value)
         if digest is not None:
@@ -304,11 +304,11 @@ def _qualified(thing: Any) -> tuple[str, str]:
     return str(getattr(kind, "__module__", "")), str(getattr(kind, "__qualname__", ""))
 
 
-def _others(node: FunctionNode, scope: Scope) -> list[ast.expr]:
+def _others(node: FunctionNode, scope: Names) -> list[ast.expr]:
     return [decorator for decorator in getattr(node, "decorator_list", ()) if not _is_ours(decorator, scope)]
 
 
-def _is_ours(decorator: ast.expr, scope: Scope) -> bool:
+def _is_ours(decorator: ast.expr, scope: Names) -> bool:
     """Whether a decorator is pytest's or ours: what it declares has its own place in a key."""
     head = decorator.func if isinstance(decorator, ast.Call) else decorator
     names: list[str] = []

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.code.syntax import FunctionNode, Source, fingerprint, read_source
+from pytest_modal.code.syntax import FunctionNode, ModuleSyntax, fingerprint, read_syntax
 
-Scope = Mapping[str, Any]  # the names of a module
+Names = Mapping[str, Any]  # the names of a module
 
 PYTESTS_AND_OURS = ("pytest", "_pytest", "pytest_modal")
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib") + os.sep  # under the rootdir when that is the home directory
@@ -32,7 +32,7 @@ class Origin:
     module: str
     name: str
     statements: list[ast.stmt]
-    scope: Scope
+    scope: Names
 
     @property
     def key(self) -> tuple[int, str]:
@@ -59,7 +59,7 @@ class LocalCode:
     def __init__(self, rootdir: Path, local_packages: tuple[str, ...]) -> None:
         self._rootdir, self._elsewhere = rootdir, (*local_packages, *PYTESTS_AND_OURS)
 
-    def origins(self, name: str, scope: Scope) -> Iterator[Origin]:
+    def origins(self, name: str, scope: Names) -> Iterator[Origin]:
         """Follow a name through imports between local modules to where it is bound."""
         seen: set[tuple[int, str]] = set()
         waiting = [(name, scope)]
@@ -81,7 +81,7 @@ class LocalCode:
             if kept or not statements:
                 yield Origin(scope.get("__name__", "?"), name, kept, scope)
 
-    def _local_import(self, statement: ast.stmt, bound: str, scope: Scope) -> tuple[str, Scope] | None:
+    def _local_import(self, statement: ast.stmt, bound: str, scope: Names) -> tuple[str, Names] | None:
         if not isinstance(statement, ast.ImportFrom):
             return None
         package = scope.get("__package__") or scope.get("__name__", "").rpartition(".")[0]
@@ -110,10 +110,10 @@ class LocalCode:
         """Return the digest of a whole file."""
         return fingerprint(self.read(path).tree)
 
-    def read(self, path: Path) -> Source:
+    def read(self, path: Path) -> ModuleSyntax:
         """Return the syntax of a file."""
         try:
-            return read_source(path)
+            return read_syntax(path)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise CodeKeyError(
                 f"a source file can't be read: {type(error).__name__}: {error}\n"
@@ -130,7 +130,7 @@ class LocalCode:
         path = Path(written_in)
         return path if local is not None and path.is_relative_to(self._rootdir) and path.is_file() else None
 
-    def file(self, scope: Scope) -> Path | None:
+    def file(self, scope: Names) -> Path | None:
         """Return the file of a module, if it is local."""
         path, name = scope.get("__file__"), scope.get("__name__", "")
         if not isinstance(path, str) or not isinstance(name, str) or not path.endswith(".py"):

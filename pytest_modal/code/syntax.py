@@ -1,4 +1,4 @@
-"""Source as syntax: what of a module's text counts, the same for every Python that reads it.
+"""ModuleSyntax as syntax: what of a module's text counts, the same for every Python that reads it.
 
 Comments, docstrings and formatting don't count, for they are not in the syntax tree. The tree is written out by
 its own few rules: `ast.dump` and `ast.unparse` change between Python's minor versions.
@@ -28,7 +28,7 @@ _LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 
 
 @dataclass(frozen=True)
-class Source:
+class ModuleSyntax:
     """The syntax of one file.
 
     Attributes
@@ -55,7 +55,7 @@ class Source:
         return found
 
 
-def read_source(path: Path) -> Source:
+def read_syntax(path: Path) -> ModuleSyntax:
     """Parse a Python file; parsed again only when it changed.
 
     Raises
@@ -64,23 +64,23 @@ def read_source(path: Path) -> Source:
         The file can't be read, or is not Python.
     """
     state = path.stat()
-    return _read_source(path, state.st_mtime_ns, state.st_size)
+    return _read_syntax(path, state.st_mtime_ns, state.st_size)
 
 
 @functools.lru_cache(maxsize=256)
-def _read_source(path: Path, _changed: int, _size: int) -> Source:
+def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
     text = importlib.util.decode_source(path.read_bytes())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an old escape in a string is the business of who imports the file
         tree = ast.parse(text)
-    source = Source(tree, {}, {}, {})
+    source = ModuleSyntax(tree, {}, {}, {})
     _index(source, tree, "")
     for name, statement in _bindings(tree):
         source.bindings.setdefault(name, []).append(statement)
     return source
 
 
-def _index(source: Source, tree: ast.AST, inside: str) -> None:
+def _index(source: ModuleSyntax, tree: ast.AST, inside: str) -> None:
     waiting = [(tree, inside)]
     while waiting:
         parent, prefix = waiting.pop()

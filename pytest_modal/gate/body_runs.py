@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Pass:
+class BodyRun:
     """One run of a test's body.
 
     Attributes
@@ -54,13 +54,13 @@ class Pass:
     suspicious: list[str] = field(default_factory=list)
 
 
-PASS = pytest.StashKey[Pass]()
+BODY_RUN = pytest.StashKey[BodyRun]()
 FRESH = pytest.StashKey[tuple["Results", Held]]()  # of an item that is to be judged again
 
 
-def pass_of(item: pytest.Item) -> Pass:
+def body_run_of(item: pytest.Item) -> BodyRun:
     """Return which run of its body a test is in."""
-    return item.stash.get(PASS, None) or Pass()
+    return item.stash.get(BODY_RUN, None) or BodyRun()
 
 
 def run(item: pytest.Item, following: pytest.Item | None) -> bool | None:
@@ -79,11 +79,11 @@ def run(item: pytest.Item, following: pytest.Item | None) -> bool | None:
     held = Held(item.nodeid)
     if fresh is not None:
         results, held = fresh
-        reports, _ = _passes(item, results, range(1, settings.confirm + 1), held, following)
+        reports, _ = _body_runs(item, results, range(1, settings.confirm + 1), held, following)
     elif settings.updating:
-        reports, _ = _passes(item, results, range(item.config.stash[ROUNDS]), held, following)
+        reports, _ = _body_runs(item, results, range(item.config.stash[ROUNDS]), held, following)
     else:
-        reports, last = _passes(item, results, [0], held, following)
+        reports, last = _body_runs(item, results, [0], held, following)
         if last.suspicious and all(report.passed for report in reports):
             held.lines += last.suspicious
             ledger_of(item.config).held[item.nodeid] = held
@@ -94,9 +94,9 @@ def run(item: pytest.Item, following: pytest.Item | None) -> bool | None:
     return True
 
 
-def _passes(
+def _body_runs(
     item: pytest.Item, results: Results, numbers: Sequence[int], held: Held, following: pytest.Item | None
-) -> tuple[list[pytest.TestReport], Pass]:
+) -> tuple[list[pytest.TestReport], BodyRun]:
     """Run the body once a round, up to the first run that doesn't pass; return the reports of the last run."""
     from pytest_modal.gate.origin import round_name
 
@@ -105,7 +105,7 @@ def _passes(
     confirm = settings_of(item.config).gates.confirm
     for number in numbers:
         alone = len(numbers) == 1
-        current = Pass(number, number == numbers[-1], alone and not numbers[0] and confirm > 0, held.rounds, names)
+        current = BodyRun(number, number == numbers[-1], alone and not numbers[0] and confirm > 0, held.rounds, names)
         properties = [*item.user_properties]
         with _in_round(item, results, current):
             reports = compat.run_silently(item, following if alone and not number else None)
@@ -118,18 +118,18 @@ def _passes(
 
 
 @contextlib.contextmanager
-def _in_round(item: pytest.Item, results: Results, current: Pass) -> Iterator[None]:
+def _in_round(item: pytest.Item, results: Results, current: BodyRun) -> Iterator[None]:
     """Have the results of a round handed out; what a run writes that doesn't decide is not kept."""
     config, plan, usual = item.config, item.stash[PLAN], item.config.stash[RESULTS]
     with contextlib.ExitStack() as stack:
         if not current.last:
             scratch = tempfile.TemporaryDirectory(prefix="pytest-modal-round-", ignore_cleanup_errors=True)
             item.stash[SCRATCH] = Path(stack.enter_context(scratch))
-        item.stash[PASS], item.stash[PLAN], config.stash[RESULTS] = current, plan_in(plan, current.number), results
+        item.stash[BODY_RUN], item.stash[PLAN], config.stash[RESULTS] = current, plan_in(plan, current.number), results
         try:
             yield
         finally:
             item.stash[PLAN], config.stash[RESULTS] = plan, usual
-            del item.stash[PASS]
+            del item.stash[BODY_RUN]
             if SCRATCH in item.stash:
                 del item.stash[SCRATCH]

@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.gate.body_runs import pass_of
+from pytest_modal.gate.body_runs import body_run_of
 from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.baseline import Baseline
 from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline, same_items_elsewhere
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline
 from pytest_modal.gate.judge.errors import AccuracyRegression, AccuracyWarning
-from pytest_modal.gate.judge.policy import Demands, Facts, Policy, check_demands
+from pytest_modal.gate.judge.policy import Demands, Origin, Policy, check_demands
 from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
 from pytest_modal.gate.judge.update import plan_update
 from pytest_modal.gate.judge.verdict import GateResult, judge
 from pytest_modal.gate.ledger import RECORDS, GateRecord, NewBaseline, ledger_of
-from pytest_modal.gate.origin import facts_of, mode_option, round_name, sends_calls
+from pytest_modal.gate.origin import mode_option, origin_of, round_name, sends_calls
 from pytest_modal.gate.xdist import claim, shared_directory
 from pytest_modal.local.saver import Saver
 from pytest_modal.plan.rounds import is_gated
@@ -51,7 +51,7 @@ class _Case:
     path: Path
     baseline: Baseline | None
     demands: Demands
-    facts: Facts
+    origin: Origin
 
 
 class AccuracyGate:
@@ -69,7 +69,7 @@ class AccuracyGate:
         self._item = item
         self._saver = saver
         self._used: set[str] = set()
-        self._pass = pass_of(item)
+        self._body_run = body_run_of(item)
         item.stash[RECORDS] = []
 
     def __call__(
@@ -138,24 +138,24 @@ class AccuracyGate:
         raise ValueError(three_parts(what, test, remedy))
 
     def _judge(self, gate: str, this: Evaluation, demands: Demands) -> GateResult:
-        current, settings = self._pass, settings_of(self._item.config).gates
+        current, settings = self._body_run, settings_of(self._item.config).gates
         rounds = [*current.rounds.get(gate, []), this]
         current.rounds[gate] = rounds
         now = pool(rounds, gate, self._item.nodeid) if current.last else this
-        facts = facts_of(self._item, this.n)
+        origin = origin_of(self._item, this.n)
         directory = self._item.path.parent
-        found = find_baseline(directory, gate, facts.gpu)
+        found = find_baseline(directory, gate, origin.gpu)
         baseline = None if found is None else read_baseline(found, gate, self._item.nodeid)
-        own = facts.gpu if settings.per_gpu else None
+        own = origin.gpu if settings.per_gpu else None
         target = baseline_path(directory, gate, own) if found is None or settings.per_gpu else found
-        case = _Case(gate, now, found, target, baseline, demands, facts)
+        case = _Case(gate, now, found, target, baseline, demands, origin)
         result = judge(
             gate,
             now,
             baseline,
             demands=demands,
             policy=self._policy(),
-            facts=facts,
+            origin=origin,
             where=self._shown(found or target),
             test=self._item.nodeid,
         )
@@ -183,8 +183,8 @@ class AccuracyGate:
         csv = self._save(case.gate, flips)
         record = self._record(case, result)
         self._item.stash[RECORDS].append(record)
-        if result.wants_confirmation and self._pass.can_hold:
-            self._pass.suspicious.append(record.line)
+        if result.wants_confirmation and self._body_run.can_hold:
+            self._body_run.suspicious.append(record.line)
             return result
         self._item.user_properties += messages.properties(result).items()
         missing: dict[str, Any] = {"path": self._shown(case.path), "renamed_from": None}
@@ -220,13 +220,16 @@ class AccuracyGate:
             result,
             case.now,
             case.baseline,
-            facts=case.facts,
-            rounds=[*self._pass.names, round_name(self._item, self._pass.number)],
+            origin=case.origin,
+            rounds=[*self._body_run.names, round_name(self._item, self._body_run.number)],
             date=datetime.date.today().isoformat(),
         )
         kept = update.baseline
         if kept is None and not update.refused and case.path != case.found:
-            kept, update = case.baseline, replace(update, note=f"{case.gate}: baseline kept for {case.facts.gpu} apart")
+            kept, update = (
+                case.baseline,
+                replace(update, note=f"{case.gate}: baseline kept for {case.origin.gpu} apart"),
+            )
         new = None if kept is None else NewBaseline(str(case.path), *baseline_texts(kept))
         notes = [*record.notes, *(messages.shortcomings(result.outlook, case.gate) if new else [])]
         return replace(record, update=update.note, new_baseline=new, notes=notes)

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_modal.batch.calls import Call, Container, Data
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.gate.judge.policy import Facts
+from pytest_modal.gate.judge.policy import Origin
 from pytest_modal.plan.state import plan_of, results_of
 
 _DIGITS = 8
@@ -18,17 +18,17 @@ def sends_calls(item: pytest.Item) -> bool:
     return plan is not None and bool(plan.calls)
 
 
-def facts_of(item: pytest.Item, n: int) -> Facts:
+def origin_of(item: pytest.Item, n: int) -> Origin:
     """Return where the results of a test were computed, by which models, and how many of `n` items a second."""
     plan, results = plan_of(item), results_of(item.config)
     if plan is None or results is None or not plan.calls:
-        return Facts()
+        return Origin()
     keys = {part for key in plan.calls.values() for part in results.batch.parts(key)}
     calls = [call for call in results.batch.calls if call.key in keys]
     outcomes = [outcome for key in plan.calls.values() for outcome in results.of(key)]
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
     seconds = sum(outcome.seconds for outcome in outcomes)
-    return Facts(
+    return Origin(
         gpu=", ".join(devices) or None,
         model=_models(calls, results.batch.containers) or None,
         speed=n / seconds if seconds > 0 else None,

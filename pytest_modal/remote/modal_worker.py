@@ -22,7 +22,7 @@ from pytest_modal.remote.worker import Worker
 MARK = "[pytest-modal]"
 
 
-class Container:
+class ModalWorker:
     """Serves one container of an environment.
 
     Parameters

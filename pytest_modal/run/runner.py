@@ -24,7 +24,7 @@ from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
-from pytest_modal.store.cache import Kept, clean, run_directory
+from pytest_modal.store.cache import OutcomeCache, clean, run_directory
 from pytest_modal.store.results import Results
 
 
@@ -54,7 +54,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         config.add_cleanup(results.close)
         results.run.warnings = warnings
         results.run.seconds["plan"] = time.perf_counter() - started
-        kept = Kept(cache / "outcomes" / backend.mode) if cache else None
+        kept = OutcomeCache(cache / "outcomes" / backend.mode) if cache else None
         if shared is None:
             _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
             look_after_recordings(config, settings, results, tests)
@@ -87,7 +87,7 @@ def _run(
     settings: Settings,
     backend: Backend,
     results: Results,
-    kept: Kept | None,
+    kept: OutcomeCache | None,
     screen: Any,
 ) -> None:
     batch = results.batch
@@ -104,7 +104,7 @@ def _run(
         kept.prune(spare=results.outcomes)
 
 
-def compute(config: pytest.Config, backend: Backend, results: Results, kept: Kept | None, screen: Any) -> None:
+def compute(config: pytest.Config, backend: Backend, results: Results, kept: OutcomeCache | None, screen: Any) -> None:
     """Run, in one session, what has no outcome yet."""
     left = results.batch.without(results.outcomes)
     if not left.calls:
@@ -127,7 +127,7 @@ def compute(config: pytest.Config, backend: Backend, results: Results, kept: Kep
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
 
 
-def _resume(results: Results, kept: Kept | None) -> None:
+def _resume(results: Results, kept: OutcomeCache | None) -> None:
     if kept is None:
         results.run.notes.append("nothing could be resumed: pytest's cache is off, or can't be written")
         return

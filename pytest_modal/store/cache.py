@@ -44,7 +44,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-class Kept:
+class OutcomeCache:
     """Good outcomes of earlier runs, by content, in pytest's cache.
 
     Safe under concurrent runs: files appear whole, and whoever finds one gone does without it.

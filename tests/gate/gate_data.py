@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from pytest_modal.gate.judge.baseline import Baseline
-from pytest_modal.gate.judge.policy import Demands, Facts, Policy
+from pytest_modal.gate.judge.policy import Demands, Origin, Policy
 from pytest_modal.gate.judge.rows import Evaluation, input_digest
 from pytest_modal.gate.judge.update import Update, plan_update
 from pytest_modal.gate.judge.verdict import GateResult, judge
 
 GATE, TEST, WHERE = "gsm8k", "test_gsm8k.py::test_accuracy", "baselines/gsm8k.jsonl"
-NO_FACTS = Facts()
+NO_ORIGIN = Origin()
 
 
 def evaluation(
@@ -34,19 +34,19 @@ def evaluation(
     return Evaluation(**{**fields, **other})
 
 
-def judged(now: Evaluation, baseline: Baseline | None, *, facts: Facts = NO_FACTS, **chosen: Any) -> GateResult:
+def judged(now: Evaluation, baseline: Baseline | None, *, origin: Origin = NO_ORIGIN, **chosen: Any) -> GateResult:
     """Judge with keywords of `Demands` and `Policy`."""
     demands = Demands(**{key: chosen.pop(key) for key in list(chosen) if key in Demands.__dataclass_fields__})
     policy = Policy(**chosen)
-    return judge(GATE, now, baseline, demands=demands, policy=policy, facts=facts, where=WHERE, test=TEST)
+    return judge(GATE, now, baseline, demands=demands, policy=policy, origin=origin, where=WHERE, test=TEST)
 
 
 def updated(
-    now: Evaluation, old: Baseline | None = None, *, date: str = "2026-01-31", facts: Facts = NO_FACTS, **chosen: Any
+    now: Evaluation, old: Baseline | None = None, *, date: str = "2026-01-31", origin: Origin = NO_ORIGIN, **chosen: Any
 ) -> Update:
     """Judge and plan the update, as a run that records baselines does."""
-    result = judged(now, old, updating=True, facts=facts, **chosen)
-    return plan_update(result, now, old, facts=facts, rounds=("r1",), date=date)
+    result = judged(now, old, updating=True, origin=origin, **chosen)
+    return plan_update(result, now, old, origin=origin, rounds=("r1",), date=date)
 
 
 def recorded(now: Evaluation, old: Baseline | None = None, **chosen: Any) -> Baseline:

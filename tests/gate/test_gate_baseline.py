@@ -20,7 +20,7 @@ from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, align, che
 from pytest_modal.gate.judge.baseline_file import read_baseline, same_items_elsewhere, write_baseline
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline, outputs_path
 from pytest_modal.gate.judge.errors import BaselineError
-from pytest_modal.gate.judge.policy import Facts
+from pytest_modal.gate.judge.policy import Origin
 
 COUNTS = [5, 5, 4, 0, 5]
 
@@ -29,7 +29,7 @@ COUNTS = [5, 5, 4, 0, 5]
 def path(tmp_path: Path) -> Path:
     """The file of a baseline of five items."""
     path = baseline_path(tmp_path, GATE)
-    write_baseline(path, recorded(evaluation(COUNTS, 5), facts=Facts(gpu="NVIDIA T4", model="gpt2@1", speed=12.5)))
+    write_baseline(path, recorded(evaluation(COUNTS, 5), origin=Origin(gpu="NVIDIA T4", model="gpt2@1", speed=12.5)))
     return path
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.baseline import Baseline
-from pytest_modal.gate.judge.policy import Facts
+from pytest_modal.gate.judge.policy import Origin
 from pytest_modal.gate.judge.rows import Evaluation
 
 # 200 items of five rounds; 140 never failed, 6 failed once, 4 were right once.
@@ -113,8 +113,8 @@ def test_the_other_failures_have_three_parts() -> None:
 
 
 def test_one_line_a_gate() -> None:
-    steady = recorded(evaluation([5] * 150 + [0] * 50, 5), facts=Facts(speed=10))
-    line = messages.summary_line(judged(evaluation([1] * 149 + [0] * 51), steady, facts=Facts(speed=5)))
+    steady = recorded(evaluation([5] * 150 + [0] * 50, 5), origin=Origin(speed=10))
+    line = messages.summary_line(judged(evaluation([1] * 149 + [0] * 51), steady, origin=Origin(speed=5)))
     assert line == (
         "gsm8k  PASS  75.0% -> 74.5%, -0.5 points [-2.2, +1.2], p=0.17; "
         "n=200: sees a drop of 1.5 points or more (80% power); 0.50 x the baseline's speed"
@@ -146,8 +146,8 @@ def test_a_gate_that_sees_little_says_so_when_it_is_recorded() -> None:
 
 
 def test_what_is_worth_a_warning() -> None:
-    small = recorded(evaluation([5] * 30, 5), facts=Facts(gpu="T4", speed=10))
-    result = judged(evaluation([0] + [1] * 30), small, facts=Facts(gpu="A100", speed=5))
+    small = recorded(evaluation([5] * 30, 5), origin=Origin(gpu="T4", speed=10))
+    result = judged(evaluation([0] + [1] * 30), small, origin=Origin(gpu="A100", speed=5))
     device, inconclusive, new, slower = messages.warnings_of(result)
     assert device == "gate gsm8k: the baseline was made on another device: T4, now A100"
     assert inconclusive.startswith(

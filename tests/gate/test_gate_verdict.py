@@ -13,8 +13,8 @@ from pytest_modal.declare.options import check_reason
 from pytest_modal.gate.judge.baseline import Baseline
 from pytest_modal.gate.judge.errors import BaselineError
 from pytest_modal.gate.judge.intervals import wilson
-from pytest_modal.gate.judge.policy import Facts, Policy, check_demands
-from pytest_modal.gate.judge.sensitivity import outlook
+from pytest_modal.gate.judge.policy import Origin, Policy, check_demands
+from pytest_modal.gate.judge.sensitivity import sensitivity
 from pytest_modal.gate.judge.verdict import Verdict
 
 STEADY = recorded(evaluation([5] * 150 + [0] * 50, 5))  # 200 items that never flip
@@ -183,8 +183,8 @@ def test_a_missing_baseline_fails_where_ci_is_set() -> None:
 
 
 def test_another_device_and_another_model_are_worth_a_warning() -> None:
-    baseline = recorded(evaluation([5] * 200, 5), facts=Facts("NVIDIA T4", "gpt2@1", 10))
-    result = judged(evaluation([1] * 200), baseline, facts=Facts("NVIDIA A100", "gpt2@2", 5))
+    baseline = recorded(evaluation([5] * 200, 5), origin=Origin("NVIDIA T4", "gpt2@1", 10))
+    result = judged(evaluation([1] * 200), baseline, origin=Origin("NVIDIA A100", "gpt2@2", 5))
     assert result.verdict is Verdict.PASS
     assert result.warnings == (
         "the baseline was made on another device: NVIDIA T4, now NVIDIA A100",
@@ -209,9 +209,9 @@ def test_what_a_gate_can_see() -> None:
     tiny = judged(evaluation([1] * 2), recorded(evaluation([5] * 2, 5))).outlook
     assert (tiny.detectable, tiny.toothless, tiny.too_small) == (None, True, True)
     assert tiny.smallest_p == pytest.approx(1 / 36)
-    assert outlook(np.array([5.0] * 2), 5, Policy(confirm=2)).toothless is False  # (3/8 x 2/7 x 1/6)^2 after three
-    assert outlook(np.array([5.0] * 1), 5, Policy(confirm=2)).toothless  # never suspicious: 1/6 > .10
-    assert outlook(np.array([0.5] * 5), 1, Policy()).toothless  # five scores: 1/32
+    assert sensitivity(np.array([5.0] * 2), 5, Policy(confirm=2)).toothless is False  # (3/8 x 2/7 x 1/6)^2 after three
+    assert sensitivity(np.array([5.0] * 1), 5, Policy(confirm=2)).toothless  # never suspicious: 1/6 > .10
+    assert sensitivity(np.array([0.5] * 5), 1, Policy()).toothless  # five scores: 1/32
 
 
 def test_a_result_is_recorded_as_plain_json() -> None:
@@ -274,7 +274,7 @@ def test_an_improvement_does_not_move_the_anchor_either() -> None:
 
 
 def test_the_first_update_records_baseline_and_anchor() -> None:
-    update = updated(now(m=5), None, facts=Facts("NVIDIA T4", "gpt2@1", 12.3456))
+    update = updated(now(m=5), None, origin=Origin("NVIDIA T4", "gpt2@1", 12.3456))
     baseline = update.baseline
     assert baseline is not None
     assert update.note == "gsm8k: baseline recorded, 5 rounds"

@@ -17,7 +17,7 @@ from pytest_modal.batch.calls import Batch, Call, ShippedFunction
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
-from pytest_modal.store.cache import Kept
+from pytest_modal.store.cache import OutcomeCache
 from pytest_modal.store.results import Results
 
 TWENTY = """
@@ -241,7 +241,7 @@ def results_of(directory: Path, count: int, size: int) -> Results:
 
 def test_what_is_kept_is_bounded_in_size_and_age(tmp_path: Path) -> None:
     results = results_of(tmp_path / "run", 10, 10_000)
-    kept = Kept(tmp_path / "kept", max_bytes=55_000, max_seconds=1000.0)
+    kept = OutcomeCache(tmp_path / "kept", max_bytes=55_000, max_seconds=1000.0)
     for number, outcome in enumerate(results.outcomes.values()):
         kept.keep(results, outcome)
         os.utime(tmp_path / "kept" / outcome.key, (time.time() - 100 + number, time.time() - 100 + number))
@@ -254,7 +254,7 @@ def test_what_is_kept_is_bounded_in_size_and_age(tmp_path: Path) -> None:
 
 def test_damaged_files_are_computed_again(tmp_path: Path) -> None:
     results = results_of(tmp_path / "run", 4, 100)
-    kept = Kept(tmp_path / "kept")
+    kept = OutcomeCache(tmp_path / "kept")
     for outcome in results.outcomes.values():
         kept.keep(results, outcome)
     (tmp_path / "kept" / "00").write_bytes(b"")

@@ -32,7 +32,7 @@ from pytest_modal.store.recordings.errors import (
     TamperedRecordingError,
     TruncatedRecordingError,
 )
-from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording
+from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts
 from pytest_modal.store.recordings.reading import read_recording
 from pytest_modal.store.recordings.text import seal
 from pytest_modal.store.recordings.writing import write_recording
@@ -50,7 +50,7 @@ VALUE = {
 DIGEST = data.digest(data.encode(VALUE))
 KEYS = Keys({"function answers": "0a" * 16}, {"problems": "0b" * 20}, {"gpu": "T4", "packages": ["torch==2.4.0"]})
 RECORDING = Recording(
-    Name("test_x", "answers", ("gpt2",)), KEYS, Facts("2025-06-01T12:00:00+00:00", "T4", "3.12.1", {}, 1.5), VALUE
+    Name("test_x", "answers", ("gpt2",)), KEYS, RunFacts("2025-06-01T12:00:00+00:00", "T4", "3.12.1", {}, 1.5), VALUE
 )
 
 

@@ -30,7 +30,7 @@ from pytest_modal.store.recordings.errors import (
     StaleRecordingError,
     TamperedRecordingError,
 )
-from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording, declared, differences
+from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, declared, differences
 from pytest_modal.store.recordings.paths import find_recording, recording_path, told_apart, unused_recordings
 from pytest_modal.store.recordings.reading import check_fresh, read_recording
 from pytest_modal.store.recordings.writing import secret_values, write_recording
@@ -41,7 +41,7 @@ KEYS = Keys(
     {"problems": "0c" * 20},
     declared(Environment(packages=("torch==2.4.0",))),
 )
-FACTS = Facts("2025-06-01T12:00:00+00:00", "NVIDIA T4", "3.12.1", {"torch": "2.4.0", "numpy": "2.1.0"}, 12.5)
+FACTS = RunFacts("2025-06-01T12:00:00+00:00", "NVIDIA T4", "3.12.1", {"torch": "2.4.0", "numpy": "2.1.0"}, 12.5)
 
 
 def recording(value: Any, **changes: Any) -> Recording:
@@ -206,11 +206,11 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording
+from pytest_modal.store.recordings.model import RunFacts, Keys, Name, Recording
 from pytest_modal.store.recordings.writing import write_recording
 print("ready", flush=True)
 for number in range(1, 100_000):
-    facts = Facts("", "", "", {}, float(number))
+    facts = RunFacts("", "", "", {}, float(number))
     value = [np.full(20_000, number), number]
     write_recording(Path(sys.argv[1]), Recording(Name("test_x", "answers"), Keys({}, {}, {}), facts, value))
 """

@@ -36,7 +36,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find parameters that are meant for local directories, and local paths among the arguments."""
     for function in functions:
         yield from _parameters(function)
-    if any(function.facts is not None for function in functions):
+    if any(function.planned is not None for function in functions):
         return
     for call, function in remote_calls(script):
         scope, places = script.scope_at(call), Places(function)

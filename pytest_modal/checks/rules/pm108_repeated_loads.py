@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rule import Rule
-from pytest_modal.checks.script.model_loads import Load, loads
+from pytest_modal.checks.script.model_loads import ModelLoad, loads
 from pytest_modal.checks.script.script import GpuFunction, Script
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find models that more than one data fixture of the file loads in its body."""
-    found: dict[str, list[tuple[GpuFunction, Load]]] = {}
+    found: dict[str, list[tuple[GpuFunction, ModelLoad]]] = {}
     for function in functions:
         if function.kind not in ("fixture", "marked"):
             continue
@@ -28,7 +28,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
                 yield finding(function, load, f"{function.name} loads {model}, and so does {others}")
 
 
-def finding(function: GpuFunction, load: Load, what: str) -> Finding:
+def finding(function: GpuFunction, load: ModelLoad, what: str) -> Finding:
     """Return the finding for one load."""
     return load.scope.tree.find(
         "PM108",

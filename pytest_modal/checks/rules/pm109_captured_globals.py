@@ -56,7 +56,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
             if scope.find(node.id) is not module or (id(module), node.id) in seen or node.id not in module.values:
                 continue
             seen.add((id(module), node.id))
-            what = _measured(node.id, function) if function.facts is not None else None
+            what = _measured(node.id, function) if function.planned is not None else None
             what = what or _described(module.values[node.id], module)
             if what:
                 yield _finding(scope, node, function, what)
@@ -64,7 +64,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
 
 def _measured(name: str, function: GpuFunction) -> str | None:
     """Say what is wrong with a real value."""
-    values = function.facts.values if function.facts is not None else {}
+    values = function.planned.values if function.planned is not None else {}
     return trouble_with(values[name]) if name in values else None
 
 

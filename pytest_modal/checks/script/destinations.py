@@ -8,8 +8,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_modal.checks.script.script import UNKNOWN as UNKNOWN_SETTINGS
-from pytest_modal.checks.script.script import GpuFunction
+from pytest_modal.checks.script.script import UNWRITTEN, GpuFunction
 from pytest_modal.checks.script.tree import MAX_DEPTH, FunctionNode, Scope, argument, keyword, methods
 
 TEMPORARY = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run", "/__modal")
@@ -82,11 +81,11 @@ class Places:
     @functools.cached_property
     def mounts(self) -> Mounts:
         """The volumes that the function has."""
-        facts = self._function.facts
-        if facts is not None:
-            return Mounts(tuple(map(posixpath.normpath, facts.mounts)))
+        planned = self._function.planned
+        if planned is not None:
+            return Mounts(tuple(map(posixpath.normpath, planned.mounts)))
         paths: list[str] = []
-        complete = UNKNOWN_SETTINGS not in self._function.settings
+        complete = UNWRITTEN not in self._function.settings
         script = self._function.script
         scope = script.module
         constructor = script.apps.get(self._function.app or "")

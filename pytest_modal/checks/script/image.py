@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_modal.checks.script.script import UNKNOWN, Facts, GpuFunction, Script
+from pytest_modal.checks.script.script import UNWRITTEN, GpuFunction, Planned, Script
 from pytest_modal.checks.script.tree import MAX_DEPTH, Scope, Tree, argument, keyword, text_of
 from pytest_modal.code.distributions import distribution_of
 
@@ -65,7 +65,7 @@ def image_of(function: GpuFunction) -> Image:
         constructor = script.apps[function.app]
         given = keyword(constructor, "image") or _assigned_image(script, function.app)
     # Where a file builds images, one without is a function that was forgotten; else it is a sketch.
-    image = Image(complete=UNKNOWN not in function.settings and (given is not None or script.builds_images))
+    image = Image(complete=UNWRITTEN not in function.settings and (given is not None or script.builds_images))
     if given is not None:
         _read(given, script.module, image, None, 0)
     mounts = [function.settings.get(name) for name in ("mounts", "mount")]
@@ -84,7 +84,7 @@ def _by_value(function: GpuFunction) -> Image:
         return image
     packages, local = function.settings.get("packages"), function.settings.get("local_packages")
     image.complete = (
-        UNKNOWN not in function.settings
+        UNWRITTEN not in function.settings
         and packages is not None
         and "image" not in function.settings
         and _install(packages, module, image)
@@ -93,18 +93,18 @@ def _by_value(function: GpuFunction) -> Image:
         image.sources = {text for each in local.elts if (text := text_of(each, module))}
     elif local is not None:
         image.any_source = True
-    if function.facts is not None:
-        _correct(image, function.facts)
+    if function.planned is not None:
+        _correct(image, function.planned)
     return image
 
 
-def _correct(image: Image, facts: Facts) -> None:
+def _correct(image: Image, planned: Planned) -> None:
     """Put what is really sent in the place of what the decorator says."""
-    named = [distribution_of(each) for each in facts.packages or ()]
+    named = [distribution_of(each) for each in planned.packages or ()]
     written = image.packages
     image.packages = {name: written.get(name) for name in named if name is not None}
-    image.complete = facts.packages is not None and None not in named and not facts.own_image
-    image.sources, image.any_source = {name.partition(".")[0] for name in facts.local_packages}, False
+    image.complete = planned.packages is not None and None not in named and not planned.own_image
+    image.sources, image.any_source = {name.partition(".")[0] for name in planned.local_packages}, False
 
 
 def _read(expression: ast.expr | None, scope: Scope, image: Image, before: tuple[str, int] | None, depth: int) -> None:

@@ -35,7 +35,7 @@ DOWNLOADERS = {
 
 
 @dataclass(frozen=True)
-class Load:
+class ModelLoad:
     """A call that loads weights; `model` names them, where that is written out."""
 
     node: ast.Call
@@ -43,7 +43,7 @@ class Load:
     model: str | None
 
 
-def loads(nodes: Iterator[tuple[ast.AST, Scope]]) -> Iterator[Load]:
+def loads(nodes: Iterator[tuple[ast.AST, Scope]]) -> Iterator[ModelLoad]:
     """Yield the calls that load the weights of a model."""
     for node, scope in nodes:
         if not isinstance(node, ast.Call):
@@ -51,9 +51,9 @@ def loads(nodes: Iterator[tuple[ast.AST, Scope]]) -> Iterator[Load]:
         name = scope.dotted(node.func) or ""
         if name in LOADERS:
             index = LOADERS[name]
-            yield Load(node, scope, text_of(argument(node, index, "model"), scope))
+            yield ModelLoad(node, scope, text_of(argument(node, index, "model"), scope))
         elif is_pretrained(node, scope):
-            yield Load(node, scope, text_of(argument(node, 0, "pretrained_model_name_or_path"), scope))
+            yield ModelLoad(node, scope, text_of(argument(node, 0, "pretrained_model_name_or_path"), scope))
 
 
 def is_pretrained(call: ast.Call, scope: Scope) -> bool:

@@ -15,7 +15,7 @@ APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
 # Keywords that only Modal's decorators take: they tell an app that is bound in another file.
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
 IMAGES = {"debian_slim", "micromamba", "conda", "from_registry", "from_dockerfile", "from_aws_ecr"}
-UNKNOWN = "**"  # among settings: there are others, which the file doesn't write out
+UNWRITTEN = "**"  # among settings: there are others, which the file doesn't write out
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Planned:
     """What is known of a planned function beyond its source.
 
     Attributes
@@ -67,7 +67,7 @@ class GpuFunction:
     node: FunctionNode | ast.ClassDef
     settings: dict[str, ast.expr]
     app: str | None = None
-    facts: Facts | None = None
+    planned: Planned | None = None
 
     @property
     def by_value(self) -> bool:
@@ -86,7 +86,7 @@ class GpuFunction:
     def bodies(self) -> list[Body]:
         """The roots and every helper of the file that they reach by name."""
         found = {id(root): Body(root, self.script) for root in self.roots}
-        found |= {id(body.node): body for body in (self.facts.helpers if self.facts else ())}
+        found |= {id(body.node): body for body in (self.planned.helpers if self.planned else ())}
         queue = list(found.values())
         while queue:
             body = queue.pop(0)
@@ -210,7 +210,7 @@ class Script(Tree):
                 pairs = zip(given.keys, given.values, strict=True)
                 settings |= {str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)}
             else:
-                settings[UNKNOWN] = each.value
+                settings[UNWRITTEN] = each.value
         return settings
 
     def _may_be_app(self, expression: ast.expr, settings: Mapping[str, ast.expr]) -> bool:

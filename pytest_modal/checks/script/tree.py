@@ -36,7 +36,7 @@ MAX_DEPTH = 12  # of assignments and calls that are followed; also ends cycles
 LEAVES = {ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal}
 GUARDS = {"__name__", "is_local", "is_remote", "TYPE_CHECKING"}
 
-Node = TypeVar("Node", bound=ast.AST)
+AnyNode = TypeVar("AnyNode", bound=ast.AST)
 
 
 class Scope:
@@ -210,7 +210,7 @@ class Tree:
         """Drop everything: scopes point back here, and a thousand trees need not wait for a collection."""
         vars(self).clear()
 
-    def all(self, kind: type[Node]) -> list[Node]:
+    def all(self, kind: type[AnyNode]) -> list[AnyNode]:
         """Return the nodes of one type in the whole file."""
         return self._by_type[kind]
 

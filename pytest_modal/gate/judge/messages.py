@@ -11,7 +11,7 @@ import numpy as np
 from pytest_modal.gate.judge.baseline import Baseline, align, update_command
 from pytest_modal.gate.judge.policy import TOLERABLE
 from pytest_modal.gate.judge.rows import Evaluation
-from pytest_modal.gate.judge.sensitivity import Outlook
+from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
 from pytest_modal.wording import count, three_parts
@@ -267,7 +267,7 @@ def summary_line(result: GateResult) -> str:
     return "; ".join(parts)
 
 
-def sight(outlook: Outlook) -> str:
+def sight(outlook: Sensitivity) -> str:
     """Say what a gate can see."""
     if outlook.toothless:
         return f"n={outlook.n:,}: toothless, it can't fail even if every item does"
@@ -276,7 +276,7 @@ def sight(outlook: Outlook) -> str:
     return f"n={outlook.n:,}: sees a drop of {_points(outlook.detectable)} or more (80% power)"
 
 
-def shortcomings(outlook: Outlook, gate: str) -> list[str]:
+def shortcomings(outlook: Sensitivity, gate: str) -> list[str]:
     """Say, when a gate is recorded, what it will not be able to see."""
     found = []
     if outlook.toothless:

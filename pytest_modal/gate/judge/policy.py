@@ -67,7 +67,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Origin:
     """Where this evaluation was made: device, revision of the model, items per second; None if unknown."""
 
     gpu: str | None = None

@@ -23,7 +23,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Sensitivity:
     """What a gate is able to see, whatever the results will be.
 
     Attributes
@@ -50,9 +50,9 @@ class Outlook:
         return self.smallest_p > self.level
 
 
-def outlook(
+def sensitivity(
     then: Floats, k: int, policy: Policy, *, clusters: ArrayLike | None = None, change: Change | None = None
-) -> Outlook:
+) -> Sensitivity:
     """Return what a gate sees against a baseline.
 
     Parameters
@@ -76,7 +76,7 @@ def outlook(
         error = change.standard_error if change is not None else 0.0
         detectable = error * float(stats.norm.isf(level) + stats.norm.ppf(POWER)) if error else math.inf
     one_flip = -np.eye(1, len(then))[0]
-    return Outlook(
+    return Sensitivity(
         n=len(then),
         detectable=detectable if detectable <= 1 else None,
         smallest_p=smallest,

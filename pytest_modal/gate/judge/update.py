@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, align
-from pytest_modal.gate.judge.policy import Facts
+from pytest_modal.gate.judge.policy import Origin
 from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.verdict import GateResult, Verdict
 from pytest_modal.wording import count
@@ -35,7 +35,7 @@ class Update:
 
 
 def plan_update(
-    result: GateResult, now: Evaluation, old: Baseline | None, *, facts: Facts, rounds: Sequence[str], date: str
+    result: GateResult, now: Evaluation, old: Baseline | None, *, origin: Origin, rounds: Sequence[str], date: str
 ) -> Update:
     """Plan the new baseline of a gate that was judged with a policy of updating.
 
@@ -71,9 +71,9 @@ def plan_update(
         anchor=Anchor(now.rounds, accuracy, date),
         anchor_sums=now.sums,
         history=(entry,),
-        model=facts.model,
-        gpu=facts.gpu,
-        speed=None if facts.speed is None else float(f"{facts.speed:.4g}"),
+        model=origin.model,
+        gpu=origin.gpu,
+        speed=None if origin.speed is None else float(f"{origin.speed:.4g}"),
         rounds=tuple(rounds),
     )
     if old is None or alignment is None:

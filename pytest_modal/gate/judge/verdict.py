@@ -11,9 +11,9 @@ import numpy as np
 
 from pytest_modal.gate.judge.baseline import Alignment, Baseline, align, check_items
 from pytest_modal.gate.judge.intervals import Floats, wilson
-from pytest_modal.gate.judge.policy import LEVEL, SUSPICIOUS, TOLERABLE, Demands, Facts, Policy
+from pytest_modal.gate.judge.policy import LEVEL, SUSPICIOUS, TOLERABLE, Demands, Origin, Policy
 from pytest_modal.gate.judge.rows import Evaluation
-from pytest_modal.gate.judge.sensitivity import Outlook, outlook
+from pytest_modal.gate.judge.sensitivity import Sensitivity, sensitivity
 from pytest_modal.gate.judge.statistics import Change, compare, flip_rate, is_counts
 from pytest_modal.wording import some, three_parts
 
@@ -62,7 +62,7 @@ class GateResult:
         Items that had to pass and did not.
     wants_confirmation : bool
         Whether fresh rounds should be run, pooled with these and judged again.
-    outlook : Outlook
+    outlook : Sensitivity
         What the gate can see.
     speed_ratio : float or None
         Items per second against those of the baseline.
@@ -80,7 +80,7 @@ class GateResult:
     accuracy_interval: tuple[float, float]
     demands: Demands
     policy: Policy
-    outlook: Outlook
+    outlook: Sensitivity
     change: Change | None = None
     anchor: Change | None = None
     anchor_date: str | None = None
@@ -144,7 +144,7 @@ def judge(
     *,
     demands: Demands,
     policy: Policy,
-    facts: Facts,
+    origin: Origin,
     where: str,
     test: str,
 ) -> GateResult:
@@ -176,7 +176,7 @@ def judge(
     elif baseline is not None:
         decision = Decision(Verdict.NO_BASELINE, ("replaced",), False)
     if not compared or policy.updating:  # what is said is what will be seen against the new baseline
-        compared["outlook"] = outlook(now.sums, now.rounds, policy, clusters=now.clusters)
+        compared["outlook"] = sensitivity(now.sums, now.rounds, policy, clusters=now.clusters)
     reasons = list(decision.reasons)
     if demands.min_accuracy is not None and now.accuracy < demands.min_accuracy - 1e-9:
         reasons.append("min_accuracy")
@@ -198,8 +198,8 @@ def judge(
         policy=policy,
         wants_confirmation=decision.wants_confirmation and not policy.updating,
         must_pass=failing,
-        warnings=_warnings(baseline, facts),
-        speed_ratio=facts.speed / baseline.speed if baseline and baseline.speed and facts.speed else None,
+        warnings=_warnings(baseline, origin),
+        speed_ratio=origin.speed / baseline.speed if baseline and baseline.speed and origin.speed else None,
         **compared,
     )
 
@@ -238,7 +238,7 @@ def _compare(baseline: Baseline, now: Evaluation, alignment: Alignment, policy: 
         "newly_failing": int(falls.sum()),
         "newly_passing": int(rises.sum()),
         "new": alignment.new,
-        "outlook": outlook(then, baseline.k, policy, clusters=clusters, change=change),
+        "outlook": sensitivity(then, baseline.k, policy, clusters=clusters, change=change),
     }
 
 
@@ -254,11 +254,11 @@ def flipped(then: Floats, k: int, now: Floats, m: int) -> tuple[np.ndarray[Any, 
     return difference < 0, difference > 0
 
 
-def _warnings(baseline: Baseline | None, facts: Facts) -> tuple[str, ...]:
+def _warnings(baseline: Baseline | None, origin: Origin) -> tuple[str, ...]:
     if baseline is None:
         return ()
     warnings = []
-    for what, then, now in (("device", baseline.gpu, facts.gpu), ("model revision", baseline.model, facts.model)):
+    for what, then, now in (("device", baseline.gpu, origin.gpu), ("model revision", baseline.model, origin.model)):
         if then is not None and now is not None and then != now:
             warnings.append(f"the baseline was made on another {what}: {then}, now {now}")
     return tuple(warnings)

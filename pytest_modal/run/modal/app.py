@@ -35,7 +35,7 @@ class Service:
     name : str
         Name of the Modal Function, unique in the App.
     instance : callable
-        Gives the handle whose ``run`` takes calls; another ``lane`` has containers of its own.
+        Gives the handle whose ``run`` takes calls; another ``isolation`` has containers of its own.
     """
 
     name: str

@@ -19,7 +19,7 @@ from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
-from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Driver
+from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
 from pytest_modal.run.protocol import Result
 
 __all__ = ["ModalBackend"]
@@ -48,17 +48,17 @@ class ModalBackend:
     def __init__(self, rootdir: Path, options: SessionOptions) -> None:
         self._rootdir = rootdir
         self._options = options
-        self._driver: Driver | None = None
+        self._session: Session | None = None
 
     @property
     def app_id(self) -> str | None:
         """The id of the app, once there is one."""
-        return self._driver.app_id if self._driver else None
+        return self._session.app_id if self._session else None
 
     @property
     def dashboard_url(self) -> str | None:
         """Where to look at the app."""
-        return self._driver.dashboard_url if self._driver else None
+        return self._session.dashboard_url if self._session else None
 
     def describe(self) -> str:
         """Say where the batch will run."""
@@ -75,9 +75,11 @@ class ModalBackend:
             inbox.put(stored)
             await asyncio.wrap_future(stored.done)
 
-        driver = self._driver = Driver(batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put)
-        session = _SessionThread(driver, inbox.put)
-        session.start()
+        session = self._session = Session(
+            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put
+        )
+        thread = _SessionThread(session, inbox.put)
+        thread.start()
         try:
             while (said := inbox.get()) is not None:
                 if isinstance(said, BaseException):
@@ -88,29 +90,29 @@ class ModalBackend:
                 yield said.outcome, [said.value]
                 said.done.set_result(None)
         finally:
-            session.stop()
+            thread.stop()
 
 
 class _SessionThread(threading.Thread):
     """The event loop of a session."""
 
-    def __init__(self, driver: Driver, say: Callable[[BaseException | None], None]) -> None:
+    def __init__(self, session: Session, say: Callable[[BaseException | None], None]) -> None:
         super().__init__(name="pytest-modal session", daemon=True)
-        self._driver, self._say = driver, say
+        self._session, self._say = session, say
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._begun = threading.Event()
 
     def run(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._session())
+            asyncio.run(self._work())
 
-    async def _session(self) -> None:
+    async def _work(self) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         self._begun.set()
         error: BaseException | None = None
         try:
-            await self._driver.run()
+            await self._session.run()
         except asyncio.CancelledError:
             raise
         except BaseException as raised:

@@ -14,7 +14,7 @@ from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.app_log import Phases, last_output
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
-from pytest_modal.run.modal.queues import Lane, read_reply
+from pytest_modal.run.modal.queues import EnvironmentQueue, read_reply
 from pytest_modal.run.modal.timeouts import within
 
 FALLS_TOGETHER = 3  # crashes of its container that a call survives which had not even begun
@@ -41,7 +41,7 @@ class _Try:
     call: Any = None
 
 
-class Attendant:
+class CallRunner:
     """Runs calls of a session.
 
     Parameters
@@ -67,14 +67,14 @@ class Attendant:
         self._fail = fail
         self._calls: dict[str, Any] = {}
 
-    async def run(self, lane: Lane, call: Call) -> tuple[Outcome, bytes]:
+    async def run(self, queue: EnvironmentQueue, call: Call) -> tuple[Outcome, bytes]:
         """Return the outcome of a call, whatever it is, and its encoded result."""
         attempts = falls = internal = 0
         whole = False
         while True:
-            if blocked := self._blocked(lane, call):
+            if blocked := self._blocked(queue, call):
                 return blocked, b""
-            tried = await self._try(lane, call, whole=whole, alone=False)
+            tried = await self._try(queue, call, whole=whole, alone=False)
             if tried.reply is not None and tried.reply["status"] == "missing":
                 if whole:
                     raise RuntimeError(f"the container of {call.label} asks for what it was sent")
@@ -86,7 +86,7 @@ class Attendant:
             if tried.reply is not None:
                 outcome = self._dispatch.outcome(call, tried.reply)
                 outcome.attempts = attempts
-                lane.loaded(outcome)
+                queue.loaded(outcome)
                 again = outcome.status == "raised" and not outcome.container_key
                 if again and attempts <= call.environment.retries:
                     continue
@@ -97,24 +97,24 @@ class Attendant:
                     internal += 1
                     await asyncio.sleep(RETRY_DELAY)
                 case InfrastructureError() as failure:
-                    return await self._infrastructure(lane, call, failure, tried), b""
+                    return await self._infrastructure(queue, call, failure, tried), b""
                 case "timed out":
                     return await self._fallen(call, tried, "timed out", max(1, attempts)), b""
                 case _:
-                    lane.crashed()
+                    queue.crashed()
                     falls += 1
                     if begun or falls >= FALLS_TOGETHER:
-                        return await self._alone(lane, call, attempts)
+                        return await self._alone(queue, call, attempts)
                     # It had not begun, so it waits for the verdict on the one that had.
-                    async with lane.one_alone:
+                    async with queue.one_alone:
                         pass
 
-    async def _alone(self, lane: Lane, call: Call, attempts: int) -> tuple[Outcome, bytes]:
+    async def _alone(self, queue: EnvironmentQueue, call: Call, attempts: int) -> tuple[Outcome, bytes]:
         """Try a call in a container of its own, after its container died: was it this one, or another?"""
-        async with lane.one_alone:
-            if blocked := self._blocked(lane, call):
+        async with queue.one_alone:
+            if blocked := self._blocked(queue, call):
                 return blocked, b""
-            tried = await self._try(lane, call, whole=True, alone=True)
+            tried = await self._try(queue, call, whole=True, alone=True)
             if tried.reply is not None:
                 outcome = self._dispatch.outcome(call, tried.reply)
                 outcome.attempts = attempts + 1
@@ -122,28 +122,28 @@ class Attendant:
                 return outcome, tried.value
             verdict = await self._classify(tried.error)
             if isinstance(verdict, InfrastructureError):
-                return await self._infrastructure(lane, call, verdict, tried), b""
+                return await self._infrastructure(queue, call, verdict, tried), b""
             return await self._fallen(call, tried, verdict, attempts + 1), b""
 
-    def _blocked(self, lane: Lane, call: Call) -> Outcome | None:
-        if lane.failure is not None:
-            return lane.failure.outcome(call)
+    def _blocked(self, queue: EnvironmentQueue, call: Call) -> Outcome | None:
+        if queue.failure is not None:
+            return queue.failure.outcome(call)
         return self._dispatch.blocked(call)
 
-    async def _try(self, lane: Lane, call: Call, *, whole: bool, alone: bool) -> _Try:
-        payload = lane.payload(call, self._dispatch, whole=whole, alone=alone)
-        lane.out[call.key] = len(payload)
-        if not lane.seen_at:
-            lane.sign_of_life()
+    async def _try(self, queue: EnvironmentQueue, call: Call, *, whole: bool, alone: bool) -> _Try:
+        payload = queue.payload(call, self._dispatch, whole=whole, alone=alone)
+        queue.out[call.key] = len(payload)
+        if not queue.seen_at:
+            queue.sign_of_life()
         self._phases.seen.pop(call.key, None)
         tried = _Try()
         try:
-            handle = await _patiently(lambda: lane.handle(call.key if alone else ""))
+            handle = await _patiently(lambda: queue.handle(call.key if alone else ""))
             tried.call = self._calls[call.key] = await _patiently(lambda: handle.spawn.aio(payload))
-            lane.sent(call)
+            queue.sent(call)
             reply = await _patiently(tried.call.get.aio)
             tried.reply, tried.value = read_reply(reply)
-            lane.sign_of_life()
+            queue.sign_of_life()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # what a container raised comes back as it was, whatever it was
@@ -180,10 +180,12 @@ class Attendant:
             return False
         return info.lifecycle.state in (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
 
-    async def _infrastructure(self, lane: Lane, call: Call, failure: InfrastructureError, tried: _Try) -> Outcome:
-        if lane.failure is None:
+    async def _infrastructure(
+        self, queue: EnvironmentQueue, call: Call, failure: InfrastructureError, tried: _Try
+    ) -> Outcome:
+        if queue.failure is None:
             self._fail(failure)
-        outcome = (lane.failure or failure).outcome(call)
+        outcome = (queue.failure or failure).outcome(call)
         await self._supplement(outcome, tried)
         return outcome
 
@@ -211,18 +213,18 @@ class Attendant:
             outcome.stdout = max(outcome.stdout, printed["stdout"], key=len)
             outcome.stderr = max(outcome.stderr, printed["stderr"], key=len)
 
-    async def has_containers(self, lane: Lane) -> bool:
+    async def has_containers(self, queue: EnvironmentQueue) -> bool:
         """Ask Modal whether an environment has a container, be it one that is just starting."""
-        for handle in lane.handles.values():
+        for handle in queue.handles.values():
             with contextlib.suppress(Exception):
                 stats = await within(LOG_TIMEOUT, handle.get_current_stats.aio())
                 if stats.num_total_runners:
                     return True
         return False
 
-    async def abandon(self, lane: Lane) -> None:
+    async def abandon(self, queue: EnvironmentQueue) -> None:
         """Cancel what an environment still has out: nobody is there to run it."""
-        for key in list(lane.out):
+        for key in list(queue.out):
             if (call := self._calls.get(key)) is not None:
                 with contextlib.suppress(Exception):
                     await within(LOG_TIMEOUT, call.cancel.aio())

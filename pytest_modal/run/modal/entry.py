@@ -1,6 +1,6 @@
 """The class that Modal's runtime calls: it travels by value and starts the worker from the bundle.
 
-No ``from __future__ import annotations`` here: Modal reads the annotation of ``lane``.
+No ``from __future__ import annotations`` here: Modal reads the annotation of ``isolation``.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 def entry_class(name: str, bundle: bytes) -> type:
     """Return the class of one environment.
 
-    Its instances with another ``lane`` have containers of their own: that is how a call is run in isolation.
+    Its instances with another ``isolation`` have containers of their own: that is how a call is run in isolation.
     The class is local, so cloudpickle ships it by value, and what it imports, it imports in the container.
 
     Parameters
@@ -22,7 +22,7 @@ def entry_class(name: str, bundle: bytes) -> type:
     import modal
 
     class Entry:
-        lane: str = modal.parameter(default="")
+        isolation: str = modal.parameter(default="")
 
         @modal.enter()
         def start(self) -> None:
@@ -34,14 +34,16 @@ def entry_class(name: str, bundle: bytes) -> type:
                 archive = Path(tempfile.mkdtemp(), "worker.zip")
                 archive.write_bytes(bundle)
                 sys.path.insert(0, str(archive))
-                from pytest_modal.remote.modal_worker import Container
+                from pytest_modal.remote.modal_worker import ModalWorker
             except Exception as error:
                 # The local side takes an OSError, say, for one of its own network.
                 raise RuntimeError(f"the worker could not start: {type(error).__name__}: {error}") from error
             import modal.exception
             import modal.experimental
 
-            self.container = Container(name, modal.exception.InputCancellation, modal.experimental.stop_fetching_inputs)
+            self.container = ModalWorker(
+                name, modal.exception.InputCancellation, modal.experimental.stop_fetching_inputs
+            )
 
         @modal.method()
         def run(self, payload: bytes) -> bytes:

@@ -26,7 +26,7 @@ SMALL = 4096  # bytes: what is smaller goes along each time
 
 
 @dataclass
-class Lane:
+class EnvironmentQueue:
     """One environment of a running session.
 
     Attributes
@@ -101,14 +101,14 @@ class Lane:
         limit = min(MOST_CALLS, CALLS_PER_CONTAINER * self.service.environment.max_containers)
         return len(self.out) < limit and (not self.out or sum(self.out.values()) < MOST_BYTES)
 
-    async def handle(self, lane: str = "") -> Any:
-        """Return what takes calls; another `lane` has containers of its own."""
+    async def handle(self, isolation: str = "") -> Any:
+        """Return what takes calls; another `isolation` has containers of its own."""
         async with self._opening:
-            if lane not in self.handles:
-                self.handles[lane] = self.service.instance(lane=lane).run
+            if isolation not in self.handles:
+                self.handles[isolation] = self.service.instance(isolation=isolation).run
                 # Otherwise each of the first calls would ask Modal for it.
-                await self.handles[lane].hydrate.aio()
-        return self.handles[lane]
+                await self.handles[isolation].hydrate.aio()
+        return self.handles[isolation]
 
     def sign_of_life(self) -> None:
         """Note that something was heard."""

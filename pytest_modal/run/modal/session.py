@@ -17,9 +17,9 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app
 from pytest_modal.run.modal.app_log import Phases, Sign, follow
-from pytest_modal.run.modal.call_runner import Attendant
+from pytest_modal.run.modal.call_runner import CallRunner
 from pytest_modal.run.modal.errors import InfrastructureError
-from pytest_modal.run.modal.queues import Lane
+from pytest_modal.run.modal.queues import EnvironmentQueue
 from pytest_modal.run.modal.timeouts import within
 
 CONNECT_TIMEOUT = 5.0  # seconds: who waits for an answer of ours gets it within ten
@@ -30,7 +30,7 @@ _PATIENCE = 1.0  # seconds between two looks at what does not move
 Emit = Callable[[Outcome, bytes], Coroutine[Any, Any, None]]
 
 
-class Driver:
+class Session:
     """One session.
 
     Parameters
@@ -57,7 +57,7 @@ class Driver:
         self._emit = emit
         self._progress = progress
         self._phases = Phases()
-        self._lanes: dict[str, Lane] = {}
+        self._queues: dict[str, EnvironmentQueue] = {}
         self._labels = {call.key: call.label for call in batch.calls}
         self._containers = {key: container.label for key, container in batch.containers.items()}
         self._told: set[str] = set()
@@ -122,16 +122,16 @@ class Driver:
         moved = asyncio.Event()
         for service in services:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
-            self._lanes[service.name] = Lane(service, deque(calls), moved)
-        attendant = Attendant(app, self._dispatch, self._phases, self._options, self._fail)
-        beside = (self._listen(app), self._guarded(self._watch_lanes(attendant)))
+            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
+        call_runner = CallRunner(app, self._dispatch, self._phases, self._options, self._fail)
+        beside = (self._listen(app), self._guarded(self._watch_queues(call_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
         try:
-            while not self._failure and (tasks or any(lane.waiting for lane in self._lanes.values())):
-                for lane in self._lanes.values():
-                    while (call := lane.next(self._is_ready)) is not None:
-                        task = asyncio.ensure_future(self._attend(attendant, lane, call))
+            while not self._failure and (tasks or any(queue.waiting for queue in self._queues.values())):
+                for queue in self._queues.values():
+                    while (call := queue.next(self._is_ready)) is not None:
+                        task = asyncio.ensure_future(self._attend(call_runner, queue, call))
                         task.add_done_callback(lambda _: moved.set())
                         tasks.add(task)
                 await self._unless_failed(moved.wait())
@@ -148,13 +148,13 @@ class Driver:
         # What is not of this batch is there already, from an earlier run.
         return all(key in self._done or key not in self._labels for key in self._batch.dependencies(call))
 
-    async def _attend(self, attendant: Attendant, lane: Lane, call: Call) -> None:
+    async def _attend(self, call_runner: CallRunner, queue: EnvironmentQueue, call: Call) -> None:
         try:
-            outcome, value = await attendant.run(lane, call)
+            outcome, value = await call_runner.run(queue, call)
             await self._finish(call, outcome, value)
         finally:
-            lane.out.pop(call.key, None)
-            lane.sent(call)
+            queue.out.pop(call.key, None)
+            queue.sent(call)
 
     async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
         self._told.add(call.key)
@@ -198,10 +198,10 @@ class Driver:
             await asyncio.sleep(_PATIENCE)
 
     def _heard(self, sign: Sign) -> None:
-        lane = self._lanes.get(sign.service)
-        if lane is None:
+        queue = self._queues.get(sign.service)
+        if queue is None:
             return
-        lane.sign_of_life()
+        queue.sign_of_life()
         self._phases.note(sign)
         if sign.event == "ready":
             device = f"{sign.key} {sign.rest}".strip()
@@ -234,25 +234,25 @@ class Driver:
             if time.monotonic() - heard >= limit:
                 self._fail(errors.lost(time.monotonic() - heard))
 
-    async def _watch_lanes(self, attendant: Attendant) -> None:
+    async def _watch_queues(self, call_runner: CallRunner) -> None:
         while True:
             await asyncio.sleep(_PATIENCE)
-            for lane in self._lanes.values():
-                if not lane.out or lane.failure:
+            for queue in self._queues.values():
+                if not queue.out or queue.failure:
                     continue
-                await self._look_at(lane, attendant)
+                await self._look_at(queue, call_runner)
 
-    async def _look_at(self, lane: Lane, attendant: Attendant) -> None:
+    async def _look_at(self, queue: EnvironmentQueue, call_runner: CallRunner) -> None:
         """Give an environment up whose containers don't come, or have fallen silent for too long."""
-        silent = time.monotonic() - lane.seen_at
+        silent = time.monotonic() - queue.seen_at
         limit = self._options.acquire_timeout
         # Once a container has its GPU, Modal itself limits its start and its calls.
-        longest = limit + self._options.startup_timeout + lane.service.environment.timeout
-        if any(self._phases.of(key) for key in lane.out):
+        longest = limit + self._options.startup_timeout + queue.service.environment.timeout
+        if any(self._phases.of(key) for key in queue.out):
             limit = longest
-        if silent > longest or (silent > limit and not await attendant.has_containers(lane)):
-            lane.failure = errors.no_gpu(str(lane.service.environment).partition(";")[0], silent)
-            await attendant.abandon(lane)
+        if silent > longest or (silent > limit and not await call_runner.has_containers(queue)):
+            queue.failure = errors.no_gpu(str(queue.service.environment).partition(";")[0], silent)
+            await call_runner.abandon(queue)
 
 
 async def _hello() -> Any:

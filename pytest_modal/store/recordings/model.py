@@ -75,7 +75,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """Where and when a call ran: shown, never compared.
 
     Attributes
@@ -113,7 +113,7 @@ class Recording:
 
     name: Name
     keys: Keys
-    facts: Facts
+    facts: RunFacts
     value: Any
     status: Status = "ok"
     stdout: str | None = None

@@ -25,7 +25,7 @@ from pytest_modal.store.recordings.errors import (
     TamperedRecordingError,
     TruncatedRecordingError,
 )
-from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording, differences
+from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, differences
 from pytest_modal.store.recordings.paths import FORMAT, check_place, recording_path
 from pytest_modal.store.recordings.text import deep_stack, parse, seal
 from pytest_modal.store.recordings.values import ValueReader
@@ -171,7 +171,7 @@ def _recording(document: dict[str, Any]) -> Recording:
             _texts(keys, "arguments"),
             _member(keys, "environment", dict),
         ),
-        Facts(
+        RunFacts(
             _member(facts, "date", str),
             _member(facts, "gpu", str),
             _member(facts, "python", str),

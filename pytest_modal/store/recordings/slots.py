@@ -16,7 +16,7 @@ from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.remote import data
 from pytest_modal.store.recordings.errors import RecordingError
-from pytest_modal.store.recordings.model import Facts, Keys, Name, Recording, declared
+from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, declared
 from pytest_modal.store.recordings.paths import DIRECTORY, told_apart, unused_recordings
 from pytest_modal.store.recordings.writing import secret_values, write_recording
 
@@ -126,9 +126,9 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
     return [f"recorded {written} of {len(batch.calls)} calls{f' in {where}' if where else ''}", *notes]
 
 
-def _facts(batch: Batch, call: Call, outcome: Outcome) -> Facts:
+def _facts(batch: Batch, call: Call, outcome: Outcome) -> RunFacts:
     names = [each.partition("==")[0] for each in requirements_of(batch, call.environment).packages]
-    return Facts(
+    return RunFacts(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         gpu=outcome.device,
         python=platform.python_version(),
