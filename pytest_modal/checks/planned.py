@@ -29,7 +29,7 @@ MAX_TEXTS = 10_000  # strings of one argument that are looked at
 
 def check_planned(
     batch: Batch,
-    functions: Mapping[str, Callable[..., Any]],
+    functions: Mapping[str, Callable[..., object]],
     sent: Mapping[str, Sequence[tuple[str, str, Any]]],
     rootdir: Path,
     levels: Mapping[str, Level],
@@ -85,7 +85,7 @@ def _nodes_of(call: Call, batch: Batch, by_key: Mapping[str, Call]) -> list[Node
 
 
 class _Checker:
-    def __init__(self, functions: Mapping[str, Callable[..., Any]], rootdir: Path) -> None:
+    def __init__(self, functions: Mapping[str, Callable[..., object]], rootdir: Path) -> None:
         self._functions = functions
         self._rootdir = rootdir
         self._found: dict[tuple[str, str], list[Finding]] = {}
@@ -167,7 +167,7 @@ class _Checker:
             "read the file in a local fixture and send its content",
         )
 
-    def _planned_as(self, function: Callable[..., Any], environment: Environment) -> Planned:
+    def _planned_as(self, function: Callable[..., object], environment: Environment) -> Planned:
         reached = self._reached(function)
         bodies = [body for each in reached if (body := self._body(each)) is not None]
         values = {name: value for each in [function, *reached] for name, value in _globals_of(each).items()}
@@ -180,7 +180,7 @@ class _Checker:
             helpers=tuple(bodies),
         )
 
-    def _reached(self, function: Callable[..., Any]) -> list[types.FunctionType]:
+    def _reached(self, function: Callable[..., object]) -> list[types.FunctionType]:
         """Return the project's functions that a function reaches by name, in whatever file they stand."""
         found: dict[int, types.FunctionType] = {}
         queue: list[Any] = [function]
@@ -195,7 +195,7 @@ class _Checker:
         path = Path(function.__code__.co_filename)
         return path.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(path.parts)
 
-    def _body(self, function: Callable[..., Any]) -> Body | None:
+    def _body(self, function: Callable[..., object]) -> Body | None:
         code = getattr(inspect.unwrap(function), "__code__", None)
         script = self._script(code.co_filename) if code is not None else None
         if code is None or script is None:

@@ -31,7 +31,7 @@ _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 
 
 def code_parts(
-    function: Callable[..., Any], rootdir: Path, local_packages: Sequence[str] = (), *, role: str = "function"
+    function: Callable[..., object], rootdir: Path, local_packages: Sequence[str] = (), *, role: str = "function"
 ) -> dict[str, str]:
     """Return digests of all local code that the result of a function depends on.
 
@@ -64,7 +64,7 @@ def code_parts(
     return dict(sorted(walk.parts.items()))
 
 
-def declared_parts(test: Callable[..., Any], rootdir: Path) -> dict[str, str]:
+def declared_parts(test: Callable[..., object], rootdir: Path) -> dict[str, str]:
     """Return digests of the ``image=``, ``env=`` and ``volumes=`` that a test's own markers declare, by their source.
 
     Those that a remote fixture declares are among its `code_parts`.
@@ -92,7 +92,7 @@ class _Walk:
         self._seen: dict[int, Any] = {}  # by id; kept alive, so that an id stays its own
         self._led_to: dict[tuple[int, str], str] = {}  # what a name of a module stands for
 
-    def start(self, function: Callable[..., Any], role: str) -> None:
+    def start(self, function: Callable[..., object], role: str) -> None:
         own = inspect.unwrap(function)
         name = getattr(own, "__name__", type(own).__name__)
         if isinstance(own, types.FunctionType) and self._local.path_of(own) is not None:
@@ -101,7 +101,7 @@ class _Walk:
             self._put(f"{role} {name}", digest_of("installed", getattr(own, "__module__", ""), name))
         self._inside(function)  # the wrappers around it
 
-    def declarations(self, test: Callable[..., Any]) -> None:
+    def declarations(self, test: Callable[..., object]) -> None:
         """Add what the markers of a test declare."""
         own = inspect.unwrap(test)
         path = self._local.path_of(own) if isinstance(own, types.FunctionType) else None

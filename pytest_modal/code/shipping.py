@@ -46,7 +46,7 @@ class Shipper:
         self._shipped: dict[tuple[Any, tuple[str, ...], str], ShippedFunction] = {}
 
     def ship(
-        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...], role: str = "function"
+        self, function: Callable[..., object], name: str, local_packages: tuple[str, ...], role: str = "function"
     ) -> ShippedFunction:
         """Return `function` as bytes.
 
@@ -72,7 +72,7 @@ class Shipper:
         return self._shipped[key]
 
     def _ship(
-        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...], role: str
+        self, function: Callable[..., object], name: str, local_packages: tuple[str, ...], role: str
     ) -> ShippedFunction:
         location = self.location(function)
         try:
@@ -88,7 +88,7 @@ class Shipper:
         return ShippedFunction(key, name, location, payload, imports, parts)
 
     def _pickle(
-        self, function: Callable[..., Any], name: str, local_packages: tuple[str, ...]
+        self, function: Callable[..., object], name: str, local_packages: tuple[str, ...]
     ) -> tuple[bytes, tuple[str, ...]]:
         location = self.location(function)
         local = [module for module in _loaded_modules() if self._is_local(module, local_packages)]
@@ -107,7 +107,7 @@ class Shipper:
             ) from error
         return stream.getvalue(), tuple(sorted(pickler.imports))
 
-    def location(self, function: Callable[..., Any]) -> str:
+    def location(self, function: Callable[..., object]) -> str:
         """Return ``path:line`` of a function, relative to the rootdir."""
         code = getattr(function, "__code__", None)
         if code is None:

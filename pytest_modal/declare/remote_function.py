@@ -38,7 +38,7 @@ class RemoteFunction:
     """
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., object]
     scope: str = "function"
     mock: Any = UNSET
     shard: str | None = None
@@ -55,7 +55,7 @@ class RemoteFunction:
         return where_is(self.function)
 
 
-def where_is(function: Callable[..., Any]) -> str:
+def where_is(function: Callable[..., object]) -> str:
     """Return ``path:line`` of a function, as far as it has one."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
@@ -77,7 +77,7 @@ def remote_of(function: Any) -> RemoteFunction | None:
     return getattr(function, SPECIFICATION, None)
 
 
-def parameters_of(function: Callable[..., Any]) -> dict[str, bool]:
+def parameters_of(function: Callable[..., object]) -> dict[str, bool]:
     """Return the parameters of a function, and whether each has a default."""
     return {
         name: parameter.default is not parameter.empty

@@ -25,7 +25,7 @@ from pytest_modal.local import values
 
 
 def fixture(
-    function: Callable[..., Any] | None = None,
+    function: Callable[..., object] | None = None,
     *,
     scope: Literal["function", "class", "module", "package", "session", "container"] = "function",
     params: Sequence[Any] | None = None,
@@ -60,7 +60,7 @@ def fixture(
         An unknown keyword or scope, or a function that can't be shipped.
     """
 
-    def declare(function: Callable[..., Any]) -> Any:
+    def declare(function: Callable[..., object]) -> Any:
         what = f"@pytest_modal.fixture {getattr(function, '__name__', function)!r}"
         where = where_is(function)
         check_function(function, what, where, generator=scope == CONTAINER)
@@ -81,7 +81,7 @@ def fixture(
     return declare if function is None else declare(function)
 
 
-def _local_side(remote: RemoteFunction) -> Callable[..., Any]:
+def _local_side(remote: RemoteFunction) -> Callable[..., object]:
     takes_request = "request" in inspect.signature(remote.function).parameters
 
     @functools.wraps(remote.function)

@@ -16,7 +16,7 @@ from pytest_modal.plan.state import PLAN, ItemPlan
 
 
 def check_batch(
-    config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch, functions: Mapping[str, Callable[..., Any]]
+    config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch, functions: Mapping[str, Callable[..., object]]
 ) -> list[str]:
     """Check a batch; tests with an error are taken out of it, all of them before anything is sent.
 

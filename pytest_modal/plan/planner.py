@@ -63,8 +63,8 @@ class Planner:
         self._mocks = mocks
         self._shipper = Shipper(rootdir, travels=travels)
         self._encoded: dict[int, tuple[Any, Data]] = {}
-        self._bodies: dict[RemoteFunction, Callable[..., Any]] = {}
-        self.functions: dict[str, Callable[..., Any]] = {}  # what is shipped, by its key
+        self._bodies: dict[RemoteFunction, Callable[..., object]] = {}
+        self.functions: dict[str, Callable[..., object]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
         self._alike: dict[str, list[str]] = {}
         self._mocked: set[str] = set()
@@ -302,7 +302,7 @@ class Planner:
             self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
         return self._encoded[id(value)][1]
 
-    def _body(self, remote: RemoteFunction) -> Callable[..., Any]:
+    def _body(self, remote: RemoteFunction) -> Callable[..., object]:
         if remote not in self._bodies:
             mocked = self._mocks and remote.mock is not UNSET
             self._bodies[remote] = remote.function if not mocked else _standing_in(remote.mock)
@@ -347,7 +347,7 @@ class Planner:
         return Environment(**{**self._defaults, **settings})
 
 
-def _standing_in(mock: Any) -> Callable[..., Any]:
+def _standing_in(mock: Any) -> Callable[..., object]:
     if callable(mock):
         return mock  # type: ignore[no-any-return]
     return lambda: mock

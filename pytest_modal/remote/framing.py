@@ -3,15 +3,129 @@
 from __future__ import annotations
 
 import struct
-from typing import IO, Any
+from collections.abc import Mapping
+from typing import IO, Any, Literal, NotRequired, TypedDict
 
 from pytest_modal.remote import data
 
 Buffers = list[bytes | memoryview]
+
+
+class Described(TypedDict):
+    """An exception as data.
+
+    Attributes
+    ----------
+    frames : list
+        ``(file, line, function)``; the source lines are looked up on the user's machine.
+    """
+
+    type: str
+    message: str
+    notes: NotRequired[list[str]]
+    frames: NotRequired[list[tuple[str, int, str]]]
+    cause: NotRequired[Described]
+    context: NotRequired[Described]
+    exceptions: NotRequired[list[Described]]
+    container_key: NotRequired[str]
+
+
+class Bound(TypedDict):
+    """A function with its arguments: a call, or a container fixture.
+
+    Attributes
+    ----------
+    function : str
+        Key of the pickled function among the blobs.
+    arguments : mapping
+        For each parameter ``("data", key of a blob)`` or ``("container", key of a container fixture)``.
+    param : str or None
+        Key of the blob that is ``request.param``.
+    request : bool
+        Whether the function takes ``request``.
+    until : int
+        Of a container fixture: the position of its last user.
+    """
+
+    key: str
+    name: str
+    label: str
+    function: str
+    arguments: Mapping[str, tuple[Literal["data", "container"], str]]
+    param: str | None
+    request: bool
+    until: NotRequired[int]
+
+
+class CallRequest(TypedDict):
+    """The message that runs a call.
+
+    Attributes
+    ----------
+    containers : list of Bound
+        The container fixtures that the call needs, each after those that it needs itself.
+    blobs : mapping
+        Pickled functions and encoded data, by key.
+    position : int
+        Where the call stands in the order of the batch.
+    mounts : list of str
+        Paths of the volumes.
+    alone : bool
+        Whether the container ends after the call.
+    """
+
+    call: Bound
+    containers: list[Bound]
+    blobs: Mapping[str, bytes]
+    position: int
+    mounts: list[str]
+    alone: NotRequired[bool]
+
+
+class Loaded(TypedDict):
+    """A container fixture that was built for a call, and in how many seconds."""
+
+    key: str
+    label: str
+    seconds: float
+
+
+class Reply(TypedDict, total=False):
+    """The outcome of a call as data.
+
+    Attributes
+    ----------
+    poisoned : bool
+        Whether the process is of no more use: a CUDA fault stays.
+    """
+
+    status: Literal["ok", "raised", "not data"]
+    container: str
+    phase: str
+    loads: list[Loaded]
+    teardown_errors: list[Described]
+    lost_files: list[str]
+    error: Described
+    container_key: str
+    seconds: float
+    device: str
+    peak_memory: int
+    poisoned: bool
+    stdout: str
+    stderr: str
+
+
+class Missing(TypedDict):
+    """The reply to a request that names blobs which the container was never sent: their keys."""
+
+    status: Literal["missing"]
+    blobs: list[str]
+
+
 Frame = struct.Struct("<QQ")
 
 
-def write_message(stream: IO[bytes], header: Any, value: Buffers | None = None) -> None:
+def write_message(stream: IO[bytes], header: object, value: Buffers | None = None) -> None:
     """Write a message: two lengths, an encoded header, and the bytes of a value."""
     head = data.encode(header, where="message")
     value = value or []

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_modal.remote import data
-from pytest_modal.remote.framing import write_message
+from pytest_modal.remote.framing import CallRequest, write_message
 from pytest_modal.remote.worker import Worker
 
 MARK = "[pytest-modal]"
@@ -50,15 +50,16 @@ class ModalWorker:
 
     def run(self, payload: bytes) -> bytes:
         """Run one call; request and reply are as in `pytest_modal.remote.local_worker`."""
-        request = data.decode(payload, copy=False)
+        request: CallRequest = data.decode(payload, copy=False)
         self._call = request["call"]["key"]
         self._say("start", f"{self._call} {request['call']['label']}")
         reply, value = self._worker.handle(request)
-        if reply.get("device") == "cpu":
-            # The function did not ask torch for a GPU; it was given one all the same.
-            reply["device"] = self._device or "cpu"
-        if reply.get("poisoned") or request.get("alone"):
-            self._recycle()
+        if reply["status"] != "missing":
+            if reply["device"] == "cpu":
+                # The function did not ask torch for a GPU; it was given one all the same.
+                reply["device"] = self._device or "cpu"
+            if reply["poisoned"] or request.get("alone"):
+                self._recycle()
         packed = io.BytesIO()
         write_message(packed, reply, value)
         return packed.getvalue()

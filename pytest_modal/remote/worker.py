@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from pytest_modal.remote import data, lost_files
-from pytest_modal.remote.framing import Buffers
+from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
 
 KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
 MAX_FRAMES = 100
@@ -29,7 +29,7 @@ MAX_FRAMES = 100
 class ContainerError(Exception):
     """A container fixture raised; `error` describes what."""
 
-    def __init__(self, key: str, error: Mapping[str, Any]) -> None:
+    def __init__(self, key: str, error: Described) -> None:
         super().__init__(key)
         self.key = key
         self.error = error
@@ -42,7 +42,7 @@ class MissingError(Exception):
 class Request:
     """The stand-in for pytest's ``request``: in a container only ``request.param`` exists."""
 
-    def __init__(self, *param: Any) -> None:
+    def __init__(self, *param: object) -> None:
         if param:
             self.param = param[0]
 
@@ -55,7 +55,7 @@ class Request:
         )
 
 
-def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> dict[str, Any]:
+def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Described:
     """Turn an exception into data: type, message, notes, frames, causes.
 
     Frames are ``(file, line, function)``; the source lines are looked up on the user's machine.
@@ -71,7 +71,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> dict[s
     except Exception as broken:
         message = f"<str() of it raised {type(broken).__name__}>"
     kind = type(error)
-    described: dict[str, Any] = {
+    described: Described = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
         "message": printable(message),
         "notes": [printable(str(note)) for note in getattr(error, "__notes__", [])],
@@ -147,30 +147,28 @@ class Worker:
         self.name = name
         self._notify = notify
         self._is_fatal = is_fatal
-        self._functions: dict[str, Callable[..., Any]] = {}
-        self._containers: dict[str, Any] = {}
-        self._failed: dict[str, Mapping[str, Any]] = {}
-        self._teardowns: dict[str, Generator[Any, None, None]] = {}
+        self._functions: dict[str, Callable[..., object]] = {}
+        self._containers: dict[str, object] = {}
+        self._failed: dict[str, Described] = {}
+        self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
 
-    def handle(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Buffers]:
+    def handle(self, request: CallRequest) -> tuple[Reply | Missing, Buffers]:
         """Run one call.
 
         Parameters
         ----------
-        request : mapping
-            ``call`` and ``containers`` (bound functions; each container fixture with ``until``, the position of
-            its last user), ``blobs`` (pickled functions and encoded data by key) and ``position`` in the order.
+        request : CallRequest
+            What to run, and what it needs.
 
         Returns
         -------
-        reply : dict
-            The outcome as data.
+        reply : Reply or Missing
+            The outcome as data, or what it takes to have one.
         value : list of buffers
             The encoded result; empty unless the status is "ok".
         """
-        reply: dict[str, Any] = {"status": "ok", "container": self.name, "phase": "start"}
-        reply |= {"loads": [], "teardown_errors": []}
+        reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": [], "teardown_errors": []}
         value: Buffers = []
         started = time.perf_counter()
         with self._captured() as (stdout, stderr):
@@ -180,9 +178,10 @@ class Worker:
             except MissingError as missing:
                 return {"status": "missing", "blobs": list(missing.args)}, []
             except ContainerError as failed:
-                reply |= {"status": "raised", "container_key": failed.key, "error": dict(failed.error)}
+                reply |= {"status": "raised", "container_key": failed.key, "error": failed.error}
             except data.NotDataError as error:
-                reply |= {"status": "not data", "error": {"type": "NotDataError", "message": str(error)}}
+                refused: Described = {"type": "NotDataError", "message": str(error)}
+                reply |= {"status": "not data", "error": refused}
             # A remote SystemExit or KeyboardInterrupt must not end the container: it is this call's outcome.
             except BaseException as error:
                 if self._is_fatal(error):
@@ -194,15 +193,15 @@ class Worker:
         reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
         return reply, value if reply["status"] == "ok" else []
 
-    def release_all(self) -> list[dict[str, Any]]:
+    def release_all(self) -> list[Described]:
         """Drop every container fixture; what follows their ``yield`` runs now."""
         return self._release(list(self._containers))
 
-    def _release_until(self, position: int) -> list[dict[str, Any]]:
+    def _release_until(self, position: int) -> list[Described]:
         return self._release([key for key in self._containers if self._until[key] <= position])
 
-    def _release(self, keys: list[str]) -> list[dict[str, Any]]:
-        errors = []
+    def _release(self, keys: list[str]) -> list[Described]:
+        errors: list[Described] = []
         # The last built goes first: it may use those built before it.
         for key in reversed(keys):
             self._containers.pop(key, None)
@@ -214,12 +213,12 @@ class Worker:
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                errors.append(describe(error) | {"container_key": key})
+                errors.append({**describe(error), "container_key": key})
         if keys:
             _free_memory()
         return errors
 
-    def _call(self, request: Mapping[str, Any], reply: dict[str, Any]) -> Buffers:
+    def _call(self, request: CallRequest, reply: Reply) -> Buffers:
         needed = [spec for spec in request["containers"] if spec["key"] not in self._containers]
         blobs = request["blobs"]
         self._require([*needed, request["call"]], blobs)
@@ -237,7 +236,7 @@ class Worker:
         _wait_for_device()
         return value
 
-    def _require(self, specs: list[Mapping[str, Any]], blobs: Mapping[str, bytes]) -> None:
+    def _require(self, specs: list[Bound], blobs: Mapping[str, bytes]) -> None:
         missing = []
         for spec in specs:
             if spec["function"] not in self._functions and spec["function"] not in blobs:
@@ -248,7 +247,7 @@ class Worker:
         if missing:
             raise MissingError(*dict.fromkeys(missing))
 
-    def _build(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes], reply: dict[str, Any]) -> None:
+    def _build(self, spec: Bound, blobs: Mapping[str, bytes], reply: Reply) -> None:
         key = spec["key"]
         if key in self._failed:
             raise ContainerError(key, self._failed[key])
@@ -268,7 +267,7 @@ class Worker:
         self._containers[key], self._until[key] = value, spec["until"]
         reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
 
-    def _run(self, spec: Mapping[str, Any], blobs: Mapping[str, bytes]) -> Any:
+    def _run(self, spec: Bound, blobs: Mapping[str, bytes]) -> object:
         function = self._functions.get(spec["function"])
         if function is None:
             function = self._functions[spec["function"]] = pickle.loads(blobs[spec["function"]])
@@ -280,7 +279,7 @@ class Worker:
             arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
         return function(**arguments)
 
-    def _look_at_device(self, reply: dict[str, Any]) -> None:
+    def _look_at_device(self, reply: Reply) -> None:
         reply["device"], reply["peak_memory"], reply["poisoned"] = "cpu", _peak_resident(), False
         torch = _torch_with_cuda()
         if torch is None:

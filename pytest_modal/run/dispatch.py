@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Literal
 
 from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node
 from pytest_modal.batch.outcomes import Load, Outcome
+from pytest_modal.remote.framing import Bound, CallRequest, Reply
 
 
 class Dispatch:
@@ -57,7 +58,7 @@ class Dispatch:
         """Return the container fixtures that a call needs, each after those that it needs itself."""
         return [self._batch.containers[key] for key in call.containers]
 
-    def request(self, call: Call, known: Collection[str]) -> dict[str, Any]:
+    def request(self, call: Call, known: Collection[str]) -> CallRequest:
         """Return the message that runs a call.
 
         It says where in the order the call stands, and up to where each container fixture is needed: so a
@@ -84,8 +85,8 @@ class Dispatch:
                 elif isinstance(argument, FromCall):
                     blobs[argument.key] = self._results(argument.key)
         return {
-            "call": _spec(call),
-            "containers": [_spec(container) | {"until": users[container.key]} for container in containers],
+            "call": _bound(call),
+            "containers": [{**_bound(container), "until": users[container.key]} for container in containers],
             "blobs": blobs,
             "position": self._positions[call.key],
             "mounts": [path for path, _ in call.environment.volumes],
@@ -98,7 +99,7 @@ class Dispatch:
             if outcome.container_key is not None:
                 self._failed_containers.setdefault(outcome.container_key, outcome)
 
-    def outcome(self, call: Call, reply: dict[str, Any]) -> Outcome:
+    def outcome(self, call: Call, reply: Reply) -> Outcome:
         """Turn a worker's reply into an outcome."""
         return Outcome(
             key=call.key,
@@ -113,12 +114,12 @@ class Dispatch:
             stdout=reply["stdout"],
             stderr=reply["stderr"],
             loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
-            teardown_errors=reply["teardown_errors"],
+            teardown_errors=[*reply["teardown_errors"]],
             lost_files=reply.get("lost_files", []),
         )
 
 
-def _spec(node: Node) -> dict[str, Any]:
+def _bound(node: Node) -> Bound:
     return {
         "key": node.key,
         "name": node.function.name,
@@ -130,7 +131,7 @@ def _spec(node: Node) -> dict[str, Any]:
     }
 
 
-def _reference(argument: Argument) -> tuple[str, str]:
+def _reference(argument: Argument) -> tuple[Literal["data", "container"], str]:
     if isinstance(argument, FromContainer):
         return "container", argument.key
     return "data", argument.digest if isinstance(argument, Data) else argument.key

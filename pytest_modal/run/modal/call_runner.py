@@ -11,6 +11,7 @@ from typing import Any
 from pytest_modal.batch.calls import Call
 from pytest_modal.batch.outcomes import Outcome, Status
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.framing import Missing, Reply
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.app_log import Phases, last_output
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
@@ -35,7 +36,7 @@ class _Try:
         The call as Modal knows it.
     """
 
-    reply: dict[str, Any] | None = None
+    reply: Reply | Missing | None = None
     value: bytes = b""
     error: BaseException | None = None
     call: Any = None
@@ -115,7 +116,7 @@ class CallRunner:
             if blocked := self._blocked(queue, call):
                 return blocked, b""
             tried = await self._try(queue, call, whole=True, alone=True)
-            if tried.reply is not None:
+            if tried.reply is not None and tried.reply["status"] != "missing":
                 outcome = self._dispatch.outcome(call, tried.reply)
                 outcome.attempts = attempts + 1
                 await self._supplement(outcome, tried)

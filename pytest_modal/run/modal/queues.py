@@ -14,7 +14,7 @@ from typing import Any
 from pytest_modal.batch.calls import Call, Container, FromCall
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
-from pytest_modal.remote.framing import read_message
+from pytest_modal.remote.framing import Missing, Reply, read_message
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.app import Service
 from pytest_modal.run.modal.errors import InfrastructureError
@@ -153,7 +153,7 @@ def _heavy(call: Call, containers: Sequence[Container]) -> Iterator[str]:
             yield container.key
 
 
-def read_reply(reply: bytes) -> tuple[dict[str, Any], bytes]:
+def read_reply(reply: bytes) -> tuple[Reply | Missing, bytes]:
     """Take a reply apart: what became of the call, and its encoded result."""
     message = read_message(io.BytesIO(reply))
     if message is None:
