@@ -49,7 +49,7 @@ def is_parametrized(fixturedef: FixtureDef) -> bool:
     return getattr(fixturedef.func, "__name__", "") == PARAMETRIZED
 
 
-def param_of(item: pytest.Function, name: str) -> Any:
+def param_of(item: pytest.Function, name: str) -> object:
     """Return the parametrized value of a name, or `NOTHING`."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(name, NOTHING) if callspec is not None else NOTHING
@@ -91,14 +91,16 @@ def active(item: pytest.Function, following: pytest.Function | None) -> Iterator
 class _Chain:
     """Stands in for the next test: all that teardown asks of one is its chain."""
 
-    def __init__(self, nodes: list[Any]) -> None:
+    def __init__(self, nodes: list[object]) -> None:
         self._nodes = nodes
 
-    def listchain(self) -> list[Any]:
+    def listchain(self) -> list[object]:
         return self._nodes
 
 
-def request_for(request: pytest.FixtureRequest, fixturedef: FixtureDef, param: Any = NOTHING) -> pytest.FixtureRequest:
+def request_for(
+    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING
+) -> pytest.FixtureRequest:
     """Return the request that a fixture's function would see, without running it.
 
     What it resolves is what pytest would hand to that function: overrides and scopes included.

@@ -34,8 +34,8 @@ class Environment:
     packages: tuple[str, ...] | None = None
     local_packages: tuple[str, ...] = ()
     image: Any = None
-    volumes: tuple[tuple[str, Any], ...] = ()
-    secrets: tuple[Any, ...] = ()
+    volumes: tuple[tuple[str, object], ...] = ()
+    secrets: tuple[object, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     cpu: float | None = None
     memory: int | None = None

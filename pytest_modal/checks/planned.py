@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytest_modal.batch.calls import Batch, Call, Container
 from pytest_modal.batch.environment import Environment
@@ -30,7 +30,7 @@ MAX_TEXTS = 10_000  # strings of one argument that are looked at
 def check_planned(
     batch: Batch,
     functions: Mapping[str, Callable[..., object]],
-    sent: Mapping[str, Sequence[tuple[str, str, Any]]],
+    sent: Mapping[str, Sequence[tuple[str, str, object]]],
     rootdir: Path,
     levels: Mapping[str, Level],
 ) -> dict[str, list[Finding]]:
@@ -113,7 +113,7 @@ class _Checker:
         body = self._body(function) if function is not None else None
         if body is None or function is None:
             return None
-        kind: Any = "container" if isinstance(node, Container) else "fixture"
+        kind: Literal["container", "fixture"] = "container" if isinstance(node, Container) else "fixture"
         planned_as = self._planned_as(function, node.environment)
         declared = next((each for each in body.script.functions if each.node is body.node), None)
         if declared is not None:
@@ -183,7 +183,7 @@ class _Checker:
     def _reached(self, function: Callable[..., object]) -> list[types.FunctionType]:
         """Return the project's functions that a function reaches by name, in whatever file they stand."""
         found: dict[int, types.FunctionType] = {}
-        queue: list[Any] = [function]
+        queue: list[object] = [function]
         while queue:
             for value in _globals_of(queue.pop()).values():
                 if isinstance(value, types.FunctionType) and id(value) not in found and self._is_local(value):

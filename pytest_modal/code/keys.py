@@ -132,7 +132,7 @@ class _Walk:
         known = self.parts.get(part)
         self.parts[part] = digest if known is None else digest_of(known, digest)
 
-    def _first_time(self, thing: Any) -> bool:
+    def _first_time(self, thing: object) -> bool:
         new = id(thing) not in self._seen
         self._seen[id(thing)] = thing
         return new
@@ -209,7 +209,7 @@ class _Walk:
             self._led_to[origin.key] = ""
         return self._led_to[origin.key]
 
-    def _value(self, value: Any, full: str, statements: Sequence[ast.AST], scope: Names) -> str:
+    def _value(self, value: object, full: str, statements: Sequence[ast.AST], scope: Names) -> str:
         """Add what a name stands for; return what it is called."""
         if isinstance(value, types.FunctionType):
             if self._local.path_of(value) is not None:
@@ -247,7 +247,7 @@ class _Walk:
             self._syntax(f"class {name}", statements, scope)
         return name
 
-    def _constant(self, value: Any, part: str, statements: Sequence[ast.AST], scope: Names) -> None:
+    def _constant(self, value: object, part: str, statements: Sequence[ast.AST], scope: Names) -> None:
         # What is read from environment variables may be secret, and differs between machines: its source counts.
         digest = None if mentions(statements, _ENVIRONMENT) else self._data(value)
         if digest is not None:
@@ -258,7 +258,7 @@ class _Walk:
             self._put(part, digest_of(*_qualified(value)))
         self._inside(value)
 
-    def _data(self, value: Any) -> str | None:
+    def _data(self, value: object) -> str | None:
         if isinstance(value, str):
             value = value.replace(str(self._rootdir), "<rootdir>")
         try:
@@ -266,7 +266,7 @@ class _Walk:
         except data.NotDataError:
             return None
 
-    def _inside(self, value: Any) -> None:
+    def _inside(self, value: object) -> None:
         """Follow functions and classes that a value holds: a registry, a partial, an instance."""
         waiting, seen = [value], dict[int, Any]()
         while waiting:
@@ -297,7 +297,7 @@ class _Walk:
                     waiting += [getattr(item, "__dict__", None), type(item)]
 
 
-def _qualified(thing: Any) -> tuple[str, str]:
+def _qualified(thing: object) -> tuple[str, str]:
     if isinstance(thing, types.ModuleType):
         return "module", thing.__name__
     kind = thing if hasattr(thing, "__qualname__") else type(thing)

@@ -142,7 +142,7 @@ class LocalCode:
         installed = {"site-packages", "dist-packages"} & set(parts.parts)
         return parts if parts.is_relative_to(self._rootdir) and not installed else None
 
-    def has_module(self, module: Any) -> bool:
+    def has_module(self, module: object) -> bool:
         """Whether the module of this name is local."""
         loaded = sys.modules.get(module) if isinstance(module, str) else None
         return loaded is not None and self.file(vars(loaded)) is not None

@@ -43,7 +43,7 @@ class Shipper:
     def __init__(self, rootdir: Path, *, travels: bool = True) -> None:
         self._rootdir = rootdir
         self._travels = travels
-        self._shipped: dict[tuple[Any, tuple[str, ...], str], ShippedFunction] = {}
+        self._shipped: dict[tuple[object, tuple[str, ...], str], ShippedFunction] = {}
 
     def ship(
         self, function: Callable[..., object], name: str, local_packages: tuple[str, ...], role: str = "function"
@@ -140,7 +140,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._name, self._location, self._local = name, location, local
         self.imports: set[str] = set()
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reducer_override(self, obj: object) -> object:
         self._note_modules(obj)
         # Before pytest 8.4 a fixture is a function too.
         if not isinstance(obj, types.ModuleType) and _is_fixture(obj):
@@ -156,7 +156,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._check_module(obj.__name__)
         return super().reducer_override(obj)
 
-    def _note_modules(self, obj: Any) -> None:
+    def _note_modules(self, obj: object) -> None:
         for name in (
             obj.__name__ if isinstance(obj, types.ModuleType) else getattr(obj, "__module__", None),
             type(obj).__module__,
@@ -181,7 +181,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             )
 
 
-def _is_fixture(obj: Any) -> bool:
+def _is_fixture(obj: object) -> bool:
     return hasattr(obj, "_get_wrapped_function") or hasattr(obj, "_pytestfixturefunction")
 
 

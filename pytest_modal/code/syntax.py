@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # Where a name stands, or what a type checker reads, is no part of what a program does.
@@ -115,7 +114,7 @@ def _bindings(parent: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
                     yield name.id, parent
 
 
-def _range(node: ast.expr) -> tuple[Any, ...]:
+def _range(node: ast.expr) -> tuple[object, ...]:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
@@ -127,9 +126,9 @@ def fingerprint(*nodes: ast.AST) -> str:
     return hashed.hexdigest()
 
 
-def _tokens(root: Any) -> Iterator[str]:
+def _tokens(root: object) -> Iterator[str]:
     # A stack of its own: a sum of a thousand terms is a thousand levels deep.
-    waiting: list[Any] = [root]
+    waiting: list[object] = [root]
     while waiting:
         item = waiting.pop()
         if isinstance(item, _Token):
@@ -150,7 +149,7 @@ class _Token(str):
     """Text that is written as it is."""
 
 
-def _fields(node: ast.AST) -> list[tuple[str, Any]]:
+def _fields(node: ast.AST) -> list[tuple[str, object]]:
     if isinstance(node, ast.Constant | ast.MatchSingleton):
         return [("value", node.value)]
     if isinstance(node, ast.JoinedStr):
@@ -166,7 +165,7 @@ def _fields(node: ast.AST) -> list[tuple[str, Any]]:
     ]
 
 
-def _effective(items: list[Any]) -> list[Any]:
+def _effective(items: list[object]) -> list[object]:
     # Docstrings are among the statements that do nothing.
     return [
         item

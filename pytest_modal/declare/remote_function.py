@@ -40,7 +40,7 @@ class RemoteFunction:
     name: str
     function: Callable[..., object]
     scope: str = "function"
-    mock: Any = UNSET
+    mock: object = UNSET
     shard: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,7 +72,7 @@ def any_remote_fixture() -> bool:
     return _declared
 
 
-def remote_of(function: Any) -> RemoteFunction | None:
+def remote_of(function: object) -> RemoteFunction | None:
     """Return what was declared on a fixture's function, if it is a remote one."""
     return getattr(function, SPECIFICATION, None)
 
@@ -85,7 +85,7 @@ def parameters_of(function: Callable[..., object]) -> dict[str, bool]:
     }
 
 
-def check_function(function: Any, what: str, where: str, *, generator: bool) -> None:
+def check_function(function: object, what: str, where: str, *, generator: bool) -> None:
     if not inspect.isfunction(function):
         raise declaration_error(
             f"{what}: {type(function).__name__} is not a plain function",

@@ -75,7 +75,7 @@ class AccuracyGate:
     def __call__(
         self,
         name: str,
-        rows: Any,
+        rows: object,
         *,
         id: str = Columns.id,
         correct: str = Columns.correct,
@@ -250,7 +250,7 @@ class AccuracyGate:
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
     def _warn(self, message: str) -> None:
-        code: Any = getattr(self._item, "function", None)
+        code: object = getattr(self._item, "function", None)
         path, line, _ = self._item.location
         lineno = code.__code__.co_firstlineno if hasattr(code, "__code__") else (line or 0) + 1
         warnings.warn_explicit(AccuracyWarning(message), None, str(self._item.config.rootpath / path), lineno)

@@ -12,6 +12,7 @@ import pytest
 from pytest_modal.gate.ledger import GateRecord, Ledger
 from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import output_root
+from pytest_modal.report.terminal import Screen
 from pytest_modal.store.files import write_record
 
 SCHEMA = 1
@@ -53,7 +54,7 @@ def _public(record: GateRecord) -> dict[str, Any]:
     return {**shown, "result": record.result}
 
 
-def show(screen: Any, ledger: Ledger) -> None:
+def show(screen: Screen, ledger: Ledger) -> None:
     """Write a line for each gate into the terminal summary, and how many compared anything."""
     if not ledger.records and not ledger.unconfirmed:
         return

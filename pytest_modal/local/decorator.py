@@ -60,7 +60,7 @@ def fixture(
         An unknown keyword or scope, or a function that can't be shipped.
     """
 
-    def declare(function: Callable[..., object]) -> Any:
+    def declare(function: Callable[..., object]) -> object:
         what = f"@pytest_modal.fixture {getattr(function, '__name__', function)!r}"
         where = where_is(function)
         check_function(function, what, where, generator=scope == CONTAINER)
@@ -85,7 +85,7 @@ def _local_side(remote: RemoteFunction) -> Callable[..., object]:
     takes_request = "request" in inspect.signature(remote.function).parameters
 
     @functools.wraps(remote.function)
-    def hand_out(request: pytest.FixtureRequest, **arguments: Any) -> Any:
+    def hand_out(request: pytest.FixtureRequest, **arguments: object) -> object:
         return values.value_for(request, remote, arguments)
 
     signature = inspect.signature(remote.function)

@@ -29,14 +29,14 @@ class ContainerValue:
             "and returns data"
         )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
         self.__getattr__("__call__")
 
     def __iter__(self) -> NoReturn:
         self.__getattr__("__iter__")
 
 
-def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments: Mapping[str, Any]) -> Any:
+def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments: Mapping[str, Any]) -> object:
     """Return the value of a remote fixture for the test that is being set up."""
     __tracebackhide__ = True
     from pytest_modal._pytest_compat import item_of
@@ -53,7 +53,7 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
     return _value(item, plan.calls[remote], remote.name)
 
 
-def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> Any:
+def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object:
     """Return the result of the marker's function, for the fixture ``modal_result``."""
     __tracebackhide__ = True
     plan = plan_of(item)
@@ -74,7 +74,7 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> Any:
     return _fail_not_planned(item, remote, plan)
 
 
-def _value(item: pytest.Item, key: str, name: str) -> Any:
+def _value(item: pytest.Item, key: str, name: str) -> object:
     __tracebackhide__ = True
     results = results_of(item.config)
     if results is None or not (outcomes := results.of(key)) or not all(outcome.ok for outcome in outcomes):
@@ -108,14 +108,14 @@ _SAME_EVERYWHERE = (
 )
 
 
-def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name: str, value: Any) -> None:
+def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name: str, value: object) -> None:
     __tracebackhide__ = True
     sent = plan.sent.get((remote, name))
     if sent is not None:
         _check_same(item, remote.name, name, sent, value)
 
 
-def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: Any) -> None:
+def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: object) -> None:
     __tracebackhide__ = True
     if value is sent.value:
         return

@@ -13,7 +13,7 @@ from pytest_modal.declare.remote_function import any_remote_fixture, parameters_
 from pytest_modal.plan.selection import is_marked
 
 
-def request_parameters(collector: pytest.Collector, obj: Any) -> None:
+def request_parameters(collector: pytest.Collector, obj: object) -> None:
     """Make pytest see what the marker's function takes: fixtures and parametrized values of the test."""
     marks = [mark for mark in _marks(obj) if mark.name == MARKER]
     if not marks or not inspect.isfunction(obj):

@@ -62,7 +62,7 @@ class Planner:
         self._defaults = defaults
         self._mocks = mocks
         self._shipper = Shipper(rootdir, travels=travels)
-        self._encoded: dict[int, tuple[Any, Data]] = {}
+        self._encoded: dict[int, tuple[object, Data]] = {}
         self._bodies: dict[RemoteFunction, Callable[..., object]] = {}
         self.functions: dict[str, Callable[..., object]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
@@ -224,7 +224,7 @@ class Planner:
         request: pytest.FixtureRequest,
         chain: tuple[str, ...],
         environment: Environment,
-        shown: list[Any],
+        shown: list[object],
     ) -> Argument | None:
         marked = remote is visit.marker.remote
         if marked and name in visit.marker.args:
@@ -262,7 +262,7 @@ class Planner:
         definition: compat.FixtureDef,
         request: pytest.FixtureRequest,
         path: tuple[str, ...],
-    ) -> Any:
+    ) -> object:
         where = f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
         if compat.is_parametrized(definition):
             if remote.in_container and definition.scope != "session":
@@ -290,12 +290,12 @@ class Planner:
             )
         return request.getfixturevalue(name)
 
-    def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: Any) -> Data:
+    def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: object) -> Data:
         sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
         visit.plan.sent[remote, name] = Sent(value, sent.digest)
         return sent
 
-    def _data(self, value: Any, where: str) -> Data:
+    def _data(self, value: object, where: str) -> Data:
         # The value is kept along: its id stays its own.
         if id(value) not in self._encoded:
             buffers = data.encode(value, where)
@@ -357,7 +357,7 @@ def _key(argument: Argument) -> str:
     return argument.digest if isinstance(argument, Data) else argument.key
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if value is None or isinstance(value, str | int | float):
         return str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
     return type(value).__name__

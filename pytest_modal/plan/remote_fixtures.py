@@ -45,7 +45,7 @@ def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, 
 
 
 def _reached(
-    item: pytest.Function, path: tuple[str, ...], asked_by: str | None, seen: set[Any]
+    item: pytest.Function, path: tuple[str, ...], asked_by: str | None, seen: set[object]
 ) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
     definition = definition_at(item, path)
     if definition is None or (definition, asked_by is None) in seen:

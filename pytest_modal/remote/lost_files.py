@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 KEPT = 20  # paths of a call that are reported
 _LIMIT = 10_000  # paths of a call that are remembered
@@ -46,7 +45,7 @@ _recorded: dict[str, None] | None = None  # of the call that runs now
 _installed = False
 
 
-def _notice(event: str, arguments: tuple[Any, ...]) -> None:
+def _notice(event: str, arguments: tuple[object, ...]) -> None:
     # Runs at every audit event of the process: it decides by the name first, and never raises.
     if event == "open":
         if _recorded is not None and len(arguments) == 3 and _is_writing(arguments[2]):
@@ -55,11 +54,11 @@ def _notice(event: str, arguments: tuple[Any, ...]) -> None:
         _remember(arguments[1])
 
 
-def _is_writing(flags: Any) -> bool:
+def _is_writing(flags: object) -> bool:
     return isinstance(flags, int) and bool(flags & _WRITING)
 
 
-def _remember(path: Any) -> None:
+def _remember(path: object) -> None:
     if _recorded is not None and isinstance(path, str | bytes | os.PathLike) and len(_recorded) < _LIMIT:
         with contextlib.suppress(OSError, ValueError, TypeError):
             _recorded[os.path.abspath(os.fsdecode(path))] = None  # noqa: PTH100

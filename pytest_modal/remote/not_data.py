@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 # Types that look like data but come back as another type, or have no data form, and the usual way out.
 _WAYS_OUT = {
     "builtins.set": "sorted({})",
@@ -59,7 +57,7 @@ def type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def way_out(value: Any, kind: type) -> str:
+def way_out(value: object, kind: type) -> str:
     """Return the usual way out for a value that is not data; ``{}`` stands for its path."""
     if hasattr(value, "_asdict"):
         return "return {}._asdict()"

@@ -16,10 +16,15 @@ from pytest_modal.store.results import Results
 from pytest_modal.wording import safe
 
 
-class Screen(Protocol):
-    """What is used of pytest's terminal reporter."""
+class Lines(Protocol):
+    """Takes lines: pytest's terminal reporter, or in a worker of pytest-xdist what passes them to it."""
 
     def write_line(self, line: str, **markup: bool) -> None: ...
+
+
+class Screen(Lines, Protocol):
+    """What is used of pytest's terminal reporter."""
+
     def section(self, title: str, sep: str = "=", **markup: bool) -> None: ...
 
 
@@ -37,7 +42,7 @@ def size(number: float) -> str:
     return f"{number:.1f} GiB"
 
 
-def announce(screen: Screen, where: str, batch: Batch) -> None:
+def announce(screen: Lines, where: str, batch: Batch) -> None:
     """Say in one line where the batch runs: nobody mistakes a mock for a GPU run."""
     models = f", {count(len(batch.containers), 'container fixture')}" if batch.containers else ""
     screen.write_line(
@@ -46,7 +51,7 @@ def announce(screen: Screen, where: str, batch: Batch) -> None:
     )
 
 
-def warn(screen: Screen, lines: Sequence[str]) -> None:
+def warn(screen: Lines, lines: Sequence[str]) -> None:
     """Say what may be wrong, before anything runs."""
     for line in lines:
         screen.write_line(line, yellow=True)
@@ -60,7 +65,7 @@ class Ticker(Protocol):
 
 
 @contextlib.contextmanager
-def live(screen: Screen | None, batch: Batch, *, verbose: bool) -> Iterator[Ticker]:
+def live(screen: Lines | None, batch: Batch, *, verbose: bool) -> Iterator[Ticker]:
     """Show a live line on a terminal, and plain lines elsewhere."""
     if screen is not None and sys.stdout.isatty():
         with _live_line(batch) as ticker:

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
 from pytest_modal.report import terminal
 from pytest_modal.report.failures import lost_file_lines
+from pytest_modal.report.terminal import Lines
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
@@ -88,7 +88,7 @@ def _run(
     backend: Backend,
     results: Results,
     kept: OutcomeCache | None,
-    screen: Any,
+    screen: Lines | None,
 ) -> None:
     batch = results.batch
     if settings.resume:
@@ -104,7 +104,9 @@ def _run(
         kept.prune(spare=results.outcomes)
 
 
-def compute(config: pytest.Config, backend: Backend, results: Results, kept: OutcomeCache | None, screen: Any) -> None:
+def compute(
+    config: pytest.Config, backend: Backend, results: Results, kept: OutcomeCache | None, screen: Lines | None
+) -> None:
     """Run, in one session, what has no outcome yet."""
     left = results.batch.without(results.outcomes)
     if not left.calls:

@@ -111,7 +111,7 @@ class Results:
         """
         if key not in self.batch.shards:
             return data.decode(read_value(self.path(key)))
-        joined: list[Any] = []
+        joined: list[object] = []
         for part in self.batch.shards[key]:
             value = self.value(part)
             if not isinstance(value, list):

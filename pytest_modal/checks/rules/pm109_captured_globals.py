@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rule import Rule
@@ -68,7 +67,7 @@ def _measured(name: str, function: GpuFunction) -> str | None:
     return trouble_with(values[name]) if name in values else None
 
 
-def trouble_with(value: Any) -> str | None:
+def trouble_with(value: object) -> str | None:
     """Say why a value should not travel with a function, if it shouldn't."""
     kind = type(value)
     bases = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__}
@@ -82,7 +81,7 @@ def trouble_with(value: Any) -> str | None:
     return f"large ({size / 2**20:.1f} MiB)" if size > LARGE else None
 
 
-def _size(value: Any, depth: int, seen: set[int]) -> int:
+def _size(value: object, depth: int, seen: set[int]) -> int:
     if id(value) in seen or depth > 4:
         return 0
     seen.add(id(value))

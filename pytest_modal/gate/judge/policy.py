@@ -89,7 +89,7 @@ def check_demands(
     def error(what: str, remedy: str) -> ValueError:
         return ValueError(three_parts(f"accuracy_gate {gate!r}: {what}", where, remedy))
 
-    def share(value: Any) -> bool:
+    def share(value: object) -> bool:
         return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(0 <= float(value) <= 1)
 
     if min_accuracy is not None and not share(min_accuracy):

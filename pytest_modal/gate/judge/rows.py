@@ -203,7 +203,7 @@ class _Reader:
             return {name: [row.get(name) for row in rows] for name in present}
         return {name: rows[name].tolist() for name in present}
 
-    def ids(self, values: Sequence[Any]) -> list[str]:
+    def ids(self, values: Sequence[object]) -> list[str]:
         """Return the ids as text: whole numbers and text may name an item."""
         missing = [index for index, value in enumerate(values) if _absent(value) or value == ""]
         if missing:
@@ -249,17 +249,17 @@ class _Reader:
             )
         return scores
 
-    def inputs(self, ids: Sequence[str], values: Sequence[Any] | None) -> tuple[list[str], list[str | None]]:
+    def inputs(self, ids: Sequence[str], values: Sequence[object] | None) -> tuple[list[str], list[str | None]]:
         """Return the digest and the text of each input."""
         if values is None:
             return [""] * len(ids), [None] * len(ids)
         return self._each(ids, values, self.columns.input, _digest), self._each(ids, values, self.columns.input, _text)
 
-    def outputs(self, ids: Sequence[str], values: Sequence[Any] | None) -> list[str | None]:
+    def outputs(self, ids: Sequence[str], values: Sequence[object] | None) -> list[str | None]:
         """Return what the model said, as text."""
         return [None] * len(ids) if values is None else self._each(ids, values, self.columns.output, _text)
 
-    def _each(self, ids: Sequence[str], values: Sequence[Any], column: str, read: Callable[[Any], T]) -> list[T]:
+    def _each(self, ids: Sequence[str], values: Sequence[object], column: str, read: Callable[[object], T]) -> list[T]:
         result = []
         for each, value in zip(ids, values, strict=True):
             try:
@@ -271,7 +271,7 @@ class _Reader:
                 ) from None
         return result
 
-    def clusters(self, ids: Sequence[str], values: Sequence[Any]) -> list[str]:
+    def clusters(self, ids: Sequence[str], values: Sequence[object]) -> list[str]:
         """Return the cluster of each item, as text."""
         if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
@@ -286,7 +286,7 @@ class _Reader:
         return clusters
 
 
-def _absent(value: Any) -> bool:
+def _absent(value: object) -> bool:
     if type(value) in (str, bool, int):  # nearly all: the checks below are slow
         return False
     if value is None or type(value).__name__ in ("NAType", "NaTType"):  # pandas' own, which can't be compared
@@ -294,7 +294,7 @@ def _absent(value: Any) -> bool:
     return isinstance(value, numbers.Real) and bool(value != value)
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     return "" if _absent(value) else input_digest(value)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -302,7 +301,7 @@ def sign_flip_test(differences: ArrayLike) -> tuple[float, float]:
     if len(d) == 1:
         return (0.5, 1.0) if d[0] < 0 else (1.0, 0.5)  # scipy wants two
 
-    def total(values: Floats, axis: int) -> Any:
+    def total(values: Floats, axis: int) -> object:
         return values.sum(axis=axis)
 
     def p(alternative: str) -> float:

@@ -173,7 +173,7 @@ class Session:
         self._failure = self._failure or failure
         self._failed.set()
 
-    async def _unless_failed(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def _unless_failed(self, work: Coroutine[object, object, object]) -> None:
         """Wait for something, unless the session fails meanwhile."""
         working, failed = asyncio.ensure_future(work), asyncio.ensure_future(self._failed.wait())
         try:
@@ -189,7 +189,7 @@ class Session:
 
     # What goes on beside
 
-    async def _listen(self, app: Any) -> None:
+    async def _listen(self, app: object) -> None:
         # Progress is a comfort: the batch goes on without it.
         while True:
             with contextlib.suppress(Exception):
@@ -211,7 +211,7 @@ class Session:
         elif sign.event == "call":
             self._progress(Progress("running", self._labels.get(sign.key, sign.key)))
 
-    async def _guarded(self, watch: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, watch: Coroutine[object, object, None]) -> None:
         # Without its guards a session could wait for ever.
         try:
             await watch

@@ -162,5 +162,5 @@ def differences(recorded: Keys, wanted: Keys) -> list[str]:
     ]
 
 
-def _shown(setting: Any) -> str:
+def _shown(setting: object) -> str:
     return ", ".join(map(str, setting)) or "none" if isinstance(setting, list) else str(setting)

@@ -23,7 +23,7 @@ _INVISIBLE = re.compile(
 _flat = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-def render(document: Any) -> str:
+def render(document: object) -> str:
     """Return JSON with what fits on a line on one line, LF line ends and no invisible characters."""
     return _INVISIBLE.sub(_escape, _render(document, 0)) + "\n"
 
@@ -32,7 +32,7 @@ def _escape(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1]
 
 
-def _render(node: Any, indent: int) -> str:
+def _render(node: object, indent: int) -> str:
     if not isinstance(node, list | dict) or not node or indent > WIDTH // 2:
         return _flat(node)
     if len(node) <= WIDTH // 2:  # more can't fit
@@ -69,7 +69,7 @@ def deep_stack() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def parse(text: str) -> Any:
+def parse(text: str) -> object:
     """Read JSON as it is written here: no names twice, no NaN.
 
     Raises
@@ -82,7 +82,7 @@ def parse(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         twice, _ = collections.Counter(name for name, _ in pairs).most_common(1)[0]

@@ -128,7 +128,7 @@ def _check_secrets(path: Path, recording: Recording, document: dict[str, Any], s
             )
 
 
-def _bytes_in(value: Any) -> Iterator[bytes]:
+def _bytes_in(value: object) -> Iterator[bytes]:
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -140,7 +140,7 @@ def _bytes_in(value: Any) -> Iterator[bytes]:
             waiting += item
 
 
-def _write_arrays(path: Path, arrays: list[tuple[str, Any]]) -> dict[str, Any]:
+def _write_arrays(path: Path, arrays: list[tuple[str, object]]) -> dict[str, Any]:
     with _draft(path.parent) as stream:
         write_npz(stream, arrays)
         digest, size = digest_of_file(stream), os.fstat(stream.fileno()).st_size
