@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_modal.batch.calls import Batch, Call, Container
+from pytest_modal.batch.calls import Batch, Call, Container, Node
 from pytest_modal.batch.environment import Environment
 from pytest_modal.checks.engine import check_functions
 from pytest_modal.checks.finding import Finding, Level
@@ -22,8 +22,8 @@ from pytest_modal.checks.script.model_loads import loads
 from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
 from pytest_modal.checks.script.tree import FunctionNode
+from pytest_modal.code.local_code import is_local
 
-Node = Call | Container
 MAX_TEXTS = 10_000  # strings of one argument that are looked at
 
 
@@ -192,8 +192,7 @@ class _Checker:
         return list(found.values())
 
     def _is_local(self, function: types.FunctionType) -> bool:
-        path = Path(function.__code__.co_filename)
-        return path.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(path.parts)
+        return is_local(function.__code__.co_filename, self._rootdir)
 
     def _body(self, function: Callable[..., object]) -> Body | None:
         code = getattr(inspect.unwrap(function), "__code__", None)

@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.local_code import PYTESTS_AND_OURS, CodeKeyError, LocalCode, Names, Origin
-from pytest_modal.code.syntax import FunctionNode, bare, defaults, fingerprint, mentions, names_in
+from pytest_modal.code.syntax import FunctionSyntax, bare, defaults, fingerprint, mentions, names_in
 from pytest_modal.remote import data
 
 __all__ = ["CodeKeyError", "changed", "code_parts", "declared_parts"]
@@ -162,14 +162,14 @@ class _Walk:
             else:
                 self._constant(value, f"closure {variable} of {name}", [], {})
 
-    def _defaults(self, function: types.FunctionType, node: FunctionNode, name: str) -> None:
+    def _defaults(self, function: types.FunctionType, node: FunctionSyntax, name: str) -> None:
         positional, by_keyword = defaults(node)
         values = dict(zip(positional, function.__defaults__ or (), strict=False)) | (function.__kwdefaults__ or {})
         for argument, expression in (positional | by_keyword).items():
             part = f"default argument {argument} of {name}"
             self._constant(values.get(argument), part, [expression], function.__globals__)
 
-    def _declared(self, node: FunctionNode, name: str, scope: Names) -> None:
+    def _declared(self, node: FunctionSyntax, name: str, scope: Names) -> None:
         for decorator in getattr(node, "decorator_list", ()):
             for keyword in getattr(decorator, "keywords", ()):
                 if keyword.arg in _BY_SOURCE and _is_ours(decorator, scope):
@@ -304,7 +304,7 @@ def _qualified(thing: object) -> tuple[str, str]:
     return str(getattr(kind, "__module__", "")), str(getattr(kind, "__qualname__", ""))
 
 
-def _others(node: FunctionNode, scope: Names) -> list[ast.expr]:
+def _others(node: FunctionSyntax, scope: Names) -> list[ast.expr]:
     return [decorator for decorator in getattr(node, "decorator_list", ()) if not _is_ours(decorator, scope)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import os
 import sys
@@ -13,12 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.code.syntax import FunctionNode, ModuleSyntax, fingerprint, read_syntax
+from pytest_modal.code.syntax import FunctionSyntax, ModuleSyntax, fingerprint, read_syntax
 
 Names = Mapping[str, Any]  # the names of a module
 
 PYTESTS_AND_OURS = ("pytest", "_pytest", "pytest_modal")
-_STANDARD_LIBRARY = sysconfig.get_path("stdlib") + os.sep  # under the rootdir when that is the home directory
+# Both may lie below the rootdir: when that is the home directory, or holds the interpreter's environment.
+_STANDARD_LIBRARY = [os.path.realpath(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+@functools.lru_cache(maxsize=8192)
+def is_local(path: str | Path, rootdir: Path) -> bool:
+    """Whether a file is the project's own: below the rootdir, and neither installed nor of the standard library.
+
+    Links are followed on both sides, so that a project is the same one by whatever path it was entered.
+    """
+    real = Path(os.path.realpath(path))
+    if _INSTALLED & set(real.parts) or any(real.is_relative_to(library) for library in _STANDARD_LIBRARY):
+        return False
+    return real.is_relative_to(os.path.realpath(rootdir))
 
 
 class CodeKeyError(Exception):
@@ -95,7 +110,7 @@ class LocalCode:
             return None
         return name, vars(module)
 
-    def definitions(self, function: types.FunctionType, path: Path) -> list[FunctionNode]:
+    def definitions(self, function: types.FunctionType, path: Path) -> list[FunctionSyntax]:
         """Return the definition of a function in its file; several lambdas if nothing tells them apart."""
         nodes = self.read(path).definitions(function.__code__)
         if not nodes:
@@ -128,7 +143,7 @@ class LocalCode:
         if local is not None and local.name == Path(written_in).name:
             return local  # compiled code remembers where the project was when it was compiled
         path = Path(written_in)
-        return path if local is not None and path.is_relative_to(self._rootdir) and path.is_file() else None
+        return path if local is not None and is_local(path, self._rootdir) and path.is_file() else None
 
     def file(self, scope: Names) -> Path | None:
         """Return the file of a module, if it is local."""
@@ -136,11 +151,9 @@ class LocalCode:
         if not isinstance(path, str) or not isinstance(name, str) or not path.endswith(".py"):
             return None
         top = name.partition(".")[0]
-        if top in self._elsewhere or path.startswith(_STANDARD_LIBRARY):
+        if top in self._elsewhere or not is_local(path, self._rootdir):
             return None
-        parts = Path(path)
-        installed = {"site-packages", "dist-packages"} & set(parts.parts)
-        return parts if parts.is_relative_to(self._rootdir) and not installed else None
+        return Path(path)
 
     def has_module(self, module: object) -> bool:
         """Whether the module of this name is local."""

@@ -22,7 +22,7 @@ import cloudpickle
 from pytest_modal.batch.calls import ShippedFunction
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.keys import code_parts
-from pytest_modal.code.local_code import CodeKeyError
+from pytest_modal.code.local_code import CodeKeyError, is_local
 
 
 class ShippingError(Exception):
@@ -122,8 +122,7 @@ class Shipper:
         name = module.__name__
         if not isinstance(path, str) or name.partition(".")[0] in (*local_packages, "pytest_modal"):
             return False
-        parts = Path(path)
-        return parts.is_relative_to(self._rootdir) and not {"site-packages", "dist-packages"} & set(parts.parts)
+        return is_local(path, self._rootdir)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+FunctionSyntax = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # Where a name stands, or what a type checker reads, is no part of what a program does.
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 _ANNOTATIONS_AS_TEXT = __future__.annotations.compiler_flag
@@ -41,11 +41,11 @@ class ModuleSyntax:
     """
 
     tree: ast.Module
-    functions: dict[tuple[str, int], list[FunctionNode]]
+    functions: dict[tuple[str, int], list[FunctionSyntax]]
     classes: dict[str, list[ast.ClassDef]]
     bindings: dict[str, list[ast.stmt]]
 
-    def definitions(self, code: types.CodeType) -> list[FunctionNode]:
+    def definitions(self, code: types.CodeType) -> list[FunctionSyntax]:
         """Return the definition that a code object comes from; several lambdas where nothing tells them apart."""
         found = self.functions.get((code.co_name, code.co_firstlineno), [])
         if len(found) > 1:
@@ -85,7 +85,7 @@ def _index(source: ModuleSyntax, tree: ast.AST, inside: str) -> None:
         parent, prefix = waiting.pop()
         for node in ast.iter_child_nodes(parent):
             inner = prefix
-            if isinstance(node, FunctionNode):
+            if isinstance(node, FunctionSyntax):
                 name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
                 decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
                 line = min(each.lineno for each in (node, *decorators))
@@ -191,7 +191,7 @@ def _is_empty(specification: ast.expr | None) -> bool:
     return isinstance(specification, ast.JoinedStr) and not _joined(specification)
 
 
-def bare(function: FunctionNode, decorators: Sequence[ast.expr]) -> FunctionNode:
+def bare(function: FunctionSyntax, decorators: Sequence[ast.expr]) -> FunctionSyntax:
     """Return a function without the defaults of its arguments, and with these decorators only."""
     stripped = copy.copy(function)
     stripped.args = copy.copy(function.args)
@@ -202,7 +202,7 @@ def bare(function: FunctionNode, decorators: Sequence[ast.expr]) -> FunctionNode
     return stripped
 
 
-def defaults(function: FunctionNode) -> tuple[dict[str, ast.expr], dict[str, ast.expr]]:
+def defaults(function: FunctionSyntax) -> tuple[dict[str, ast.expr], dict[str, ast.expr]]:
     """Return the defaults of the arguments that have one: positional ones, and those by keyword only."""
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
