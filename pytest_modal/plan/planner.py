@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.code.keys import declared_parts
 from pytest_modal.code.local_code import CodeKeyError
 from pytest_modal.code.shipping import Shipper, ShippingError
-from pytest_modal.declare.keywords import ENVIRONMENT
 from pytest_modal.declare.marker import Marker
 from pytest_modal.declare.remote_function import UNSET, RemoteFunction, parameters_of, remote_of
+from pytest_modal.plan.environments import Environments
 from pytest_modal.plan.order import sort_calls
 from pytest_modal.plan.remote_fixtures import (
     definition_at,
@@ -42,6 +42,26 @@ class _Visit:
     containers: dict[tuple[RemoteFunction, str], str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Site:
+    """A place among the fixtures of a test: by whom, and through which names, something is requested there."""
+
+    visit: _Visit
+    remote: RemoteFunction
+    request: pytest.FixtureRequest
+    chain: tuple[str, ...]
+
+    @property
+    def item(self) -> pytest.Function:
+        """The test."""
+        return self.visit.item
+
+    @property
+    def definition(self) -> compat.FixtureDef | None:
+        """The fixture at this place; None for a marker's function."""
+        return definition_at(self.item, self.chain)
+
+
 class Planner:
     """Builds the batch of a session.
 
@@ -59,14 +79,13 @@ class Planner:
 
     def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool = True) -> None:
         self._rootdir = rootdir
-        self._defaults = defaults
         self._mocks = mocks
         self._shipper = Shipper(rootdir, travels=travels)
+        self._environments = Environments(defaults, self._shipper.location)
         self._encoded: dict[int, tuple[object, Data]] = {}
         self._bodies: dict[RemoteFunction, Callable[..., object]] = {}
         self.functions: dict[str, Callable[..., object]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
-        self._alike: dict[str, list[str]] = {}
         self._mocked: set[str] = set()
         self._batch = Batch()
 
@@ -90,7 +109,7 @@ class Planner:
                     if not leads_to_remote(item, name):
                         request.getfixturevalue(name)
                 for remote, chain in self._wanted(visit):
-                    self._call(visit, remote, request_along(visit.item, request, chain[:-1]), chain)
+                    self._call(_Site(visit, remote, request_along(visit.item, request, chain[:-1]), chain))
         except (PlanningError, ShippingError, data.NotDataError) as error:
             visit.plan.error = str(error)
         except pytest.skip.Exception as skipped:
@@ -112,14 +131,13 @@ class Planner:
                     f"  what to do: write a @pytest_modal.fixture that takes {remote.name!r} and returns data"
                 )
 
-    def _call(
-        self, visit: _Visit, remote: RemoteFunction, parent: pytest.FixtureRequest, chain: tuple[str, ...]
-    ) -> str:
+    def _call(self, site: _Site) -> str:
+        visit, remote = site.visit, site.remote
         if remote in visit.plan.calls:
             return visit.plan.calls[remote]
-        containers = [found for found in self._containers_of(visit, remote, chain) if found is not remote]
-        environment = self._environment(visit, remote, containers)
-        node = self._node(visit, remote, parent, chain, environment)
+        containers = [found for found in self._containers_of(site.item, remote, site.chain) if found is not remote]
+        environment = self._environments.of(remote, visit.marker.settings, containers)
+        node = self._node(site, environment)
         needed = tuple(dict.fromkeys(self._containers_in_order(node)))
         mocked = not self._mocked.isdisjoint({node.key, *needed, *node.references(FromCall)})
         self._mocked |= {node.key} if mocked else set()
@@ -170,23 +188,17 @@ class Planner:
         self._batch.shards[call.key] = tuple(part.key for part in parts)
         return parts
 
-    def _node(
-        self,
-        visit: _Visit,
-        remote: RemoteFunction,
-        parent: pytest.FixtureRequest,
-        chain: tuple[str, ...],
-        environment: Environment,
-    ) -> Node:
+    def _node(self, site: _Site, environment: Environment) -> Node:
+        remote, definition = site.remote, site.definition
         body = self._body(remote)
         role = "container fixture" if remote.in_container else "function"
         shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
         self.functions[shipped.key] = body
-        definition = definition_at(visit.item, chain)
-        request, param, takes_request, shown = parent, None, False, []
+        param, takes_request, shown = None, False, []
         if definition is not None:
-            value = compat.param_of(visit.item, definition.argname)
-            request = compat.request_for(parent, definition, value)
+            value = compat.param_of(site.item, definition.argname)
+            # From here on it is the fixture that requests, no longer who requested the fixture.
+            site = replace(site, request=compat.request_for(site.request, definition, value))
             if value is not compat.NOTHING:
                 param = self._data(value, f"request.param of {remote.name}")
                 shown.append(value)
@@ -195,11 +207,11 @@ class Planner:
             if name == "request" and definition is not None:
                 takes_request = True
                 continue
-            argument = self._argument(visit, remote, name, has_default, request, chain, environment, shown)
+            argument = self._argument(site, name, environment, shown, has_default=has_default)
             if argument is not None:
                 arguments[name] = argument
         references = [f"{name}={_key(argument)}" for name, argument in sorted(arguments.items())]
-        where = self._environment_key(environment)
+        where = self._environments.key(environment)
         key = digest_of(shipped.key, where, param.digest if param else "", *references)
         if body is not remote.function:
             self._mocked.add(key)
@@ -207,63 +219,43 @@ class Planner:
         label = remote.name + (f"[{', '.join(parameters)}]" if parameters else "")
         return Node(key, label, shipped, arguments, environment, param, takes_request, parameters)
 
-    def _environment_key(self, environment: Environment) -> str:
-        # Two images may describe themselves alike.
-        alike = self._alike.setdefault(environment.declared, [])
-        if environment.key not in alike:
-            alike.append(environment.key)
-        number = alike.index(environment.key)
-        return environment.declared + (f"#{number}" if number else "")
-
     def _argument(
-        self,
-        visit: _Visit,
-        remote: RemoteFunction,
-        name: str,
-        has_default: bool,
-        request: pytest.FixtureRequest,
-        chain: tuple[str, ...],
-        environment: Environment,
-        shown: list[object],
+        self, site: _Site, name: str, environment: Environment, shown: list[Any], *, has_default: bool
     ) -> Argument | None:
+        """Bind one parameter; what tells calls apart is added to `shown`."""
+        visit, remote = site.visit, site.remote
         marked = remote is visit.marker.remote
         if marked and name in visit.marker.args:
             return self._send(visit, remote, name, visit.marker.args[name])
-        path = (*chain, name)
-        definition = definition_at(visit.item, path)
+        path = (*site.chain, name)
+        definition = definition_at(site.item, path)
         if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
             return None
         if definition is None:
             raise PlanningError(
                 f"parameter {name!r} of {remote.name} is neither a fixture nor parametrized\n"
-                f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
+                f"  where: {self._shipper.location(remote.function)}, for {site.item.nodeid}\n"
                 f"  what to do: define a fixture {name!r}, or parametrize the test with it"
             )
         inner = remote_of(definition.func)
         if inner is None:
-            value = self._local_value(visit, remote, name, definition, request, path)
+            value = self._local_value(site, name, definition, path)
             if compat.is_parametrized(definition):
                 shown.append(value)
             return self._send(visit, remote, name, value)
+        there = _Site(visit, inner, site.request, path)
         if not inner.in_container:
-            return FromCall(self._call(visit, inner, request, path))
+            return FromCall(self._call(there))
         known = visit.containers.get((inner, environment.key))
         if known is None:
-            node = self._node(visit, inner, request, path, environment)
+            node = self._node(there, environment)
             self._batch.containers.setdefault(node.key, Container(**vars(node)))
             known = visit.containers[inner, environment.key] = node.key
         return FromContainer(known)
 
-    def _local_value(
-        self,
-        visit: _Visit,
-        remote: RemoteFunction,
-        name: str,
-        definition: compat.FixtureDef,
-        request: pytest.FixtureRequest,
-        path: tuple[str, ...],
-    ) -> object:
-        where = f"  where: {self._shipper.location(remote.function)}, for {visit.item.nodeid}\n"
+    def _local_value(self, site: _Site, name: str, definition: compat.FixtureDef, path: tuple[str, ...]) -> Any:
+        remote = site.remote
+        where = f"  where: {self._shipper.location(remote.function)}, for {site.item.nodeid}\n"
         if compat.is_parametrized(definition):
             if remote.in_container and definition.scope != "session":
                 raise PlanningError(
@@ -271,7 +263,7 @@ class Planner:
                     f"time; a container outlives tests\n{where}"
                     f'  what to do: @pytest.mark.parametrize("{name}", [...], scope="session")'
                 )
-            return compat.param_of(visit.item, name)
+            return compat.param_of(site.item, name)
         if definition.scope == "function":
             raise PlanningError(
                 f"remote fixture {remote.name!r} takes the function-scoped local fixture {name!r}: it would have "
@@ -283,12 +275,12 @@ class Planner:
                 f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
                 f'outlives tests\n{where}  what to do: give {name!r} scope="session"'
             )
-        if leads_to_remote(visit.item, *path):
+        if leads_to_remote(site.item, *path):
             raise PlanningError(
                 f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU\n{where}"
                 f"  what to do: do that step on the GPU too: make {name!r} a @pytest_modal.fixture"
             )
-        return request.getfixturevalue(name)
+        return site.request.getfixturevalue(name)
 
     def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: object) -> Data:
         sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
@@ -308,43 +300,21 @@ class Planner:
             self._bodies[remote] = remote.function if not mocked else _standing_in(remote.mock)
         return self._bodies[remote]
 
-    def _containers_of(self, visit: _Visit, remote: RemoteFunction, chain: tuple[str, ...]) -> Iterator[RemoteFunction]:
+    def _containers_of(
+        self, item: pytest.Function, remote: RemoteFunction, chain: tuple[str, ...]
+    ) -> Iterator[RemoteFunction]:
         for name in parameters_of(self._body(remote)):
             path = (*chain, name)
-            definition = definition_at(visit.item, path)
+            definition = definition_at(item, path)
             inner = remote_of(definition.func) if definition is not None else None
             if inner is not None and inner.in_container:
-                yield from self._containers_of(visit, inner, path)
+                yield from self._containers_of(item, inner, path)
                 yield inner
 
     def _containers_in_order(self, node: Node) -> Iterator[str]:
         for key in node.references(FromContainer):
             yield from self._containers_in_order(self._batch.containers[key])
             yield key
-
-    def _environment(self, visit: _Visit, remote: RemoteFunction, containers: Sequence[RemoteFunction]) -> Environment:
-        # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
-        own = {**remote.settings, **visit.marker.settings}
-        settings: dict[str, Any] = {}
-        said_by: dict[str, RemoteFunction] = {}
-        for name in ENVIRONMENT:
-            if name in own:
-                settings[name] = own[name]
-                continue
-            for container in dict.fromkeys(containers):
-                if name not in container.settings:
-                    continue
-                if name in settings and settings[name] != container.settings[name]:
-                    other = said_by[name]
-                    raise PlanningError(
-                        f"{remote.name} can't be in two environments: {other.name} says {name}={settings[name]!r}, "
-                        f"{container.name} says {name}={container.settings[name]!r}\n"
-                        f"  where: {self._shipper.location(other.function)} and "
-                        f"{self._shipper.location(container.function)}\n"
-                        f"  what to do: give both the same {name}, or decide on {remote.name}: {name}=..."
-                    )
-                settings[name], said_by[name] = container.settings[name], container
-        return Environment(**{**self._defaults, **settings})
 
 
 def _standing_in(mock: Any) -> Callable[..., object]:

@@ -1,0 +1,88 @@
+"""Environments of calls, and conflicts between declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_modal.batch.environment import Environment
+from pytest_modal.declare.keywords import ENVIRONMENT
+from pytest_modal.declare.remote_function import RemoteFunction
+from pytest_modal.plan.state import PlanningError
+from pytest_modal.wording import three_parts
+
+
+class Environments:
+    """Finds the environment of each call.
+
+    Parameters
+    ----------
+    defaults : mapping
+        Settings of the project for every environment.
+    location : callable
+        Returns ``path:line`` of a function.
+    """
+
+    def __init__(self, defaults: Mapping[str, Any], location: Callable[[Callable[..., object]], str]) -> None:
+        self._defaults = defaults
+        self._location = location
+        self._alike: dict[str, list[str]] = {}
+
+    def of(
+        self, remote: RemoteFunction, marked: Mapping[str, Any], containers: Sequence[RemoteFunction]
+    ) -> Environment:
+        """Return the environment of a call.
+
+        Parameters
+        ----------
+        marked : mapping
+            The settings of the test's markers.
+        containers : sequence of RemoteFunction
+            The container fixtures that the call needs.
+
+        Raises
+        ------
+        PlanningError
+            Two container fixtures declare different settings, and nothing nearer decides.
+        """
+        # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
+        own = {**remote.settings, **marked}
+        settings: dict[str, Any] = {}
+        declared_by: dict[str, RemoteFunction] = {}
+        for name in ENVIRONMENT:
+            if name in own:
+                settings[name] = own[name]
+                continue
+            for container in dict.fromkeys(containers):
+                if name not in container.settings:
+                    continue
+                value = container.settings[name]
+                if name in settings and settings[name] != value:
+                    raise self._conflict(remote, name, (declared_by[name], settings[name]), (container, value))
+                settings[name], declared_by[name] = value, container
+        return Environment(**{**self._defaults, **settings})
+
+    def key(self, environment: Environment) -> str:
+        """Return what tells an environment from others, the same in every process."""
+        # Two images may describe themselves alike.
+        alike = self._alike.setdefault(environment.declared, [])
+        if environment.key not in alike:
+            alike.append(environment.key)
+        number = alike.index(environment.key)
+        return environment.declared + (f"#{number}" if number else "")
+
+    def _conflict(
+        self,
+        remote: RemoteFunction,
+        name: str,
+        one: tuple[RemoteFunction, object],
+        other: tuple[RemoteFunction, object],
+    ) -> PlanningError:
+        declared = ", ".join(f"{by.name} declares {name}={value!r}" for by, value in (one, other))
+        return PlanningError(
+            three_parts(
+                f"{remote.name} needs two environments: {declared}",
+                " and ".join(self._location(by.function) for by, _ in (one, other)),
+                f"declare the same {name} on both, or set {name}= on {remote.name}",
+            )
+        )
