@@ -12,23 +12,12 @@ import pytest
 from pytest_modal.declare import options
 from pytest_modal.declare.marker import MARKER
 from pytest_modal.declare.settings import SETTINGS
-from pytest_modal.local import setup, values
-from pytest_modal.local.output_dir import (
-    WRITTEN,
-    collect,
-    output_root,
-    own_directory,
-    read_index,
-    write_index,
-)
-from pytest_modal.local.saver import open_figures, saver
-from pytest_modal.plan.state import results_of
-from pytest_modal.run.xdist import CONTROLLER
 
 if TYPE_CHECKING:
     import pandas
 
     from pytest_modal.gate.fixture import AccuracyGate
+    from pytest_modal.report.terminal import Screen
 
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
@@ -45,7 +34,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
-    config.stash[WRITTEN] = []
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -80,6 +68,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)
+        watch_summary(session.config)
         from pytest_modal.run.runner import run_batch, show_plan
 
         if session.config.getoption("modal_plan"):
@@ -108,17 +97,23 @@ class GpuTestHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        setup.check_item(item)
+        from pytest_modal.local.setup import check_item
+
+        check_item(item)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        if errors := setup.teardown_errors(item):
+        from pytest_modal.local.setup import teardown_errors
+
+        if errors := teardown_errors(item):
             pytest.fail("\n\n".join(errors), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        from pytest_modal.local.setup import fell_with_infrastructure
+
         report = yield
-        if report.failed and setup.fell_with_infrastructure(item):
+        if report.failed and fell_with_infrastructure(item):
             report.modal_infrastructure = True
         return report
 
@@ -143,123 +138,65 @@ def watch_infrastructure(config: pytest.Config) -> None:
         config.pluginmanager.register(InfrastructureHooks(), "pytest_modal_infrastructure")
 
 
-class ArtifactHooks:
-    """Registered when a test first asks for its ``output_dir``, and where the workers of pytest-xdist report to."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        # The reports of a worker travel on to the controller.
-        self._written = [] if hasattr(config, "workerinput") else config.stash[WRITTEN]
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        report = yield
-        if report.when == "teardown" and (written := collect(item)):
-            report.modal_artifacts = written
-        return report
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._written += vars(report).get("modal_artifacts", [])
-
-
-def watch_artifacts(config: pytest.Config) -> None:
-    """Gather from now on what tests write."""
-    if not config.pluginmanager.has_plugin("pytest_modal_artifacts"):
-        config.pluginmanager.register(ArtifactHooks(config), "pytest_modal_artifacts")
-
-
-class GateHooks:
-    """Registered when a test first asks for ``accuracy_gate``, and where the workers of pytest-xdist report to."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        from pytest_modal.gate.ledger import ledger_of
-
-        self._ledger = ledger_of(config)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        from pytest_modal.gate import ledger
-
-        report = yield
-        if report.when == "teardown" and (records := item.stash.get(ledger.RECORDS, [])):
-            setattr(report, ledger.REPORTED, ledger.pack(records))
-        return report
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._ledger.note(report)
-
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        from pytest_modal.gate import summary
-
-        if not hasattr(session.config, "workerinput"):
-            summary.close(session, self._ledger)
+class SummaryHooks:
+    """Registered where there is something to sum up: GPU tests were selected, or a test has written files."""
 
     @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
-        from pytest_modal.gate import summary
+    def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
+        from pytest_modal.local.output_dir import read_index
+        from pytest_modal.plan.state import results_of
+        from pytest_modal.report import terminal
+        from pytest_modal.run.xdist import controller_of
 
-        if not hasattr(config, "workerinput"):
-            summary.show(terminalreporter, self._ledger)
+        controller = controller_of(config)
+        results = results_of(config) if controller is None else controller.results()
+        listed, shown = read_index(config)
+        if results is not None or listed:
+            terminal.summarize(terminalreporter, results, listed, shown)
 
 
-def watch_gates(config: pytest.Config) -> None:
-    """Gather from now on what gates say."""
-    if not config.pluginmanager.has_plugin("pytest_modal_gates"):
-        config.pluginmanager.register(GateHooks(config), "pytest_modal_gates")
+def watch_summary(config: pytest.Config) -> None:
+    """Sum up at the end of the run; workers of pytest-xdist have terminals too, which nobody sees."""
+    if not hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("pytest_modal_summary"):
+        config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
-        from pytest_modal.run.xdist import ControllerHooks
+        from pytest_modal.gate.hooks import watch_gates
+        from pytest_modal.local.hooks import watch_artifacts
+        from pytest_modal.run.xdist import watch_workers
 
+        watch_summary(session.config)
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
         watch_gates(session.config)
-        session.config.stash[CONTROLLER] = controller = ControllerHooks(session.config)
-        session.config.pluginmanager.register(controller, "pytest_modal_controller")
+        watch_workers(session.config)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if controller := session.config.stash.get(CONTROLLER, None):
-        controller.stop()
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("modal_plan"):
         session.exitstatus = pytest.ExitCode.OK
-    if written := session.config.stash[WRITTEN]:
-        write_index(output_root(session.config), written)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    # Workers of pytest-xdist have terminals too, which nobody sees.
-    if hasattr(config, "workerinput"):
-        return
-    results = results_of(config)
-    if controller := config.stash.get(CONTROLLER, None):
-        results = controller.results()
-    if results is not None or config.stash[WRITTEN]:
-        from pytest_modal.report import terminal
-
-        listed, shown = read_index(config)
-        terminal.summarize(terminalreporter, results, listed, shown)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if controller := config.stash.get(CONTROLLER, None):
-        controller.clean()
 
 
 @pytest.fixture
 def modal_result(request: pytest.FixtureRequest) -> Any:
     """The result of the function that the test's ``modal_gpu`` marker names."""
     __tracebackhide__ = True
+    from pytest_modal.local.values import marked_value
     from pytest_modal.plan.remote_fixtures import marker_of
 
-    return values.marked_value(request.node, marker_of(request.node).remote)
+    return marked_value(request.node, marker_of(request.node).remote)
 
 
 @pytest.fixture
 def output_dir(request: pytest.FixtureRequest) -> Path:
     """Directory of this test's own, emptied when the test first asks for it."""
+    from pytest_modal.local.hooks import watch_artifacts
+    from pytest_modal.local.output_dir import own_directory
+
+    watch_summary(request.config)
     watch_artifacts(request.config)
     return own_directory(request.node)
 
@@ -267,12 +204,16 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
     """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
+    from pytest_modal.local.saver import saver
+
     return saver(request.node, output_dir).csv
 
 
 @pytest.fixture
 def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
     """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
+    from pytest_modal.local.saver import open_figures, saver
+
     before = open_figures()
     yield saver(request.node, output_dir).figure
     # What this test left open, perhaps because it failed, would be the current figure of the next one.
@@ -283,6 +224,8 @@ def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Ca
 @pytest.fixture
 def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
     """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
+    from pytest_modal.local.saver import saver
+
     return saver(request.node, output_dir).json
 
 
@@ -290,6 +233,8 @@ def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[...,
 def accuracy_gate(request: pytest.FixtureRequest, output_dir: Path) -> AccuracyGate:
     """``accuracy_gate(name, rows, ...)`` compares per-item results with the committed baseline of that name."""
     from pytest_modal.gate.fixture import AccuracyGate
+    from pytest_modal.gate.hooks import watch_gates
+    from pytest_modal.local.saver import saver
 
     watch_gates(request.config)
     return AccuracyGate(request.node, saver(request.node, output_dir))

@@ -13,6 +13,7 @@ from pytest_modal.gate.ledger import GateRecord, Ledger
 from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import output_root
 from pytest_modal.report.terminal import Screen
+from pytest_modal.run.xdist import controller_of
 from pytest_modal.store.files import write_record
 
 SCHEMA = 1
@@ -22,9 +23,7 @@ _COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}
 
 def close(session: pytest.Session, ledger: Ledger) -> None:
     """Write the baselines of tests that passed and the records of all gates; a gate left undecided fails the run."""
-    from pytest_modal.run.xdist import CONTROLLER
-
-    if (controller := session.config.stash.get(CONTROLLER, None)) is not None:
+    if (controller := controller_of(session.config)) is not None:
         _take_over(gates_of(controller.shared), ledger)
     ledger.unconfirmed = [line for held in ledger.held.values() for line in held.lines]
     if ledger.unconfirmed and session.exitstatus == pytest.ExitCode.OK:

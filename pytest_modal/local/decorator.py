@@ -21,7 +21,6 @@ from pytest_modal.declare.remote_function import (
     note_remote_fixture,
     where_is,
 )
-from pytest_modal.local import values
 
 
 def fixture(
@@ -86,7 +85,9 @@ def _local_side(remote: RemoteFunction) -> Callable[..., object]:
 
     @functools.wraps(remote.function)
     def hand_out(request: pytest.FixtureRequest, **arguments: object) -> object:
-        return values.value_for(request, remote, arguments)
+        from pytest_modal.local.values import value_for
+
+        return value_for(request, remote, arguments)
 
     signature = inspect.signature(remote.function)
     request = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD)

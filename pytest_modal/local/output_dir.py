@@ -36,10 +36,15 @@ class Artifact(TypedDict):
 
 
 ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
-WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
+_WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
 SCRATCH = pytest.StashKey[Path]()  # of an item: the root while what its test writes isn't kept
 _DIRECTORY = pytest.StashKey[Path]()
 _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
+
+
+def written_of(config: pytest.Config) -> list[Artifact]:
+    """Return the list of what all tests of the run have left."""
+    return config.stash.setdefault(_WRITTEN, [])
 
 
 def output_root(config: pytest.Config) -> Path:
@@ -167,7 +172,7 @@ def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
     """Return what ``artifacts.json`` lists of this run, and the path of that file as it is shown."""
     index = output_root(config) / "artifacts.json"
     listed: list[Artifact] = []
-    if config.stash[WRITTEN] and index.exists():
+    if written_of(config) and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
     shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
     return listed, shown

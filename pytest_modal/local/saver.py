@@ -19,6 +19,9 @@ from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root
 from pytest_modal.store.files import atomic_path, write_json
 from pytest_modal.wording import three_parts as _message
 
+__tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
+
+
 if TYPE_CHECKING:
     import pandas
 

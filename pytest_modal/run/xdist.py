@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _KEY = "pytest_modal"
 _POLL = 0.1  # seconds between two looks at the progress
-CONTROLLER = pytest.StashKey[Any]()  # sharing.ControllerHooks
+_CONTROLLER = "pytest_modal_controller"
 
 
 class Shared:
@@ -89,8 +89,8 @@ class ControllerHooks:
         local = bool(spec.popen) and not (spec.ssh or spec.socket or spec.via)
         node.workerinput[_KEY] = {"directory": str(self.shared.directory) if local else "", "spec": str(spec)}
 
-    def stop(self) -> None:
-        """Show what is left, and watch no longer."""
+    def pytest_sessionfinish(self) -> None:
+        # Shows what is left, and watches no longer.
         self._ended.set()
         self._watcher.join()
 
@@ -103,8 +103,7 @@ class ControllerHooks:
         results = Results("", Batch(), self.shared.outcomes, shared=True)
         return results if results.load() else None
 
-    def clean(self) -> None:
-        """Delete the directory."""
+    def pytest_unconfigure(self) -> None:
         shutil.rmtree(self.shared.directory, ignore_errors=True)
 
     def _watch(self) -> None:
@@ -145,3 +144,13 @@ def shared_by_workers(config: pytest.Config) -> Shared | None:
             "  what to do: run GPU tests with workers on this machine (-n 4); what they wait for runs elsewhere anyway"
         )
     return Shared(Path(given["directory"]))
+
+
+def watch_workers(config: pytest.Config) -> None:
+    """Have the workers of this run share one batch, and show what it reports."""
+    config.pluginmanager.register(ControllerHooks(config), _CONTROLLER)
+
+
+def controller_of(config: pytest.Config) -> ControllerHooks | None:
+    """Return what watches the workers of this run; None where there are none, and in a worker."""
+    return config.pluginmanager.get_plugin(_CONTROLLER)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+__tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
+
 LONGEST_NAME = 100
 
 

@@ -126,7 +126,7 @@ def test_a(name, output_dir, request):
 
 @pytest.mark.parametrize("name", ["..", ".", "con", "NUL.txt", "Com1", "a.", "a\0b", "-" * 101, "\ud800"])
 def test_no_name_is_special_to_any_system(name: str) -> None:
-    safe = files._safe(name)
+    safe = files.safe_name(name)
     assert safe not in ("", ".", "..")
     assert not safe.endswith(".")
     assert safe.lower().split(".")[0] not in ("con", "nul", "com1")

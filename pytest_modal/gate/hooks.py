@@ -1,0 +1,43 @@
+"""Hooks that gather what gates say, also from the workers of pytest-xdist."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_modal.gate import ledger, summary
+from pytest_modal.report.terminal import Screen
+
+
+class GateHooks:
+    """Registered when a test first asks for ``accuracy_gate``, and where the workers of pytest-xdist report to."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._ledger = ledger.ledger_of(config)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        report = yield
+        if report.when == "teardown" and (records := item.stash.get(ledger.RECORDS, [])):
+            setattr(report, ledger.REPORTED, ledger.pack(records))
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._ledger.note(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if not hasattr(session.config, "workerinput"):
+            summary.close(session, self._ledger)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
+        if not hasattr(config, "workerinput"):
+            summary.show(terminalreporter, self._ledger)
+
+
+def watch_gates(config: pytest.Config) -> None:
+    """Gather from now on what gates say."""
+    if not config.pluginmanager.has_plugin("pytest_modal_gates"):
+        config.pluginmanager.register(GateHooks(config), "pytest_modal_gates")

@@ -1,0 +1,38 @@
+"""Hooks that gather what tests write, also from the workers of pytest-xdist."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_modal.local.output_dir import collect, output_root, write_index, written_of
+
+
+class ArtifactHooks:
+    """Registered when a test first asks for its ``output_dir``, and where the workers of pytest-xdist report to."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        # The reports of a worker travel on to the controller.
+        self._written = [] if hasattr(config, "workerinput") else written_of(config)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        report = yield
+        if report.when == "teardown" and (written := collect(item)):
+            report.modal_artifacts = written
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._written += vars(report).get("modal_artifacts", [])
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if written := written_of(session.config):
+            write_index(output_root(session.config), written)
+
+
+def watch_artifacts(config: pytest.Config) -> None:
+    """Gather from now on what tests write."""
+    if not config.pluginmanager.has_plugin("pytest_modal_artifacts"):
+        config.pluginmanager.register(ArtifactHooks(config), "pytest_modal_artifacts")
