@@ -42,6 +42,10 @@ class Outcome:
         The remote exception as data (see `pytest_modal.remote.worker.describe`), or what else is known.
     container_key : str or None
         The container fixture that is to blame, when one is.
+    device : str
+        The device that the call used: the name of a GPU, or "cpu".
+    given : str
+        The name of the GPU that its process had; empty without one.
     peak_memory : int or None
         Bytes: peak of the GPU's memory during the call, or of the process's where no GPU was used.
     value_bytes : int
@@ -60,6 +64,7 @@ class Outcome:
     container_key: str | None = None
     container: str = ""
     device: str = ""
+    given: str = ""
     peak_memory: int | None = None
     stdout: str = ""
     stderr: str = ""

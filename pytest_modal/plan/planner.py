@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Planner:
         """Plan the tests; each gets its `ItemPlan`, with an error where it can't be planned."""
         planned = [item for item in items if isinstance(item, pytest.Function) and is_remote(item)]
         selected = [item for item in planned if not compat.sends_nothing(item)]
-        for item, following in zip(selected, [*selected[1:], None], strict=True):
+        for item, following in zip_longest(selected, selected[1:]):
             self._plan_item(item, following)
         self._batch.calls = list(self._calls.values())
         sort_calls(self._batch)

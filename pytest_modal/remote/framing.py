@@ -95,6 +95,10 @@ class Reply(TypedDict, total=False):
 
     Attributes
     ----------
+    device : str
+        The device that the call used: the name of a GPU, or "cpu".
+    given : str
+        The name of the GPU that the process has; empty without one.
     poisoned : bool
         Whether the process is of no more use: a CUDA fault stays.
     """
@@ -109,6 +113,7 @@ class Reply(TypedDict, total=False):
     container_key: str
     seconds: float
     device: str
+    given: str
     peak_memory: int
     poisoned: bool
     stdout: str

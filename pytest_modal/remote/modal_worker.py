@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import signal
-import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -45,8 +44,7 @@ class ModalWorker:
         self._interrupted = False
         self._listen_for_interrupts()
         self._worker = Worker(os.environ.get("MODAL_TASK_ID", ""), self._notify, self._is_fatal)
-        self._device = device()
-        self._say("ready", self._device)
+        self._say("ready", self._worker.device.given)
 
     def run(self, payload: bytes) -> bytes:
         """Run one call; request and reply are as in `pytest_modal.remote.local_worker`."""
@@ -54,12 +52,8 @@ class ModalWorker:
         self._call = request["call"]["key"]
         self._say("start", f"{self._call} {request['call']['label']}")
         reply, value = self._worker.handle(request)
-        if reply["status"] != "missing":
-            if reply["device"] == "cpu":
-                # The function did not ask torch for a GPU; it was given one all the same.
-                reply["device"] = self._device or "cpu"
-            if reply["poisoned"] or request.get("alone"):
-                self._recycle()
+        if reply["status"] != "missing" and (reply["poisoned"] or request.get("alone")):
+            self._recycle()
         packed = io.BytesIO()
         write_message(packed, reply, value)
         return packed.getvalue()
@@ -91,13 +85,3 @@ class ModalWorker:
 
         with contextlib.suppress(ValueError):  # not in the main thread: interrupts don't arrive here
             signal.signal(signal.SIGINT, handler)
-
-
-def device() -> str:
-    """Return the name of the GPU that this container was given, as its driver says; empty without one."""
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return ", ".join(dict.fromkeys(name.strip() for name in answer.splitlines() if name.strip()))

@@ -11,7 +11,6 @@ import collections
 import contextlib
 import io
 import pickle
-import resource
 import sys
 import time
 import traceback
@@ -20,6 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from pytest_modal.remote import data, lost_files
+from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
 
 KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
@@ -152,6 +152,7 @@ class Worker:
         self._failed: dict[str, Described] = {}
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
+        self.device = Device()
 
     def handle(self, request: CallRequest) -> tuple[Reply | Missing, Buffers]:
         """Run one call.
@@ -188,7 +189,15 @@ class Worker:
                     raise
                 reply |= {"status": "raised", "error": describe(error)}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
-            self._look_at_device(reply)
+            use = self.device.look()
+            reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
+            reply["poisoned"] = use.poisoned
+            if use.poisoned:
+                # What follows a `yield` could only fail with the same fault, and would be blamed for it.
+                self._teardowns.clear()
+            elif reply["status"] != "ok":
+                # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
+                free_memory()
             reply["teardown_errors"] += self._release_until(request["position"])
         reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
         return reply, value if reply["status"] == "ok" else []
@@ -215,25 +224,26 @@ class Worker:
                     raise
                 errors.append({**describe(error), "container_key": key})
         if keys:
-            _free_memory()
+            free_memory()
         return errors
 
     def _call(self, request: CallRequest, reply: Reply) -> Buffers:
         needed = [spec for spec in request["containers"] if spec["key"] not in self._containers]
         blobs = request["blobs"]
+        self.device.begin()
         self._require([*needed, request["call"]], blobs)
         reply["teardown_errors"] += self._release_until(request["position"] - 1)
         for spec in needed:
             reply["phase"] = f"load {spec['label']}"
             self._build(spec, blobs, reply)
-        _reset_peak_memory()
+        self.device.reset_peak()
         self._notify("call", "")
         reply["phase"] = "call"
         result = self._run(request["call"], blobs)
         reply["phase"] = "return"
         value = data.encode(result, where=request["call"]["name"])
         # A CUDA fault shows up only when somebody waits for the device: here it is still this call's own.
-        _wait_for_device()
+        self.device.wait()
         return value
 
     def _require(self, specs: list[Bound], blobs: Mapping[str, bytes]) -> None:
@@ -258,7 +268,7 @@ class Worker:
             if isinstance(value, types.GeneratorType):
                 self._teardowns[key] = value
                 value = next(value)
-            _wait_for_device()
+            self.device.wait()
         except BaseException as error:
             if self._is_fatal(error):
                 raise
@@ -279,54 +289,8 @@ class Worker:
             arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
         return function(**arguments)
 
-    def _look_at_device(self, reply: Reply) -> None:
-        reply["device"], reply["peak_memory"], reply["poisoned"] = "cpu", _peak_resident(), False
-        torch = _torch_with_cuda()
-        if torch is None:
-            return
-        try:
-            torch.cuda.synchronize()
-            reply["device"] = torch.cuda.get_device_name()
-            reply["peak_memory"] = torch.cuda.max_memory_allocated()
-        except Exception:
-            # After a device-side assert every CUDA call fails: the process is of no more use.
-            reply["poisoned"] = True
-
     @contextlib.contextmanager
     def _captured(self) -> Iterator[tuple[Tee, Tee]]:
         stdout, stderr = Tee(sys.stdout), Tee(sys.stderr)
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             yield stdout, stderr
-
-
-def _torch_with_cuda() -> Any:
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    return torch if cuda is not None and cuda.is_initialized() else None
-
-
-def _wait_for_device() -> None:
-    torch = _torch_with_cuda()
-    if torch is not None:
-        torch.cuda.synchronize()
-
-
-def _reset_peak_memory() -> None:
-    torch = _torch_with_cuda()
-    if torch is not None:
-        torch.cuda.reset_peak_memory_stats()
-
-
-def _free_memory() -> None:
-    import gc
-
-    gc.collect()
-    torch = _torch_with_cuda()
-    if torch is not None:
-        with contextlib.suppress(Exception):
-            torch.cuda.empty_cache()
-
-
-def _peak_resident() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

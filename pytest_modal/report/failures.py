@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
@@ -17,7 +17,6 @@ _LIKELY = {
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
     "FileNotFoundError": "a container has none of your files: read the file in a local fixture and pass its content",
 }
-SHOWN = 5  # files of one call
 
 
 def explain(results: Results, outcome: Outcome) -> str:
@@ -121,17 +120,3 @@ def _where(batch: Batch, call: Call, outcome: Outcome) -> str:
 
 def _call(batch: Batch, key: str) -> Call:
     return next(call for call in batch.calls if call.key == key)
-
-
-def lost_file_lines(results: Results) -> Iterator[str]:
-    """Yield a line for each call that wrote files which are lost."""
-    for call in results.batch.calls:
-        outcome = results.outcomes.get(call.key)
-        if outcome is None or not outcome.lost_files:
-            continue
-        names = ", ".join(outcome.lost_files[:SHOWN])
-        more = f" and {len(outcome.lost_files) - SHOWN} more" if len(outcome.lost_files) > SHOWN else ""
-        yield safe(
-            f"modal: warning: {call.label} ({call.function.location}) wrote {names}{more}: lost with the container; "
-            "return the data and write it in the test"
-        )

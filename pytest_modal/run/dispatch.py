@@ -110,6 +110,7 @@ class Dispatch:
             container_key=reply.get("container_key"),
             container=reply["container"],
             device=reply["device"],
+            given=reply["given"],
             peak_memory=reply["peak_memory"],
             stdout=reply["stdout"],
             stderr=reply["stderr"],

@@ -18,7 +18,7 @@ from pytest_modal.plan.planner import Planner
 from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
 from pytest_modal.report import terminal
-from pytest_modal.report.failures import lost_file_lines
+from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
 from pytest_modal.report.terminal import Lines
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
@@ -99,7 +99,7 @@ def _run(
         if settings.resume:
             screen.write_line(f"modal: {terminal.reused(results)}")
     compute(config, backend, results, kept, screen)
-    results.run.notes += lost_file_lines(results)
+    results.run.notes += [*lost_file_lines(results), *unused_gpu_lines(results)]
     if kept is not None:
         kept.prune(spare=results.outcomes)
 

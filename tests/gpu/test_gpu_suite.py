@@ -54,6 +54,14 @@ def test_the_summary_names_the_device(run: Any) -> None:
     assert any(device.startswith("NVIDIA") for device in devices[0].split(", "))
 
 
+def test_a_gpu_that_was_not_used_is_a_warning(run: Any) -> None:
+    warned = re.findall("^modal: warning: (.*) and computed on the CPU: (.*);", run.output, re.MULTILINE)
+    assert len(warned) == 1, run.output_once()
+    who, calls = warned[0]
+    assert who.startswith("1 call had an NVIDIA"), who
+    assert calls == "idle"
+
+
 def names_of(run: Any, module: str, ending: str) -> list[str]:
     """Return the tests of a module whose names have that ending."""
     return [name for name, report in run.reports.items() if report.module == module and name.endswith(ending)]

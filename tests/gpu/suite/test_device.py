@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -39,6 +40,20 @@ def hidden() -> Any:
     return torch.cuda.is_available()
 
 
+@pytest_modal.fixture(timeout=120)
+def idle() -> Any:
+    """A call that forgets to move its tensors to the GPU."""
+    import torch
+
+    return torch.ones(8).sum().item()
+
+
+@pytest_modal.fixture(timeout=120, gpu=None)
+def modest() -> Any:
+    """A call that declares to need no GPU."""
+    return 1
+
+
 @pytest.fixture
 def calls(modal_session: Any) -> dict[str, Any]:
     """The facts of the calls, by name."""
@@ -70,6 +85,29 @@ def test_peak_memory_is_not_that_of_another_call(device_name: str, small: float,
 def test_a_gpu_that_the_environment_hides_is_not_used(hidden: bool, calls: Any) -> None:
     assert hidden is False
     assert calls["hidden"].gpu == "cpu"
+
+
+def test_a_call_that_computes_on_the_cpu_is_reported_with_the_cpu(device_name: str, idle: float, calls: Any) -> None:
+    assert calls["idle"].container == calls["device_name"].container
+    assert calls["idle"].gpu == "cpu"
+
+
+def test_a_call_without_a_gpu_is_reported_with_the_cpu(modest: int, calls: Any) -> None:
+    assert calls["modest"].gpu == "cpu"
+
+
+@pytest_modal.fixture(timeout=120, env={"ALONE": "1"})
+def arrays() -> Any:
+    """A call that computes on the GPU without torch, in a process of its own."""
+    import cupy
+
+    return float(cupy.ones(8).sum())
+
+
+@pytest.mark.skipif(find_spec("cupy") is None, reason="needs cupy")
+def test_a_call_that_computes_with_another_library_is_reported_with_the_gpu(arrays: float, calls: Any) -> None:
+    assert arrays == 8
+    assert calls["arrays"].gpu.startswith("NVIDIA")
 
 
 def test_torch_is_imported_in_the_worker_only(device_name: str) -> None:

@@ -1,0 +1,161 @@
+"""The GPU of a process: which was given, what a call used of it, whether it still works."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import resource
+import subprocess
+import sys
+from typing import Any, NamedTuple
+
+# Libraries that compute on a GPU besides torch. torch's own counters tell what each call used; theirs are not read.
+_OTHERS = {"cupy", "jax", "numba.cuda", "pycuda", "tensorflow"}
+# Bytes that a card shows as taken when nobody computes on it.
+_IDLE_MEMORY = 1 << 30
+
+
+class Use(NamedTuple):
+    """The device that a call used ("cpu" without a GPU), its peak memory in bytes, and whether it is of no more use."""
+
+    device: str
+    peak_memory: int
+    poisoned: bool
+
+
+class Device:
+    """Watches the GPU from call to call."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._given: str | None = None
+        self._allocations = 0
+
+    @property
+    def given(self) -> str:
+        """The name of the GPU that this process has, as its driver reports it; empty without one."""
+        if self._given is None:
+            self._given = "" if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") else _names()
+        return self._given
+
+    def begin(self) -> None:
+        """Begin to count: a call, or what it loads first, comes now."""
+        self._allocations = _allocations()
+
+    def reset_peak(self) -> None:
+        """Begin to measure the peak of the memory."""
+        for torch, index in _used_by_torch():
+            torch.cuda.reset_peak_memory_stats(index)
+
+    def wait(self) -> None:
+        """Wait for the device; what went wrong on it meanwhile is raised here."""
+        for torch, index in _used_by_torch():
+            torch.cuda.synchronize(index)
+
+    def look(self) -> Use:
+        """Return what was used since `begin`."""
+        try:
+            self.wait()
+            names = dict.fromkeys(torch.cuda.get_device_name(index) for torch, index in _used_by_torch())
+        except Exception:
+            # After a device-side assert every CUDA call fails, until the end of the process.
+            return Use(self._name or self.given or "cuda", _peak_allocated(), poisoned=True)
+        self._name = ", ".join(names) or self._name
+        if _allocations() > self._allocations:
+            return Use(self._name, _peak_allocated(), poisoned=False)
+        device = (self.given or self._name) if self._is_used_otherwise() else "cpu"
+        return Use(device, _peak_resident(), poisoned=False)
+
+    def _is_used_otherwise(self) -> bool:
+        if not _OTHERS.isdisjoint(sys.modules):
+            return _has_context()
+        # torch has a context once it has computed there, in whichever call that was.
+        return _torch() is None and bool(self.given) and (_has_context() or _memory_in_use() > _IDLE_MEMORY)
+
+
+def free_memory() -> None:
+    """Collect garbage, and give back what torch has kept of the GPU's memory."""
+    gc.collect()
+    torch = _torch()
+    if torch is not None:
+        with contextlib.suppress(Exception):
+            torch.cuda.empty_cache()
+
+
+def _torch() -> Any:
+    """Return torch if it has begun to use CUDA: nothing is imported or initialised to find out."""
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    return torch if cuda is not None and cuda.is_initialized() else None
+
+
+def _used_by_torch() -> list[tuple[Any, int]]:
+    """Return torch with the index of each device on which it has memory; others would get a context by a question."""
+    torch = _torch()
+    if torch is None:
+        return []
+    return [(torch, index) for index in range(torch.cuda.device_count()) if torch.cuda.memory_reserved(index)]
+
+
+def _allocations() -> int:
+    torch = _torch()
+    if torch is None:
+        return 0
+    stats = (torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count()))
+    return sum(each.get("allocation.all.allocated", 0) for each in stats)
+
+
+def _peak_allocated() -> int:
+    return sum(torch.cuda.max_memory_allocated(index) for torch, index in _used_by_torch())
+
+
+def _peak_resident() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def _names() -> str:
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return ", ".join(dict.fromkeys(name.strip() for name in answer.splitlines() if name.strip()))
+
+
+def _has_context() -> bool:
+    """Whether anything in this process computes with CUDA: a library has opened a device, whichever library it is."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except (OSError, AttributeError):  # not loaded, or a system without the flag
+        return False
+    count, flags, active = ctypes.c_int(), ctypes.c_uint(), ctypes.c_int()
+    if driver.cuDeviceGetCount(ctypes.byref(count)):
+        return False
+    for index in range(count.value):
+        if not driver.cuDevicePrimaryCtxGetState(index, ctypes.byref(flags), ctypes.byref(active)) and active.value:
+            return True
+    return False
+
+
+def _memory_in_use() -> int:
+    """Return the bytes that are taken on all devices, by whichever process: a call may compute in children."""
+    try:
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return 0
+    if library.nvmlInit_v2():
+        return 0
+    taken, count = 0, ctypes.c_uint()
+    try:
+        library.nvmlDeviceGetCount_v2(ctypes.byref(count))
+        for index in range(count.value):
+            handle, memory = ctypes.c_void_p(), (ctypes.c_ulonglong * 3)()  # total, free, used
+            if not library.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)):
+                library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
+                taken += memory[2]
+    finally:
+        library.nvmlShutdown()
+    return taken

@@ -1,0 +1,44 @@
+"""Notes on calls that succeeded and still went wrong: files that are lost, a GPU that was not used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_modal.batch.calls import Call
+from pytest_modal.store.results import Results
+from pytest_modal.wording import count, safe
+
+SHOWN = 5  # files of one call, or calls of one note
+
+
+def lost_file_lines(results: Results) -> Iterator[str]:
+    """Yield a line for each call that wrote files which are lost."""
+    for call in results.batch.calls:
+        outcome = results.outcomes.get(call.key)
+        if outcome is None or not outcome.lost_files:
+            continue
+        names = ", ".join(outcome.lost_files[:SHOWN])
+        more = f" and {len(outcome.lost_files) - SHOWN} more" if len(outcome.lost_files) > SHOWN else ""
+        yield safe(
+            f"modal: warning: {call.label} ({call.function.location}) wrote {names}{more}: lost with the container; "
+            "return the data and write it in the test"
+        )
+
+
+def unused_gpu_lines(results: Results) -> Iterator[str]:
+    """Yield a line for each kind of GPU that calls were given, declare, and did not use."""
+    idle: dict[str, list[Call]] = {}
+    for call in results.batch.calls:
+        outcome = results.outcomes.get(call.key)
+        if outcome is None or not outcome.ok or call.environment.gpu is None:
+            continue
+        if outcome.given and outcome.device == "cpu":
+            idle.setdefault(outcome.given, []).append(call)
+    for gpu, calls in idle.items():
+        labels = ", ".join(call.label for call in calls[:SHOWN])
+        more = f" and {len(calls) - SHOWN:,} more" if len(calls) > SHOWN else ""
+        article = "an" if gpu.startswith("NVIDIA") else "a"
+        yield safe(
+            f"modal: warning: {count(len(calls), 'call')} had {article} {gpu} and computed on the CPU: {labels}{more}; "
+            'move the model and its inputs to "cuda", or declare gpu=None'
+        )
