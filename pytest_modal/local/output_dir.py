@@ -19,7 +19,7 @@ import pytest
 from pytest_modal.store.files import safe_name as _safe
 from pytest_modal.store.files import short_digest as _digest
 from pytest_modal.store.files import write_record
-from pytest_modal.wording import three_parts as _message
+from pytest_modal.wording import three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -55,7 +55,7 @@ def output_root(config: pytest.Config) -> Path:
     if root == config.rootpath:
         what = "the output directory is the rootdir, where emptying a test's directory could delete sources"
         where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
-        raise pytest.UsageError(_message(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
+        raise pytest.UsageError(three_parts(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
     return root
 
 
@@ -113,7 +113,7 @@ def _make_empty(directory: Path, root: Path, test: str) -> None:
     except OSError as error:
         what = f"can't make an empty directory for the test: {error}"
         remedy = "remove what is in the way, make it writable, or choose another --modal-output-dir"
-        raise OSError(_message(what, f"{test}, {directory}", remedy)) from None
+        raise OSError(three_parts(what, f"{test}, {directory}", remedy)) from None
 
 
 def artifact_of(path: Path, root: Path, test: str, kind: str) -> Artifact:

@@ -31,6 +31,7 @@ from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.endings import ending
 from pytest_modal.run.protocol import Result
+from pytest_modal.wording import three_parts
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
 STOP_TIMEOUT = 30.0  # seconds for what follows the `yield` of the last container fixtures
@@ -252,10 +253,9 @@ def _copy_sources(package: str, target: Path) -> None:
     """Copy the Python files of a local package, as Modal would ship them."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ShippingError(
-            f"local_packages names {package!r}, which can't be imported here\n"
-            "  what to do: give the name of a package with Python source that this pytest run can import"
-        )
+        what = f"local_packages names {package!r}, which can't be imported here"
+        remedy = "give the name of a package with Python source that this pytest run can import"
+        raise ShippingError(three_parts(what, f'local_packages=["{package}"]', remedy))
     if not spec.submodule_search_locations:
         shutil.copy(spec.origin, target)
         return

@@ -113,26 +113,22 @@ def failure(
     if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
         parts.append(_regression(result, items, csv, mode))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
-        parts.append(
+        what = (
             f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
-            f"{_percent(result.demands.min_accuracy)}   95% interval {_percents(result.accuracy_interval)}\n"
-            f"  where: {test}\n  what to do: find what broke the model, or lower min_accuracy in the test"
+            f"{_percent(result.demands.min_accuracy)}   95% interval {_percents(result.accuracy_interval)}"
         )
+        parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
         names = ", ".join(shown(each, _WIDEST_ID) for each in result.must_pass[:SHOWN])
         more = f" and {len(result.must_pass) - SHOWN} more" if len(result.must_pass) > SHOWN else ""
-        parts.append(
-            f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}{more}\n"
-            f"  where: {test}\n  what to do: look at their outputs, or take them out of must_pass"
-        )
+        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}{more}"
+        parts.append(three_parts(what, test, "look at their outputs, or take them out of must_pass"))
     if "no baseline" in result.reasons:
         parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
     if "replaced" in result.reasons:
-        parts.append(
-            f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run\n"
-            f"  where: {test}\n"
-            f"  what to do: if they were replaced on purpose, {_accept(mode)}; else give the items their old ids"
-        )
+        what = f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run"
+        remedy = f"if they were replaced on purpose, {_accept(mode)}; else give the items their old ids"
+        parts.append(three_parts(what, test, remedy))
     return "\n".join(parts)
 
 

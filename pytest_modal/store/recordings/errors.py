@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_modal.wording import printable
+from pytest_modal.wording import printable, three_parts
 
 AGAIN = "pytest --modal --modal-record"
 
@@ -31,7 +31,7 @@ class RecordingError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.path}, {self.inside}" if self.inside else str(self.path)
-        return f"{self.what}\n  where: {where}\n  what to do: {self.remedy}"
+        return three_parts(self.what, where, self.remedy)
 
 
 class MissingRecordingError(RecordingError):
