@@ -14,11 +14,16 @@ def three_parts(what: str, where: object, remedy: str) -> str:
     return f"{what}\n  where: {where}\n  what to do: {remedy}"
 
 
+def first_few(names: Iterable[str], most: int = 5) -> str:
+    """Return the first few of many names, and how many more there are."""
+    every = list(names)
+    shown = ", ".join(every[:most])
+    return f"{shown} and {len(every) - most:,} more" if len(every) > most else shown
+
+
 def some(ids: Iterable[object], most: int = 5) -> str:
-    """Return the first few of many ids, and how many more there are."""
-    names = list(ids)
-    shown = ", ".join(repr(name) for name in names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+    """Return the first few of many ids, as `repr` shows them, and how many more there are."""
+    return first_few(map(repr, ids), most)
 
 
 def count(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe, three_parts
+from pytest_modal.wording import count, first_few, safe, three_parts
 
 _LIKELY = {
     "ModuleNotFoundError": "is it a package of the image, or local code? Local code travels by name "
@@ -17,7 +17,6 @@ _LIKELY = {
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
     "FileNotFoundError": "a container has none of your files: read the file in a local fixture and pass its content",
 }
-SHOWN = 5  # files of one call
 
 
 def explain(results: Results, outcome: Outcome) -> str:
@@ -129,9 +128,8 @@ def lost_file_lines(results: Results) -> Iterator[str]:
         outcome = results.outcomes.get(call.key)
         if outcome is None or not outcome.lost_files:
             continue
-        names = ", ".join(outcome.lost_files[:SHOWN])
-        more = f" and {len(outcome.lost_files) - SHOWN} more" if len(outcome.lost_files) > SHOWN else ""
+        names = first_few(outcome.lost_files)
         yield safe(
-            f"modal: warning: {call.label} ({call.function.location}) wrote {names}{more}: lost with the container; "
+            f"modal: warning: {call.label} ({call.function.location}) wrote {names}: lost with the container; "
             "return the data and write it in the test"
         )

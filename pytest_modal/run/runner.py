@@ -26,7 +26,7 @@ from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.cache import OutcomeCache, clean, run_directory
 from pytest_modal.store.results import Results
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import count, three_parts
 
 
 def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
@@ -80,7 +80,7 @@ def _skip(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
     config.stash[RESULTS] = Results("skip", Batch())
     if (screen := config.pluginmanager.get_plugin("terminalreporter")) is not None:
-        screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+        screen.write_line(f"modal: skip mode: {count(len(tests), 'GPU test')} skipped")
 
 
 def _run(

@@ -27,7 +27,7 @@ import numpy as np
 from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, update_command
 from pytest_modal.gate.judge.baseline_paths import baselines_beside, is_gate_name, outputs_path
 from pytest_modal.gate.judge.errors import BaselineError
-from pytest_modal.wording import some, three_parts
+from pytest_modal.wording import count, some, three_parts
 
 SCHEMA = 1
 _NUMBER = (int, float)
@@ -322,7 +322,7 @@ class _Reader:
                 raise self.error(what, self.restore, number)
         ids = [item["id"] for item in items]
         if len(items) < header["n"]:
-            what = f"has {len(items):,} items, but its header says {header['n']:,}: it is truncated"
+            what = f"has {count(len(items), 'item')}, but its header says {header['n']:,}: it is truncated"
             raise self.error(what, self.restore, len(lines) + 1)
         if odd := [one for one, two in zip(ids[1:], ids, strict=False) if one <= two]:
             raise self.error(f"has items twice or out of order, {some(odd)}: a bad merge", self.restore)

@@ -14,7 +14,7 @@ from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
-from pytest_modal.wording import count, three_parts
+from pytest_modal.wording import count, first_few, three_parts
 
 SHOWN = 5  # flips in a message; all are in the CSV
 _WIDEST_INPUT, _WIDEST_OUTPUT, _WIDEST_ID = 24, 40, 40
@@ -119,9 +119,8 @@ def failure(
         )
         parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
-        names = ", ".join(shown(each, _WIDEST_ID) for each in result.must_pass[:SHOWN])
-        more = f" and {len(result.must_pass) - SHOWN} more" if len(result.must_pass) > SHOWN else ""
-        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}{more}"
+        names = first_few((shown(each, _WIDEST_ID) for each in result.must_pass), SHOWN)
+        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}"
         parts.append(three_parts(what, test, "look at their outputs, or take them out of must_pass"))
     if "no baseline" in result.reasons:
         parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
@@ -307,15 +306,10 @@ def warnings_of(result: GateResult) -> list[str]:
     return found
 
 
-def totals(results: Sequence[GateResult]) -> str:
-    """Say how many gates compared something: one that did not never counts as passed."""
-    return totals_of([result.change is not None for result in results])
-
-
 def totals_of(compared: Sequence[bool]) -> str:
-    """Say the same, told of each gate whether it compared something."""
+    """Say how many gates compared something: one that did not never counts as passed."""
     without = len(compared) - sum(compared)
-    return f"{len(compared) - without} gated" + (f", {without} without baseline" if without else "")
+    return f"{len(compared) - without:,} gated" + (f", {without:,} without baseline" if without else "")
 
 
 def properties(result: GateResult) -> dict[str, str]:

@@ -30,7 +30,7 @@ from pytest_modal.store.recordings.paths import FORMAT, check_place, recording_p
 from pytest_modal.store.recordings.text import deep_stack, parse, seal
 from pytest_modal.store.recordings.values import ValueReader
 from pytest_modal.store.recordings.writing import VERSION, digest_of_file
-from pytest_modal.wording import printable
+from pytest_modal.wording import count, printable
 
 _DIGEST = re.compile("[0-9a-f]{40}")
 # Links are refused, and a pipe does not make us wait.
@@ -217,7 +217,9 @@ def _with_value(recording: Recording, document: dict[str, Any], path: Path) -> R
     with _told(beside, "the arrays can't be read"), _opened(beside) as (stream, size):
         announced = _member(described, "bytes", int)
         if size < announced:
-            raise TruncatedRecordingError(f"the arrays are truncated: {size} of {announced} bytes are there", beside)
+            raise TruncatedRecordingError(
+                f"the arrays are truncated: {size:,} of {count(announced, 'byte')} are there", beside
+            )
         if size > announced or digest_of_file(stream) != digest:
             raise TamperedRecordingError("the arrays were changed: their digest does not hold", beside)
         file = ArrayFile(stream, size)
