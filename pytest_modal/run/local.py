@@ -26,7 +26,7 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.shipping import ShippingError
 from pytest_modal.remote.framing import read_message, write_message
-from pytest_modal.remote.worker import KEPT_OUTPUT, printable
+from pytest_modal.remote.worker import KEPT_OUTPUT, encodable
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.endings import ending
@@ -240,7 +240,7 @@ class _Process:
         with self._output[kind].open("rb") as output:
             size = output.seek(0, os.SEEK_END)
             output.seek(max(offset, size - KEPT_OUTPUT))
-            return printable(output.read().decode("utf-8", "backslashreplace"))
+            return encodable(output.read().decode("utf-8", "backslashreplace"))
 
 
 def _environment(environment: Environment, packages: Path) -> dict[str, str]:

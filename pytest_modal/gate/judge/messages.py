@@ -14,7 +14,7 @@ from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
-from pytest_modal.wording import count, first_few, three_parts
+from pytest_modal.wording import count, first_few, safe_line, three_parts
 
 SHOWN = 5  # flips in a message; all are in the CSV
 _WIDEST_INPUT, _WIDEST_OUTPUT, _WIDEST_ID = 24, 40, 40
@@ -119,7 +119,7 @@ def failure(
         )
         parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
-        names = first_few((shown(each, _WIDEST_ID) for each in result.must_pass), SHOWN)
+        names = first_few((safe_line(each, _WIDEST_ID) for each in result.must_pass), SHOWN)
         what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}"
         parts.append(three_parts(what, test, "look at their outputs, or take them out of must_pass"))
     if "no baseline" in result.reasons:
@@ -212,7 +212,7 @@ def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
     for flip in items[:SHOWN]:
         was, is_ = (_quoted(text, _WIDEST_OUTPUT) for text in (flip.was, flip.is_))
         rows.append(
-            (shown(flip.id, _WIDEST_ID), flip.then, flip.now, _quoted(flip.input, _WIDEST_INPUT), f"{was} -> {is_}")
+            (safe_line(flip.id, _WIDEST_ID), flip.then, flip.now, _quoted(flip.input, _WIDEST_INPUT), f"{was} -> {is_}")
         )
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
@@ -226,13 +226,7 @@ def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
 
 
 def _quoted(text: str | None, width: int) -> str:
-    return "?" if text is None else f'"{shown(text, width)}"'
-
-
-def shown(text: str, width: int) -> str:
-    """Return text on one line, at most `width` characters long, without control or direction characters."""
-    cut = text if len(text) <= width else f"{text[: width - 4].rstrip()} ..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in cut)
+    return "?" if text is None else f'"{safe_line(text, width)}"'
 
 
 # One line.

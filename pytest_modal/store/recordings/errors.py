@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_modal.wording import printable, three_parts
+from pytest_modal.wording import safe_line, three_parts
 
 AGAIN = "pytest --modal --modal-record"
 
@@ -66,5 +66,5 @@ class Damage(ValueError):  # noqa: N818 - it never leaves this package
     """A part of a recording can't be read; carries its path upwards."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(printable(what))
+        super().__init__(safe_line(what))
         self.segments: list[str] = []
