@@ -12,7 +12,7 @@ from pytest_modal.gate.ledger import GateRecord, Ledger
 from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import output_root
 from pytest_modal.report.terminal import Screen
-from pytest_modal.store.files import write_record
+from pytest_modal.store.files import write_json
 from pytest_modal.wording import safe_line
 
 SCHEMA = 1
@@ -33,7 +33,7 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
     ledger.write_baselines()
     if ledger.records:
         record = {"schema": SCHEMA, "gates": [_public(each) for each in ledger.records]}
-        write_record(output_root(session.config) / INDEX, record)
+        write_json(output_root(session.config) / INDEX, record)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown(ledger))

@@ -120,6 +120,9 @@ class Saver:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as draft:
             yield draft
+        self._note(path, kind)
+
+    def _note(self, path: Path, kind: str) -> None:
         artifact = artifact_of(path, self.root, self.test, kind)
         self.saved[:] = [earlier for earlier in self.saved if earlier["path"] != artifact["path"]]
         self.saved.append(artifact)
@@ -192,8 +195,8 @@ class Saver:
         except RecursionError:
             what = "the data contains itself, or is nested too deep"
             raise ValueError(three_parts(what, where, "save a copy without the reference back")) from None
-        with self._writing(path, "json") as draft:
-            write_json(draft, plain)
+        write_json(path, plain)
+        self._note(path, "json")
         return path
 
 

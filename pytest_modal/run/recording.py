@@ -13,6 +13,7 @@ from pytest_modal.declare.settings import Settings
 from pytest_modal.plan.rounds import calls_of, first_round, is_gated, repeat, with_rounds
 from pytest_modal.plan.selection import is_everything
 from pytest_modal.plan.state import plan_of
+from pytest_modal.store.files import delete
 from pytest_modal.store.results import Results
 from pytest_modal.wording import first_few
 
@@ -68,4 +69,4 @@ def look_after_recordings(
         notes.append(f"{said}: {names}{remedy}")
     if settings.prune:
         for path in left:
-            path.unlink(missing_ok=True)
+            delete(path)
