@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -37,11 +37,6 @@ def fixture_chain(item: pytest.Function, name: str) -> Sequence[FixtureDef]:
     """Return the definitions of a fixture that the test can see, the nearest last."""
     known = item._fixtureinfo.name2fixturedefs.get(name)
     return known or item.session._fixturemanager.getfixturedefs(name, item) or ()
-
-
-def declared_names(item: pytest.Function) -> Mapping[str, Sequence[FixtureDef]]:
-    """Return all fixtures that were known to be needed at collection."""
-    return item._fixtureinfo.name2fixturedefs
 
 
 def is_parametrized(fixturedef: FixtureDef) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# Everything from a container is text of unknown origin: it must not steer the terminal.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, marks that turn the direction of text or hide it, halves of surrogate pairs.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def three_parts(what: str, where: object, remedy: str) -> str:
@@ -14,11 +16,16 @@ def three_parts(what: str, where: object, remedy: str) -> str:
     return f"{what}\n  where: {where}\n  what to do: {remedy}"
 
 
+def first_few(names: Iterable[str], most: int = 5) -> str:
+    """Return the first few of many names, and how many more there are."""
+    every = list(names)
+    shown = ", ".join(every[:most])
+    return f"{shown} and {len(every) - most:,} more" if len(every) > most else shown
+
+
 def some(ids: Iterable[object], most: int = 5) -> str:
-    """Return the first few of many ids, and how many more there are."""
-    names = list(ids)
-    shown = ", ".join(repr(name) for name in names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+    """Return the first few of many ids, as `repr` shows them, and how many more there are."""
+    return first_few(map(repr, ids), most)
 
 
 def count(number: int, noun: str) -> str:
@@ -26,12 +33,20 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def printable(text: object, limit: int = 300) -> str:
-    """Return text from a file as it may be shown: no control characters, no line ends, not too long."""
-    shown = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[:limit])
-    return shown if len(str(text)) <= limit else f"{shown}..."
-
-
 def safe(text: str) -> str:
-    """Show control characters instead of obeying them."""
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    """Return text of unknown origin so that it can't steer a terminal: several lines, what is unsafe as escapes.
+
+    Everything from a container, a model or a file that somebody else wrote is such text.
+    """
+    return _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+
+
+def safe_line(text: object, limit: int = 300) -> str:
+    """Return text of unknown origin on one line: at most `limit` characters of it, what is not printable as escapes."""
+    whole = str(text)
+    cut = whole if len(whole) <= limit else f"{whole[: limit - 4].rstrip()} ..."
+    return "".join(each if each.isprintable() else _escaped(each) for each in cut)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()

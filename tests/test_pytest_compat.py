@@ -32,7 +32,6 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
             assert compat.param_of(item, "n") == 5 and compat.param_of(item, "used") is compat.NOTHING
             assert compat.session_autouse(item) == ["always"]
             assert compat.sends_nothing(other) and not compat.sends_nothing(item)
-            assert "overridden" in compat.declared_names(item)
             before = item._request
             with compat.active(item, None) as request:
                 assert request.getfixturevalue("overridden") == [1]

@@ -14,6 +14,7 @@ from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.render import FORMATS, render, write
 from pytest_modal.checks.rules import RULES
 from pytest_modal.checks.script.source import UnreadableError
+from pytest_modal.wording import count
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +62,7 @@ def _check(paths: Sequence[str], style: str) -> int:
             lines[source.path] = source.lines
     write(render(findings, lines, style))
     if style == "text":
-        print(f"{_count(len(findings), 'finding')} in {_count(checked, 'file')}", file=sys.stderr)
+        print(f"{count(len(findings), 'finding')} in {count(checked, 'file')}", file=sys.stderr)
     return 2 if unreadable else 1 if findings else 0
 
 
@@ -77,7 +78,3 @@ def _explain(codes: Sequence[str], *, page: bool) -> int:
     known = [explain(RULES[code.upper()]) for code in codes if code.upper() in RULES]
     write("\n".join(known) if codes else overview())
     return 2 if unknown else 0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pytest_modal.checks.finding import Level
 from pytest_modal.checks.rules import RULES
+from pytest_modal.wording import three_parts
 
 
 class LevelError(ValueError):
@@ -25,9 +26,7 @@ def read_levels(lines: Iterable[str]) -> dict[str, Level]:
         code, _, level = (part.strip() for part in line.partition("="))
         code, level = code.upper(), level.lower()
         if code not in RULES or level not in ("error", "warning", "off"):
-            raise LevelError(
-                f"modal_rules: {line.strip()!r}\n  where: the ini file\n"
-                f"  what to do: write a rule ({', '.join(RULES)}) = error, warning or off"
-            )
+            remedy = f"write a rule ({', '.join(RULES)}) = error, warning or off"
+            raise LevelError(three_parts(f"modal_rules: {line.strip()!r}", "the ini file", remedy))
         levels[code] = level  # type: ignore[assignment]
     return levels

@@ -23,6 +23,7 @@ from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
 from pytest_modal.checks.script.tree import FunctionNode
 from pytest_modal.code.local_code import is_local
+from pytest_modal.wording import count
 
 MAX_TEXTS = 10_000  # strings of one argument that are looked at
 
@@ -136,7 +137,7 @@ class _Checker:
                 planned = self.planned(call)
                 assert planned is not None
                 load = next(load for load in loads(planned.nodes()) if load.model == model)
-                what = f"{planned.name} loads {model}, as {len(calls)} calls of this run do"
+                what = f"{planned.name} loads {model}, as {count(len(calls), 'call')} of this run do"
                 finding = repeated_load(planned, load, what)
                 if finding.code not in load.scope.tree.source.allowed(finding.line):
                     for nodeid in call.tests:

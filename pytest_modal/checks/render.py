@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rules import RULES
+from pytest_modal.wording import safe
 
 FORMATS = ("text", "json", "github")
 
@@ -27,13 +28,10 @@ def as_text(finding: Finding, source: Sequence[str] | None) -> str:
     if source is not None:
         line = source[finding.line - 1].rstrip()
         end = finding.end_column if finding.end_line == finding.line else len(line) + 1
-        before = "".join(each if each == "\t" else " " for each in line[: finding.column - 1])
-        lines += [f"    {_printable(line)}", f"    {before}{'^' * max(1, end - finding.column)}"]
+        before = "".join(each if each == "\t" else " " for each in safe(line[: finding.column - 1]))
+        marked = safe(line[finding.column - 1 : end - 1])
+        lines += [f"    {safe(line)}", f"    {before}{'^' * max(1, len(marked))}"]
     return "\n".join([*lines, f"  what to do: {finding.hint}", ""])
-
-
-def _printable(line: str) -> str:
-    return "".join(each if each.isprintable() or each == "\t" else "?" for each in line)
 
 
 def _annotation(finding: Finding) -> str:

@@ -22,6 +22,7 @@ from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.local_code import PYTESTS_AND_OURS, CodeKeyError, LocalCode, Names, Origin
 from pytest_modal.code.syntax import FunctionSyntax, bare, defaults, fingerprint, mentions, names_in
 from pytest_modal.remote import data
+from pytest_modal.wording import three_parts
 
 __all__ = ["CodeKeyError", "changed", "code_parts", "declared_parts"]
 
@@ -117,9 +118,11 @@ class _Walk:
             spec = None
         if spec is None:
             raise CodeKeyError(
-                f"the local package {name!r} can't be found\n"
-                f'  where: local_packages=["{name}"]\n'
-                "  what to do: give the name that `import` takes, of a package that is importable here"
+                three_parts(
+                    f"the local package {name!r} can't be found",
+                    f'local_packages=["{name}"]',
+                    "give the name that `import` takes, of a package that is importable here",
+                )
             )
         for root in spec.submodule_search_locations or ():
             for path in sorted(Path(root).rglob("*.py")):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.code.syntax import FunctionSyntax, ModuleSyntax, fingerprint, read_syntax
+from pytest_modal.wording import three_parts
 
 Names = Mapping[str, Any]  # the names of a module
 
@@ -115,9 +116,11 @@ class LocalCode:
         nodes = self.read(path).definitions(function.__code__)
         if not nodes:
             raise CodeKeyError(
-                f"{function.__qualname__} is not in its source file any more\n"
-                f"  where: {path}:{function.__code__.co_firstlineno}\n"
-                "  what to do: run pytest again; the file changed while it ran"
+                three_parts(
+                    f"{function.__qualname__} is not in its source file any more",
+                    f"{path}:{function.__code__.co_firstlineno}",
+                    "run pytest again; the file changed while it ran",
+                )
             )
         return nodes
 
@@ -130,11 +133,9 @@ class LocalCode:
         try:
             return read_syntax(path)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise CodeKeyError(
-                f"a source file can't be read: {type(error).__name__}: {error}\n"
-                f"  where: {path}\n"
-                "  what to do: results are kept by the source that made them; give the file back and run pytest again"
-            ) from None
+            what = f"a source file can't be read: {type(error).__name__}: {error}"
+            remedy = "results are kept by the source that made them; give the file back and run pytest again"
+            raise CodeKeyError(three_parts(what, path, remedy)) from None
 
     def path_of(self, function: types.FunctionType) -> Path | None:
         """Return the local file that a function is written in."""

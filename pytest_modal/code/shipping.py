@@ -23,6 +23,7 @@ from pytest_modal.batch.calls import ShippedFunction
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.keys import code_parts
 from pytest_modal.code.local_code import CodeKeyError, is_local
+from pytest_modal.wording import three_parts
 
 
 class ShippingError(Exception):
@@ -100,11 +101,9 @@ class Shipper:
         except ShippingError:
             raise
         except Exception as error:
-            raise ShippingError(
-                f"{name} can't be shipped: it reaches something that can't be pickled ({error})\n"
-                f"  where: {location}\n"
-                "  what to do: open or build that object in the function's body, or pass data as a parameter"
-            ) from error
+            what = f"{name} can't be shipped: it reaches something that can't be pickled ({error})"
+            remedy = "open or build that object in the function's body, or pass data as a parameter"
+            raise ShippingError(three_parts(what, location, remedy)) from error
         return stream.getvalue(), tuple(sorted(pickler.imports))
 
     def location(self, function: Callable[..., object]) -> str:
@@ -143,11 +142,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._note_modules(obj)
         # Before pytest 8.4 a fixture is a function too.
         if not isinstance(obj, types.ModuleType) and _is_fixture(obj):
-            raise ShippingError(
-                f"{self._name} uses the fixture {getattr(obj, '__name__', obj)!r} as if it were a value\n"
-                f"  where: {self._location}\n"
-                "  what to do: name the fixture as a parameter, as in pytest"
-            )
+            what = f"{self._name} uses the fixture {getattr(obj, '__name__', obj)!r} as if it were a value"
+            raise ShippingError(three_parts(what, self._location, "name the fixture as a parameter, as in pytest"))
         if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
             obj = plain_function(obj)
             self.imports.update(imported_by(obj.__code__))
@@ -166,18 +162,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _check_module(self, name: str) -> None:
         top = name.partition(".")[0]
         if name in self._local:
-            raise ShippingError(
-                f"{self._name} reaches the local module {name!r}, which a container does not have (PM105)\n"
-                f"  where: {self._location}\n"
-                f"  what to do: `from {name} import ...` what it needs at the top of the file, so that it travels "
-                f'by value, or ship the package: local_packages=["{top}"]'
+            what = f"{self._name} reaches the local module {name!r}, which a container does not have (PM105)"
+            remedy = (
+                f"`from {name} import ...` what it needs at the top of the file, so that it travels by value, or ship "
+                f'the package: local_packages=["{top}"]'
             )
+            raise ShippingError(three_parts(what, self._location, remedy))
         if top in ("pytest", "_pytest", "pytest_modal"):
-            raise ShippingError(
-                f"{self._name} uses {name!r}, which a container does not have\n"
-                f"  where: {self._location}\n"
-                "  what to do: return data from the function and assert, skip or fail in the test"
-            )
+            what = f"{self._name} uses {name!r}, which a container does not have"
+            remedy = "return data from the function and assert, skip or fail in the test"
+            raise ShippingError(three_parts(what, self._location, remedy))
 
 
 def _is_fixture(obj: object) -> bool:
@@ -230,9 +224,11 @@ def _without_assertion_rewriting(function: types.FunctionType) -> types.CodeType
     plain = _plain_codes(function.__code__.co_filename).get(_identity(function.__code__))
     if plain is None:
         raise ShippingError(
-            f"{function.__qualname__} is not in its source file any more\n"
-            f"  where: {function.__code__.co_filename}:{function.__code__.co_firstlineno}\n"
-            "  what to do: run pytest again; the file changed while it ran"
+            three_parts(
+                f"{function.__qualname__} is not in its source file any more",
+                f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}",
+                "run pytest again; the file changed while it ran",
+            )
         )
     return plain
 

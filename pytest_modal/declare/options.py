@@ -125,10 +125,8 @@ def resolve(config: pytest.Config) -> Settings:
         config.getoption("modal_mode") or os.environ.get("PYTEST_MODAL_MODE") or config.getini("modal_mode") or "local"
     )
     if mode not in MODES:
-        raise pytest.UsageError(
-            f"unknown mode {mode!r}\n  where: PYTEST_MODAL_MODE or the ini modal_mode\n"
-            f"  what to do: use one of {', '.join(MODES)}"
-        )
+        where, remedy = "PYTEST_MODAL_MODE or the ini modal_mode", f"use one of {', '.join(MODES)}"
+        raise pytest.UsageError(three_parts(f"unknown mode {mode!r}", where, remedy))
     given: dict[str, Any] = {}
     if gpu := config.getini("modal_gpu"):
         names = [name.strip() for name in gpu.split(",")]
@@ -152,10 +150,8 @@ def resolve(config: pytest.Config) -> Settings:
     option = config.getoption
     record = bool(option("modal_record"))
     if record and mode in ("replay", "skip"):
-        raise pytest.UsageError(
-            f"--modal-record has nothing to record in mode {mode!r}\n  where: the command line\n"
-            "  what to do: pytest --modal --modal-record"
-        )
+        what = f"--modal-record has nothing to record in mode {mode!r}"
+        raise pytest.UsageError(three_parts(what, "the command line", "pytest --modal --modal-record"))
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
     prune = bool(option("modal_prune_recordings"))
     return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
@@ -164,9 +160,7 @@ def resolve(config: pytest.Config) -> Settings:
 def _gates(config: pytest.Config, mode: str) -> GateSettings:
     strict = config.getini("modal_gate")
     if strict not in ("", "strict"):
-        raise pytest.UsageError(
-            f"modal_gate = {strict}\n  where: the ini file\n  what to do: write strict, or leave it out"
-        )
+        raise pytest.UsageError(three_parts(f"modal_gate = {strict}", "the ini file", "write strict, or leave it out"))
     updating, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
     if reason is not None:
         try:
@@ -190,9 +184,8 @@ def _whole(config: pytest.Config, name: str, default: int, *, least: int) -> int
     text = config.getini(name)
     number = int(text) if text.isdecimal() else default if not text else -1
     if not least <= number <= MOST_ROUNDS:
-        raise pytest.UsageError(
-            f"{name} = {text}\n  where: the ini file\n  what to do: give a number of rounds, {least} to {MOST_ROUNDS}"
-        )
+        remedy = f"give a number of rounds, {least} to {MOST_ROUNDS}"
+        raise pytest.UsageError(three_parts(f"{name} = {text}", "the ini file", remedy))
     return number
 
 
@@ -202,9 +195,8 @@ def _seconds(name: str, text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= MAX_SECONDS:
-        raise pytest.UsageError(
-            f"{name} = {text}\n  where: the ini file\n  what to do: give a number of seconds, a day at most"
-        )
+        remedy = "give a number of seconds, a day at most"
+        raise pytest.UsageError(three_parts(f"{name} = {text}", "the ini file", remedy))
     return seconds
 
 

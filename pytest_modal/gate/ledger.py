@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modal.gate.judge.baseline_paths import outputs_path
+from pytest_modal.store.files import write_text
+
 if TYPE_CHECKING:
     from pytest_modal.gate.judge.rows import Evaluation
 
@@ -25,6 +28,15 @@ class NewBaseline:
     path: str
     items: str
     outputs: str
+
+    def write(self) -> None:
+        """Write the baseline and the file of its outputs, each atomically; delete the latter if there are none."""
+        path = Path(self.path)
+        if self.outputs:
+            write_text(outputs_path(path), self.outputs)
+        else:
+            outputs_path(path).unlink(missing_ok=True)
+        write_text(path, self.items)
 
 
 @dataclass(frozen=True)
@@ -138,10 +150,7 @@ class Ledger:
             else:
                 self.written.append(record.update)
                 if record.new_baseline is not None and record.test not in self.failed:
-                    from pytest_modal.gate.judge.baseline_file import write_texts
-
-                    new = record.new_baseline
-                    write_texts(Path(new.path), new.items, new.outputs)
+                    record.new_baseline.write()
 
 
 LEDGER = pytest.StashKey[Ledger]()

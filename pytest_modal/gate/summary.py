@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import output_root
 from pytest_modal.report.terminal import Screen
 from pytest_modal.run.xdist import controller_of
-from pytest_modal.store.files import write_record
+from pytest_modal.store.files import write_json
+from pytest_modal.wording import safe_line
 
 SCHEMA = 1
 INDEX = "gates.json"
+_LONGEST_LINE = 1_000
 _COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}
 
 
@@ -31,7 +32,7 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
     ledger.write_baselines()
     if ledger.records:
         record = {"schema": SCHEMA, "gates": [_public(each) for each in ledger.records]}
-        write_record(output_root(session.config) / INDEX, record)
+        write_json(output_root(session.config) / INDEX, record)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown(ledger))
@@ -97,5 +98,5 @@ def _figures(record: GateRecord) -> list[str]:
 
 def _code(text: str) -> str:
     """Show text as it is, whatever it means to markdown."""
-    plain = json.dumps(text, ensure_ascii=False)[1:-1].replace("`", "'").replace("|", "\\|")
+    plain = safe_line(text, _LONGEST_LINE).replace("`", "'").replace("|", "\\|")
     return f"`{plain}`"

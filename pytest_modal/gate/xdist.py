@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_modal.run.xdist import Shared, shared_by_workers
-from pytest_modal.store.files import short_digest
+from pytest_modal.store.files import draft_in, short_digest
 
 if TYPE_CHECKING:
     from pytest_modal.gate.ledger import Held
@@ -39,11 +37,10 @@ def gates_of(workers: Shared) -> Path:
 def claim(shared: Path, gate: str, test: str) -> str:
     """Take the name of a gate for a test; return the test that has it, this one or another."""
     taken = shared / f"{short_digest(gate)}.name"
-    with tempfile.NamedTemporaryFile("w", dir=shared, encoding="utf-8", errors="backslashreplace") as draft:
-        draft.write(test)
-        draft.flush()
+    with draft_in(shared, taken.name) as draft:
+        draft.write_text(test, encoding="utf-8", errors="backslashreplace")
         with contextlib.suppress(FileExistsError):
-            os.link(draft.name, taken)
+            taken.hardlink_to(draft)
     return taken.read_text(encoding="utf-8")
 
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypedDict
 
 import pytest
 
-from pytest_modal.store.files import safe_name as _safe
-from pytest_modal.store.files import short_digest as _digest
-from pytest_modal.store.files import write_record
-from pytest_modal.wording import three_parts as _message
+from pytest_modal.store.files import delete, safe_name, short_digest, write_json
+from pytest_modal.wording import three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -60,7 +57,7 @@ def output_root(config: pytest.Config) -> Path:
     if root == config.rootpath:
         what = "the output directory is the rootdir, where emptying a test's directory could delete sources"
         where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
-        raise pytest.UsageError(_message(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
+        raise pytest.UsageError(three_parts(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
     return root
 
 
@@ -79,7 +76,7 @@ def _wanted(item: pytest.Item) -> PurePosixPath:
     names = PurePath(os.path.relpath(module, item.config.rootpath)).parts
     outer = pytest.Session | pytest.Directory | pytest.File
     inner = [node.name for node in item.listchain() if not isinstance(node, outer)]
-    return PurePosixPath(*map(_safe, (*names, *inner)))
+    return PurePosixPath(*map(safe_name, (*names, *inner)))
 
 
 def _ignores_case(directory: Path) -> bool:
@@ -98,7 +95,7 @@ def _layout(session: pytest.Session) -> dict[pytest.Item, str]:
         free, attempt = str(path), 0
         while fold(free) in taken:
             attempt += 1
-            free = f"{path}-{_digest(f'{item.nodeid} {attempt}')}"
+            free = f"{path}-{short_digest(f'{item.nodeid} {attempt}')}"
         taken.add(fold(free))
         layout[item] = free
     return layout
@@ -111,14 +108,11 @@ def _make_empty(directory: Path, root: Path, test: str) -> None:
                 raise OSError(f"{step} is a symbolic link, and what is behind it isn't the test's to empty")
         directory.mkdir(parents=True, exist_ok=True)
         for entry in directory.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            delete(entry)
     except OSError as error:
         what = f"can't make an empty directory for the test: {error}"
         remedy = "remove what is in the way, make it writable, or choose another --modal-output-dir"
-        raise OSError(_message(what, f"{test}, {directory}", remedy)) from None
+        raise OSError(three_parts(what, f"{test}, {directory}", remedy)) from None
 
 
 def artifact_of(path: Path, root: Path, test: str, kind: str) -> Artifact:
@@ -164,7 +158,7 @@ def write_index(root: Path, entries: Iterable[Mapping[str, Any]]) -> Path | None
     if not artifacts:
         return None
     index = root / "artifacts.json"
-    write_record(index, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
+    write_json(index, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
     return index
 
 

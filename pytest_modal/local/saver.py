@@ -17,7 +17,7 @@ import pytest
 
 from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root_of
 from pytest_modal.store.files import atomic_path, write_json
-from pytest_modal.wording import three_parts as _message
+from pytest_modal.wording import three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -47,7 +47,7 @@ def _table(rows: Any, columns: Any, where: str) -> pandas.DataFrame:
         return pandas.DataFrame(rows, columns=None if rows else columns)
     except (TypeError, ValueError) as error:
         remedy = "give a list of dicts, a DataFrame (`series.to_frame()`), or a dict of equally long columns"
-        raise ValueError(_message(f"not a table: {error}", where, remedy)) from None
+        raise ValueError(three_parts(f"not a table: {error}", where, remedy)) from None
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -65,10 +65,10 @@ def _plain(value: Any, where: str) -> Any:
         plain: dict[str, Any] = {}
         for key, inner in value.items():
             if not (key is None or isinstance(key, str | numbers.Real)):
-                raise TypeError(_message(f"JSON has no key such as {key!r}", where, "make it text: str(key)"))
+                raise TypeError(three_parts(f"JSON has no key such as {key!r}", where, "make it text: str(key)"))
             name = key if isinstance(key, str) else json.dumps(_plain(key, where))
             if name in plain:
-                raise ValueError(_message(f"two keys are {name!r} as text", where, "make them differ"))
+                raise ValueError(three_parts(f"two keys are {name!r} as text", where, "make them differ"))
             plain[name] = _plain(inner, f"{where}[{json.dumps(name)}]")
         return plain
     if isinstance(value, list | tuple):
@@ -82,7 +82,7 @@ def _plain(value: Any, where: str) -> Any:
     else:
         what = f"{type(value).__module__}.{type(value).__qualname__}"
     remedy = "convert it first: .tolist(), .to_dict(), sorted(...), dataclasses.asdict(...), str(...)"
-    raise TypeError(_message(f"JSON has no {what}", where, remedy))
+    raise TypeError(three_parts(f"JSON has no {what}", where, remedy))
 
 
 def open_figures() -> set[int]:
@@ -116,13 +116,16 @@ class Saver:
         else:
             return path, where
         remedy = 'give a relative name without "..", such as "results.csv" or "plots/timing.png"'
-        raise ValueError(_message(f"{os.fspath(name)!r} {what}", where, remedy))
+        raise ValueError(three_parts(f"{os.fspath(name)!r} {what}", where, remedy))
 
     @contextlib.contextmanager
     def _writing(self, path: Path, kind: str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as draft:
             yield draft
+        self._note(path, kind)
+
+    def _note(self, path: Path, kind: str) -> None:
         artifact = artifact_of(path, self.root, self.test, kind)
         self.saved[:] = [earlier for earlier in self.saved if earlier["path"] != artifact["path"]]
         self.saved.append(artifact)
@@ -142,7 +145,7 @@ class Saver:
         path, where = self._target(name)
         if "mode" in to_csv:
             remedy = "save all rows at once, or each part under its own name"
-            raise ValueError(_message("a CSV is written whole, without mode=", where, remedy))
+            raise ValueError(three_parts("a CSV is written whole, without mode=", where, remedy))
         table = _table(rows, to_csv.get("columns"), where)
         with self._writing(path, "csv") as draft:
             table.to_csv(draft, **{"index": False, **to_csv})
@@ -165,13 +168,13 @@ class Saver:
         if not callable(getattr(figure, "savefig", None)):
             what = "no figure is open" if figure is None else f"no figure: {type(figure).__name__}"
             remedy = "draw first, or pass the figure (of an Axes: ax.figure); one that was saved is closed"
-            raise TypeError(_message(what, where, remedy))
+            raise TypeError(three_parts(what, where, remedy))
         drawn = getattr(figure, "figure", figure)  # a seaborn grid has one, a figure is its own
         if hasattr(drawn, "canvas"):
             formats = drawn.canvas.get_supported_filetypes()
             if path.suffix[1:].lower() not in formats:
                 remedy = f"end the name in one of {', '.join(f'.{known}' for known in sorted(formats))}"
-                raise ValueError(_message(f"no known image format: {path.suffix!r}", where, remedy))
+                raise ValueError(three_parts(f"no known image format: {path.suffix!r}", where, remedy))
         with self._writing(path, "figure") as draft:
             figure.savefig(draft, dpi=dpi, bbox_inches="tight")
         if pyplot is not None and isinstance(drawn, pyplot.Figure):
@@ -194,9 +197,9 @@ class Saver:
             plain = _plain(data, f"{where}, data")
         except RecursionError:
             what = "the data contains itself, or is nested too deep"
-            raise ValueError(_message(what, where, "save a copy without the reference back")) from None
-        with self._writing(path, "json") as draft:
-            write_json(draft, plain)
+            raise ValueError(three_parts(what, where, "save a copy without the reference back")) from None
+        write_json(path, plain)
+        self._note(path, "json")
         return path
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_modal.plan.state import ItemPlan, Sent, plan_of, results_of
+from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
     from pytest_modal.declare.remote_function import RemoteFunction
@@ -65,12 +66,8 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
                 return _value(item, key, remote.name)
     if remote is None:
-        return pytest.fail(
-            "modal_result needs a function to be the result of\n"
-            f"  where: {item.nodeid}\n"
-            "  what to do: @pytest.mark.modal_gpu(function=...)",
-            pytrace=False,
-        )
+        what = "modal_result needs a function to be the result of"
+        return pytest.fail(three_parts(what, item.nodeid, "@pytest.mark.modal_gpu(function=...)"), pytrace=False)
     return _fail_not_planned(item, remote, plan)
 
 
@@ -79,17 +76,14 @@ def _value(item: pytest.Item, key: str, name: str) -> object:
     results = results_of(item.config)
     if results is None or not (outcomes := results.of(key)) or not all(outcome.ok for outcome in outcomes):
         if results is not None and results.is_shared and (told := _differs(results, key)):
-            pytest.fail(f"{told}\n  where: {item.nodeid}\n{_SAME_EVERYWHERE}", pytrace=False)
-        pytest.fail(
-            f"the result of {name} is missing: the batch ended without it\n"
-            f"  where: {item.nodeid}\n"
-            "  what to do: run pytest again; if it stays so, the summary above says what happened to the batch",
-            pytrace=False,
-        )
+            pytest.fail(three_parts(told, item.nodeid, _SAME_EVERYWHERE), pytrace=False)
+        what = f"the result of {name} is missing: the batch ended without it"
+        remedy = "run pytest again; if it stays so, the summary above says what happened to the batch"
+        pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     try:
         return results.value(key)
     except TypeError as error:
-        pytest.fail(f"{name}: {error}\n  where: {item.nodeid}\n  what to do: return a list", pytrace=False)
+        pytest.fail(three_parts(f"{name}: {error}", item.nodeid, "return a list"), pytrace=False)
 
 
 def _differs(results: Results, key: str) -> str | None:
@@ -103,9 +97,7 @@ def _differs(results: Results, key: str) -> str | None:
     return None
 
 
-_SAME_EVERYWHERE = (
-    "  what to do: local fixtures must give the same value in every process: a fixed seed, no uuid, no time"
-)
+_SAME_EVERYWHERE = "local fixtures must give the same value in every process: a fixed seed, no uuid, no time"
 
 
 def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name: str, value: object) -> None:
@@ -122,13 +114,12 @@ def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: ob
     from pytest_modal.remote import data
 
     if data.digest(data.encode(value, name)) != sent.digest:
-        pytest.fail(
+        what = (
             f"the local fixture {name!r} has another value now than when the batch was sent to {remote}: "
-            "the result belongs to the old one\n"
-            f"  where: {item.nodeid}\n"
-            f'  what to do: make {name!r} give the same value each time (a fixed seed), or give it scope="session"',
-            pytrace=False,
+            "the result belongs to the old one"
         )
+        remedy = f'make {name!r} give the same value each time (a fixed seed), or give it scope="session"'
+        pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
 def _fail_not_planned(item: pytest.Item, remote: RemoteFunction, plan: ItemPlan | None) -> NoReturn:
@@ -141,7 +132,5 @@ def _fail_not_planned(item: pytest.Item, remote: RemoteFunction, plan: ItemPlan 
             f"name {remote.name!r} as a parameter of the test or of a fixture, or in usefixtures; "
             "getfixturevalue() comes after the batch"
         )
-    pytest.fail(
-        f"{remote.name} was not planned: {why}\n  where: {item.nodeid}, {remote.where}\n  what to do: {remedy}",
-        pytrace=False,
-    )
+    what, where = f"{remote.name} was not planned: {why}", f"{item.nodeid}, {remote.where}"
+    pytest.fail(three_parts(what, where, remedy), pytrace=False)

@@ -12,6 +12,7 @@ from pytest_modal.checks.levels import read_levels
 from pytest_modal.checks.planned import check_planned
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.plan.state import PLAN, ItemPlan
+from pytest_modal.wording import three_parts
 
 
 def check_batch(
@@ -51,11 +52,9 @@ def _add_error(plan: ItemPlan, errors: list[str]) -> None:
 
 def message(finding: Finding, nodeid: str) -> str:
     """Return a finding in three parts."""
-    return (
-        f"{finding.code} {finding.message}\n"
-        f"  where: {finding.path}:{finding.line}:{finding.column}, for {nodeid}\n"
-        f"  what to do: {finding.hint}; to allow it: # modal: allow {finding.code}"
-    )
+    where = f"{finding.path}:{finding.line}:{finding.column}, for {nodeid}"
+    remedy = f"{finding.hint}; to allow it: # modal: allow {finding.code}"
+    return three_parts(f"{finding.code} {finding.message}", where, remedy)
 
 
 def without_tests(batch: Batch, refused: set[str]) -> None:

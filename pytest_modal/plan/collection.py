@@ -11,6 +11,7 @@ from pytest_modal.declare.keywords import DeclarationError
 from pytest_modal.declare.marker import MARKER, read_marker
 from pytest_modal.declare.remote_function import any_remote_fixture, parameters_of
 from pytest_modal.plan.selection import is_marked
+from pytest_modal.wording import three_parts
 
 
 def request_parameters(collector: pytest.Collector, obj: object) -> None:
@@ -60,10 +61,10 @@ def _check_test(item: pytest.Function) -> str | None:
     except DeclarationError as error:
         return str(error)
     if marker.remote is None and not reaches_remote(item):
-        return (
-            "a GPU test that sends nothing to a GPU: it is marked modal_gpu and reaches no remote fixture\n"
-            f"  where: {item.nodeid}\n"
-            "  what to do: request a @pytest_modal.fixture, give the marker a function=, or remove the marker"
+        return three_parts(
+            "a GPU test that sends nothing to a GPU: it is marked modal_gpu and reaches no remote fixture",
+            item.nodeid,
+            "request a @pytest_modal.fixture, give the marker a function=, or remove the marker",
         )
     return None
 
@@ -77,10 +78,12 @@ def _marked_functions(collector: pytest.Collector, tests: list[pytest.Function])
     }
     collected = {inspect.unwrap(item.function) for item in tests} if marked else set()
     return [
-        f"{name} carries the marker modal_gpu but is not a test: `@pytest.mark.modal_gpu({name})` marks "
-        f"{name} itself, and the test below it vanishes\n"
-        f"  where: {obj.__code__.co_filename}:{obj.__code__.co_firstlineno}\n"
-        f"  what to do: write @pytest.mark.modal_gpu(function={name})"
+        three_parts(
+            f"{name} carries the marker modal_gpu but is not a test: `@pytest.mark.modal_gpu({name})` marks "
+            f"{name} itself, and the test below it vanishes",
+            f"{obj.__code__.co_filename}:{obj.__code__.co_firstlineno}",
+            f"write @pytest.mark.modal_gpu(function={name})",
+        )
         for name, obj in marked.items()
         if obj not in collected
     ]

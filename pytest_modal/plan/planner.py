@@ -31,6 +31,7 @@ from pytest_modal.plan.remote_fixtures import (
 )
 from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError, Sent
 from pytest_modal.remote import data
+from pytest_modal.wording import three_parts
 
 
 @dataclass
@@ -126,11 +127,9 @@ class Planner:
             if not remote.in_container:
                 yield remote, chain
             elif asked_by is not None:
-                raise PlanningError(
-                    f"{asked_by} asks for the container fixture {remote.name!r}, whose value never leaves the GPU\n"
-                    f"  where: {visit.item.nodeid}\n"
-                    f"  what to do: write a @pytest_modal.fixture that takes {remote.name!r} and returns data"
-                )
+                what = f"{asked_by} asks for the container fixture {remote.name!r}, whose value never leaves the GPU"
+                remedy = f"write a @pytest_modal.fixture that takes {remote.name!r} and returns data"
+                raise PlanningError(three_parts(what, visit.item.nodeid, remedy))
 
     def _call(self, site: _Site) -> str:
         visit, remote = site.visit, site.remote
@@ -165,9 +164,11 @@ class Planner:
         sent = visit.plan.sent.get((remote, remote.shard))
         if sent is None or not isinstance(sent.value, list):
             raise PlanningError(
-                f"shard={remote.shard!r} of {remote.name}: that argument is not a list that is known here\n"
-                f"  where: {self._shipper.location(remote.function)}\n"
-                "  what to do: shard a list that a local fixture or a parametrization gives"
+                three_parts(
+                    f"shard={remote.shard!r} of {remote.name}: that argument is not a list that is known here",
+                    self._shipper.location(remote.function),
+                    "shard a list that a local fixture or a parametrization gives",
+                )
             )
         count = max(1, min(call.environment.max_containers, len(sent.value)))
         bounds = [len(sent.value) * index // count for index in range(count + 1)]
@@ -234,9 +235,11 @@ class Planner:
             return None
         if definition is None:
             raise PlanningError(
-                f"parameter {name!r} of {remote.name} is neither a fixture nor parametrized\n"
-                f"  where: {self._shipper.location(remote.function)}, for {site.item.nodeid}\n"
-                f"  what to do: define a fixture {name!r}, or parametrize the test with it"
+                three_parts(
+                    f"parameter {name!r} of {remote.name} is neither a fixture nor parametrized",
+                    f"{self._shipper.location(remote.function)}, for {site.item.nodeid}",
+                    f"define a fixture {name!r}, or parametrize the test with it",
+                )
             )
         inner = remote_of(definition.func)
         if inner is None:
@@ -256,30 +259,43 @@ class Planner:
 
     def _local_value(self, site: _Site, name: str, definition: compat.FixtureDef, path: tuple[str, ...]) -> Any:
         remote = site.remote
-        where = f"  where: {self._shipper.location(remote.function)}, for {site.item.nodeid}\n"
+        where = f"{self._shipper.location(remote.function)}, for {site.item.nodeid}"
         if compat.is_parametrized(definition):
             if remote.in_container and definition.scope != "session":
                 raise PlanningError(
-                    f"container fixture {remote.name!r} takes {name!r}, which is parametrized for one test at a "
-                    f"time; a container outlives tests\n{where}"
-                    f'  what to do: @pytest.mark.parametrize("{name}", [...], scope="session")'
+                    three_parts(
+                        f"container fixture {remote.name!r} takes {name!r}, which is parametrized for one test at a "
+                        "time; a container outlives tests",
+                        where,
+                        f'@pytest.mark.parametrize("{name}", [...], scope="session")',
+                    )
                 )
             return compat.param_of(site.item, name)
         if definition.scope == "function":
             raise PlanningError(
-                f"remote fixture {remote.name!r} takes the function-scoped local fixture {name!r}: it would have "
-                f"another value when the test runs than when the batch is sent\n{where}"
-                f'  what to do: give {name!r} scope="module" or wider, or use it in the test'
+                three_parts(
+                    f"remote fixture {remote.name!r} takes the function-scoped local fixture {name!r}: it would have "
+                    "another value when the test runs than when the batch is sent",
+                    where,
+                    f'give {name!r} scope="module" or wider, or use it in the test',
+                )
             )
         if remote.in_container and definition.scope != "session":
             raise PlanningError(
-                f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
-                f'outlives tests\n{where}  what to do: give {name!r} scope="session"'
+                three_parts(
+                    f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
+                    "outlives tests",
+                    where,
+                    f'give {name!r} scope="session"',
+                )
             )
         if leads_to_remote(site.item, *path):
             raise PlanningError(
-                f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU\n{where}"
-                f"  what to do: do that step on the GPU too: make {name!r} a @pytest_modal.fixture"
+                three_parts(
+                    f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU",
+                    where,
+                    f"do that step on the GPU too: make {name!r} a @pytest_modal.fixture",
+                )
             )
         return site.request.getfixturevalue(name)
 

@@ -73,8 +73,8 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     kind = type(error)
     described: Described = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        "message": printable(message),
-        "notes": [printable(str(note)) for note in getattr(error, "__notes__", [])],
+        "message": encodable(message),
+        "notes": [encodable(str(note)) for note in getattr(error, "__notes__", [])],
         "frames": frames[-MAX_FRAMES:],
     }
     cause, context = error.__cause__, error.__context__
@@ -87,7 +87,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     return described
 
 
-def printable(text: str) -> str:
+def encodable(text: str) -> str:
     """Make text encodable; exception messages can hold anything."""
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -122,7 +122,7 @@ class Tee(io.TextIOBase):
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def text(self) -> str:
-        return printable("".join(self._kept)[-KEPT_OUTPUT:])
+        return encodable("".join(self._kept)[-KEPT_OUTPUT:])
 
 
 class Worker:

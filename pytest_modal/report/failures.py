@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.store.results import Results
-from pytest_modal.wording import safe
+from pytest_modal.wording import count, safe, three_parts
 
 _LIKELY = {
     "ModuleNotFoundError": "is it a package of the image, or local code? Local code travels by name "
@@ -23,10 +23,9 @@ def explain(results: Results, outcome: Outcome) -> str:
     """Explain a failed call in three parts."""
     call = _call(results.batch, outcome.key)
     what, remedy = _what(results, call, outcome)
-    lines = [what, f"  where: {_where(results.batch, call, outcome)}"]
+    lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
     if outcome.attempts > 1:
-        lines.append(f"  tried: {outcome.attempts} times")
-    lines.append(f"  what to do: {remedy}")
+        lines.append(f"  tried: {count(outcome.attempts, 'time')}")
     lines += pointers(results)
     if outcome.error and "frames" in outcome.error:
         lines += ["", remote_traceback(outcome.error)]
@@ -47,11 +46,12 @@ def pointers(results: Results) -> list[str]:
 def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
     """Explain an exception after the ``yield`` of a container fixture."""
     fixture = results.batch.containers[error["container_key"]]
-    return safe(
-        f"container fixture {fixture.label} raised {error['type']} after its yield\n"
-        f"  where: {fixture.function.location}, in container {outcome.container}\n"
-        "  what to do: mend what follows the yield; the results before it are kept\n\n" + remote_traceback(error)
+    message = three_parts(
+        f"container fixture {fixture.label} raised {error['type']} after its yield",
+        f"{fixture.function.location}, in container {outcome.container}",
+        "mend what follows the yield; the results before it are kept",
     )
+    return safe(f"{message}\n\n{remote_traceback(error)}")
 
 
 def remote_traceback(error: Mapping[str, Any]) -> str:

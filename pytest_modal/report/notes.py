@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 from pytest_modal.batch.calls import Call
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe
-
-SHOWN = 5  # files of one call, or calls of one note
+from pytest_modal.wording import count, first_few, safe
 
 
 def lost_file_lines(results: Results) -> Iterator[str]:
@@ -17,10 +15,9 @@ def lost_file_lines(results: Results) -> Iterator[str]:
         outcome = results.outcomes.get(call.key)
         if outcome is None or not outcome.lost_files:
             continue
-        names = ", ".join(outcome.lost_files[:SHOWN])
-        more = f" and {len(outcome.lost_files) - SHOWN} more" if len(outcome.lost_files) > SHOWN else ""
+        names = first_few(outcome.lost_files)
         yield safe(
-            f"modal: warning: {call.label} ({call.function.location}) wrote {names}{more}: lost with the container; "
+            f"modal: warning: {call.label} ({call.function.location}) wrote {names}: lost with the container; "
             "return the data and write it in the test"
         )
 
@@ -35,10 +32,9 @@ def unused_gpu_lines(results: Results) -> Iterator[str]:
         if outcome.given and outcome.device == "cpu":
             idle.setdefault(outcome.given, []).append(call)
     for gpu, calls in idle.items():
-        labels = ", ".join(call.label for call in calls[:SHOWN])
-        more = f" and {len(calls) - SHOWN:,} more" if len(calls) > SHOWN else ""
+        labels = first_few(call.label for call in calls)
         article = "an" if gpu.startswith("NVIDIA") else "a"
         yield safe(
-            f"modal: warning: {count(len(calls), 'call')} had {article} {gpu} and computed on the CPU: {labels}{more}; "
+            f"modal: warning: {count(len(calls), 'call')} had {article} {gpu} and computed on the CPU: {labels}; "
             'move the model and its inputs to "cuda", or declare gpu=None'
         )

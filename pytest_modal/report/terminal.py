@@ -13,7 +13,7 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.failures import pointers
 from pytest_modal.store.results import Results
-from pytest_modal.wording import safe
+from pytest_modal.wording import count, safe
 
 
 class Lines(Protocol):
@@ -26,11 +26,6 @@ class Screen(Lines, Protocol):
     """What is used of pytest's terminal reporter."""
 
     def section(self, title: str, sep: str = "=", **markup: bool) -> None: ...
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(number: float) -> str:
@@ -97,8 +92,8 @@ class _Lines:
                 self._write(f"modal: {safe(message)}")
             self._told.add(message)
         elif self._verbose or self._done * 10 // total > before * 10 // total:
-            failed = f", {self._failed} failed" if self._failed else ""
-            self._write(f"modal: {self._done}/{count(total, 'call')} done{failed}")
+            failed = f", {self._failed:,} failed" if self._failed else ""
+            self._write(f"modal: {self._done:,}/{count(total, 'call')} done{failed}")
 
 
 @contextlib.contextmanager
@@ -185,13 +180,13 @@ def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any],
         for artifact in artifacts[:20]:
             screen.write_line(f"  {artifact['path']} ({size(artifact['bytes'])})")
         if len(artifacts) > 20:
-            screen.write_line(f"  ... and {len(artifacts) - 20} more")
+            screen.write_line(f"  ... and {len(artifacts) - 20:,} more")
 
 
 def reused(results: Results) -> str:
     """Say how many calls are taken over from earlier runs, and how many are left."""
     total, taken = len(results.run.labels), len(results.run.reused)
-    return f"{taken} of {count(total, 'call')} reused from earlier runs, {total - taken} to run"
+    return f"{taken:,} of {count(total, 'call')} reused from earlier runs, {total - taken:,} to run"
 
 
 def _summarize_calls(screen: Screen, results: Results) -> None:
@@ -207,13 +202,13 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     if not run.labels:
         return
     statuses = Counter(outcome.status for outcome in outcomes)
-    failed = "".join(f", {number} {status}" for status, number in sorted(statuses.items()) if status != "ok")
+    failed = "".join(f", {number:,} {status}" for status, number in sorted(statuses.items()) if status != "ok")
     missing = len(run.labels) - len(outcomes)
-    failed += f", {missing} without an outcome" if missing else ""
+    failed += f", {missing:,} without an outcome" if missing else ""
     containers = {outcome.container for outcome in outcomes if outcome.container}
     screen.write_line(
         f"{count(len(run.labels), 'call')} in {count(run.environments, 'environment')} "
-        f"and {count(len(containers), 'container')}: {statuses['ok']} good{failed}; "
+        f"and {count(len(containers), 'container')}: {statuses['ok']:,} good{failed}; "
         f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
     )
     if run.reused:

@@ -26,11 +26,12 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.shipping import ShippingError
 from pytest_modal.remote.framing import read_message, write_message
-from pytest_modal.remote.worker import KEPT_OUTPUT, printable
+from pytest_modal.remote.worker import KEPT_OUTPUT, encodable
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.endings import ending
 from pytest_modal.run.protocol import Result
+from pytest_modal.wording import three_parts
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
 STOP_TIMEOUT = 30.0  # seconds for what follows the `yield` of the last container fixtures
@@ -239,7 +240,7 @@ class _Process:
         with self._output[kind].open("rb") as output:
             size = output.seek(0, os.SEEK_END)
             output.seek(max(offset, size - KEPT_OUTPUT))
-            return printable(output.read().decode("utf-8", "backslashreplace"))
+            return encodable(output.read().decode("utf-8", "backslashreplace"))
 
 
 def _environment(environment: Environment, packages: Path) -> dict[str, str]:
@@ -252,10 +253,9 @@ def _copy_sources(package: str, target: Path) -> None:
     """Copy the Python files of a local package, as Modal would ship them."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ShippingError(
-            f"local_packages names {package!r}, which can't be imported here\n"
-            "  what to do: give the name of a package with Python source that this pytest run can import"
-        )
+        what = f"local_packages names {package!r}, which can't be imported here"
+        remedy = "give the name of a package with Python source that this pytest run can import"
+        raise ShippingError(three_parts(what, f'local_packages=["{package}"]', remedy))
     if not spec.submodule_search_locations:
         shutil.copy(spec.origin, target)
         return

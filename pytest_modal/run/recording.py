@@ -13,7 +13,9 @@ from pytest_modal.declare.settings import Settings
 from pytest_modal.plan.rounds import calls_of, first_round, is_gated, repeat, with_rounds
 from pytest_modal.plan.selection import is_everything
 from pytest_modal.plan.state import plan_of
+from pytest_modal.store.files import delete
 from pytest_modal.store.results import Results
+from pytest_modal.wording import first_few
 
 
 def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -> int:
@@ -61,11 +63,10 @@ def look_after_recordings(
             used.append(find_recording(slot.directory, slot.name))
     left = unused(places, {item.path for item in tests[0].session.items}, used)
     if left:
-        names = ", ".join(path.relative_to(config.rootpath).as_posix() for path in left[:5])
-        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        names = first_few(path.relative_to(config.rootpath).as_posix() for path in left)
         said = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"
         remedy = "" if settings.prune else "; --modal-prune-recordings deletes them"
-        notes.append(f"{said}: {names}{more}{remedy}")
+        notes.append(f"{said}: {names}{remedy}")
     if settings.prune:
         for path in left:
-            path.unlink(missing_ok=True)
+            delete(path)

@@ -26,6 +26,7 @@ from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.cache import OutcomeCache, clean, run_directory
 from pytest_modal.store.results import Results
+from pytest_modal.wording import count, three_parts
 
 
 def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
@@ -79,7 +80,7 @@ def _skip(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason="GPU tests are skipped: --modal-mode=skip"))
     config.stash[RESULTS] = Results("skip", Batch())
     if (screen := config.pluginmanager.get_plugin("terminalreporter")) is not None:
-        screen.write_line(f"modal: skip mode: {terminal.count(len(tests), 'GPU test')} skipped")
+        screen.write_line(f"modal: skip mode: {count(len(tests), 'GPU test')} skipped")
 
 
 def _run(
@@ -144,11 +145,8 @@ def _words(error: Exception) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
     told = "".join(traceback.format_exception(error)).rstrip()
-    return (
-        f"the batch of GPU calls could not be run: {type(error).__name__}: {error}\n"
-        "  where: in pytest-modal itself\n"
-        f"  what to do: please report this\n\n{told}"
-    )
+    what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
+    return f"{three_parts(what, 'in pytest-modal itself', 'please report this')}\n\n{told}"
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from pytest_modal.batch.calls import Batch
+from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
     from pytest_modal.store.results import Results
@@ -138,11 +139,9 @@ def shared_by_workers(config: pytest.Config) -> Shared | None:
     if given is None:
         return None
     if not given["directory"]:
-        raise pytest.UsageError(
-            "the workers of pytest-xdist run on other machines, so they can't share one batch of GPU calls\n"
-            f"  where: --tx {given['spec']}\n"
-            "  what to do: run GPU tests with workers on this machine (-n 4); what they wait for runs elsewhere anyway"
-        )
+        what = "the workers of pytest-xdist run on other machines, so they can't share one batch of GPU calls"
+        remedy = "run GPU tests with workers on this machine (-n 4); what they wait for runs elsewhere anyway"
+        raise pytest.UsageError(three_parts(what, f"--tx {given['spec']}", remedy))
     return Shared(Path(given["directory"]))
 
 

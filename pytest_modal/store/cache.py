@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
-from pytest_modal.store.files import link
+from pytest_modal.store.files import delete, link
 from pytest_modal.store.outcome_file import read_outcome
 from pytest_modal.store.results import Results
 
@@ -89,5 +89,5 @@ class OutcomeCache:
             if path.name in spare or (now - modified <= self._max_seconds and total <= self._max_bytes):
                 continue
             with contextlib.suppress(OSError):
-                path.unlink()
+                delete(path)
             total -= size

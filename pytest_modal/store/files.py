@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
 LONGEST_NAME = 100
+DRAFT = ".draft-"  # how the directories begin in which files are written before they appear
 
 
 def short_digest(text: str) -> str:
@@ -32,48 +31,46 @@ def safe_name(name: str) -> str:
 
 
 @contextlib.contextmanager
+def draft_in(directory: Path, name: str) -> Iterator[Path]:
+    """Yield the path of a draft of a file, which is gone at the end of the block unless it was moved."""
+    # Of the same name, in a directory of its own: suffixes tell writers the format, and archives store the name.
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=directory) as scratch:
+        yield Path(scratch, name)
+
+
+@contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which replaces `path` when all went well and is gone when not."""
-    # Of the same name, in a directory beside: suffixes tell writers the format, and archives store the name.
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as scratch:
-        draft = Path(scratch, path.name)
+    """Yield a path to write to: that file replaces `path` if the block ends well, and is gone if not."""
+    with draft_in(path.parent, path.name) as draft:
         yield draft
         draft.replace(path)
 
 
-def write_json(path: Path, data: object) -> None:
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    # Half a surrogate pair has no UTF-8; Python's escape for it is also JSON's.
-    path.write_bytes(text.encode("utf-8", "backslashreplace"))
-
-
-def write_record(path: Path, record: object) -> None:
-    """Write plain data as JSON, atomically."""
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically, as UTF-8; the directory is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as draft:
-        write_json(draft, record)
+        # Half a surrogate pair has no UTF-8; Python's escape for it is also JSON's.
+        draft.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as stream:
-            yield stream
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+def write_json(path: Path, data: object) -> None:
+    """Write plain data as JSON, atomically; the directory is made."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def link(source: Path, target: Path) -> None:
     """Give a file another name, replacing what had it; copy it where that can't be."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_path(target) as draft:
         try:
-            os.link(source, draft)
+            draft.hardlink_to(source)
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, draft)
-        draft.replace(target)
-    finally:
-        # Two names of one file are not replaced by each other.
-        draft.unlink(missing_ok=True)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link, or a directory with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

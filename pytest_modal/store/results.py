@@ -13,7 +13,7 @@ from pytest_modal.batch.calls import Batch, Buffers
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
-from pytest_modal.store.files import link, whole_file
+from pytest_modal.store.files import atomic_path, link
 from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
 
 _RECORD = "run"
@@ -85,7 +85,7 @@ class Results:
     def put(self, outcome: Outcome, value: Buffers) -> None:
         """Keep an outcome and its encoded value on disk."""
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
-        with whole_file(self.path(outcome.key)) as stream:
+        with atomic_path(self.path(outcome.key)) as draft, draft.open("wb") as stream:
             write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
         self.outcomes[outcome.key] = outcome
 
@@ -134,7 +134,7 @@ class Results:
 
     def save(self) -> None:
         """Write down what is known of the run: other processes can `load` it from now on."""
-        with whole_file(self.path(_RECORD)) as stream:
+        with atomic_path(self.path(_RECORD)) as draft, draft.open("wb") as stream:
             write_message(stream, dataclasses.asdict(self.run))
 
     def load(self) -> bool:

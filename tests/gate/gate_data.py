@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.baseline_file import baseline_texts
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy
 from pytest_modal.gate.judge.rows import Evaluation, input_digest
 from pytest_modal.gate.judge.update import Update, plan_update
 from pytest_modal.gate.judge.verdict import GateResult, judge
+from pytest_modal.gate.ledger import NewBaseline
 
 GATE, TEST, WHERE = "gsm8k", "test_gsm8k.py::test_accuracy", "baselines/gsm8k.jsonl"
 NO_ORIGIN = Origin()
@@ -32,6 +35,11 @@ def evaluation(
         "outputs": tuple(outputs) if outputs is not None else tuple("42" if each else "forty" for each in sums),
     }
     return Evaluation(**{**fields, **other})
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write a baseline and its outputs, as a run does at its end."""
+    NewBaseline(str(path), *baseline_texts(baseline)).write()
 
 
 def judged(now: Evaluation, baseline: Baseline | None, *, origin: Origin = NO_ORIGIN, **chosen: Any) -> GateResult:

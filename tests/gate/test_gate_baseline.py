@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gate_data import GATE, TEST, evaluation, recorded
+from gate_data import GATE, TEST, evaluation, recorded, write_baseline
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, align, check_items
-from pytest_modal.gate.judge.baseline_file import read_baseline, same_items_elsewhere, write_baseline
+from pytest_modal.gate.judge.baseline_file import read_baseline, same_items_elsewhere
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline, outputs_path
 from pytest_modal.gate.judge.errors import BaselineError
 from pytest_modal.gate.judge.policy import Origin
@@ -132,7 +131,7 @@ def test_a_failed_write_leaves_the_old_baseline(path: Path, monkeypatch: pytest.
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         write_baseline(path, recorded(evaluation([0] * 5, 5)))
     assert path.read_bytes() == before

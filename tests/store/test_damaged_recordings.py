@@ -303,13 +303,13 @@ ONE = member(np.zeros(1000))
 FORGED: dict[str, tuple[dict[str, bytes] | bytes, str]] = {
     "a pickle in an object array": (
         {"array_0.npy": member(np.array([Payload()], object))},
-        r"has \d+ bytes, not 8128",
+        r"has [\d,]+ bytes, not 8,128",
     ),
-    "a pickle in the place of an array": ({"array_0.npy": pickle.dumps([0] * 10)}, "bytes, not 8128"),
+    "a pickle in the place of an array": ({"array_0.npy": pickle.dumps([0] * 10)}, "bytes, not 8,128"),
     "another dtype of the same size": ({"array_0.npy": member(np.zeros(1000, "i8"))}, "not the one that the JSON"),
     "a header that asks for a terabyte": (
         {"array_0.npy": ONE.replace(b"(1000,), }    ", b"(100000000000,)}")},
-        "not the one that the JSON describes|bytes, not 8128",
+        "not the one that the JSON describes|bytes, not 8,128",
     ),
     "another name": ({"../array_0.npy": ONE}, "'array_0' is not in the .npz file"),
     "one array too many": ({"array_0.npy": ONE, "array_1.npy": ONE}, "holds 'array_1.npy', which nothing names"),
@@ -372,7 +372,7 @@ def test_no_path_is_taken_from_a_recording(damaged: Copy, file: Any) -> None:
         (lambda text: text.replace('g": 1,', 'g": 0,'), RecordingVersionError, "has format 0; this version of"),
         (lambda text: text.replace('g": 1,', 'g": "1",'), MalformedRecordingError, "format is '1'"),
         (lambda text: text.replace('g": 1,', 'g": true,'), MalformedRecordingError, "format is 'True'"),
-        (lambda text: text.replace('g": 1,', 'g": ' + "1" * 9999 + ","), MalformedRecordingError, "9999 digits"),
+        (lambda text: text.replace('g": 1,', 'g": ' + "1" * 9999 + ","), MalformedRecordingError, "9,999 digits"),
         (lambda text: "[1]", MalformedRecordingError, "this is JSON, but no recording"),
         (lambda text: "{}", MalformedRecordingError, "this is JSON, but no recording"),
         (lambda text: "null", MalformedRecordingError, "this is JSON, but no recording"),

@@ -23,6 +23,7 @@ from sample_data import ARRAYS, LAYOUTS, same, values
 
 from pytest_modal.batch.environment import Environment
 from pytest_modal.remote import data
+from pytest_modal.store.files import delete
 from pytest_modal.store.recordings import writing as writing_module
 from pytest_modal.store.recordings.errors import (
     MissingRecordingError,
@@ -231,7 +232,7 @@ def test_killed_at_any_moment_it_leaves_a_whole_recording(tmp_path: Path) -> Non
         assert (found.value[0] == found.value[1]).all()
         assert found.facts.seconds == found.value[1]
         for leftover in unused_recordings(tmp_path, [path]):
-            leftover.unlink()
+            delete(leftover)
         assert len(list(path.parent.iterdir())) == 2
 
 
@@ -371,8 +372,9 @@ def test_unused_files_are_ours_and_nobody_elses(tmp_path: Path) -> None:
     used = write_recording(tmp_path, recording(np.ones(1000)))
     other = write_recording(tmp_path, recording(np.ones(1000), name=Name("test_gone", "answers")))
     (arrays,) = other.parent.glob("*.npz")
-    draft = other.with_name(".recording-x1y2.tmp")
-    draft.touch()
+    draft = other.with_name(".draft-x1y2")
+    draft.mkdir()
+    (draft / other.name).touch()
     for foreign in ("notes.json", "README.md", "data.npz", ".gitattributes"):
         (other.parent / foreign).write_text("{}")
     orphan = used.with_name("never-0123456789abcdef.npz")

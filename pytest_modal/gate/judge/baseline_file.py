@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ import numpy as np
 from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, update_command
 from pytest_modal.gate.judge.baseline_paths import baselines_beside, is_gate_name, outputs_path
 from pytest_modal.gate.judge.errors import BaselineError
-from pytest_modal.wording import some, three_parts
+from pytest_modal.wording import count, some, three_parts
 
 SCHEMA = 1
 _NUMBER = (int, float)
@@ -51,21 +49,6 @@ _HEADER: dict[str, tuple[type, ...]] = {
 _ANCHOR: dict[str, tuple[type, ...]] = {"k": (int,), "accuracy": _NUMBER, "date": (str,)}
 _ENTRY: dict[str, tuple[type, ...]] = {"date": (str,), "accuracy": _NUMBER, "n": (int,), "k": (int,)}
 _ENTRY_OPTIONAL: dict[str, tuple[type, ...]] = {"reason": (str,), "anchor": (dict,), "items": (str,)}
-
-
-def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write a baseline and its outputs, each atomically."""
-    write_texts(path, *baseline_texts(baseline))
-
-
-def write_texts(path: Path, items: str, outputs: str) -> None:
-    """Write the texts of a baseline and of its outputs, each atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if outputs:
-        _replace(outputs_path(path), outputs)
-    else:
-        outputs_path(path).unlink(missing_ok=True)
-    _replace(path, items)
 
 
 def baseline_texts(baseline: Baseline) -> tuple[str, str]:
@@ -121,25 +104,9 @@ def _line(value: object) -> str:
     return _encode_json(value) + "\n"
 
 
-def _encode(text: str) -> bytes:
-    # Half a surrogate pair has no UTF-8; Python's escape for it is also JSON's.
-    return text.encode("utf-8", "backslashreplace")
-
-
 def _checksum(text: str) -> str:
-    return hashlib.sha256(_encode(text)).hexdigest()[:32]
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_encode(text))
-        Path(draft).chmod(0o644)  # drafts are private; a baseline is committed
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    # As text is written: half a surrogate pair has no UTF-8; Python's escape for it is also JSON's.
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def read_baseline(path: Path, gate: str, test: str) -> Baseline:
@@ -322,7 +289,7 @@ class _Reader:
                 raise self.error(what, self.restore, number)
         ids = [item["id"] for item in items]
         if len(items) < header["n"]:
-            what = f"has {len(items):,} items, but its header says {header['n']:,}: it is truncated"
+            what = f"has {count(len(items), 'item')}, but its header says {header['n']:,}: it is truncated"
             raise self.error(what, self.restore, len(lines) + 1)
         if odd := [one for one, two in zip(ids[1:], ids, strict=False) if one <= two]:
             raise self.error(f"has items twice or out of order, {some(odd)}: a bad merge", self.restore)

@@ -14,7 +14,7 @@ from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
-from pytest_modal.wording import count, three_parts
+from pytest_modal.wording import count, first_few, safe_line, three_parts
 
 SHOWN = 5  # flips in a message; all are in the CSV
 _WIDEST_INPUT, _WIDEST_OUTPUT, _WIDEST_ID = 24, 40, 40
@@ -113,26 +113,21 @@ def failure(
     if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
         parts.append(_regression(result, items, csv, mode))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
-        parts.append(
+        what = (
             f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
-            f"{_percent(result.demands.min_accuracy)}   95% interval {_percents(result.accuracy_interval)}\n"
-            f"  where: {test}\n  what to do: find what broke the model, or lower min_accuracy in the test"
+            f"{_percent(result.demands.min_accuracy)}   95% interval {_percents(result.accuracy_interval)}"
         )
+        parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
-        names = ", ".join(shown(each, _WIDEST_ID) for each in result.must_pass[:SHOWN])
-        more = f" and {len(result.must_pass) - SHOWN} more" if len(result.must_pass) > SHOWN else ""
-        parts.append(
-            f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}{more}\n"
-            f"  where: {test}\n  what to do: look at their outputs, or take them out of must_pass"
-        )
+        names = first_few((safe_line(each, _WIDEST_ID) for each in result.must_pass), SHOWN)
+        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}"
+        parts.append(three_parts(what, test, "look at their outputs, or take them out of must_pass"))
     if "no baseline" in result.reasons:
         parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
     if "replaced" in result.reasons:
-        parts.append(
-            f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run\n"
-            f"  where: {test}\n"
-            f"  what to do: if they were replaced on purpose, {_accept(mode)}; else give the items their old ids"
-        )
+        what = f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run"
+        remedy = f"if they were replaced on purpose, {_accept(mode)}; else give the items their old ids"
+        parts.append(three_parts(what, test, remedy))
     return "\n".join(parts)
 
 
@@ -217,7 +212,7 @@ def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
     for flip in items[:SHOWN]:
         was, is_ = (_quoted(text, _WIDEST_OUTPUT) for text in (flip.was, flip.is_))
         rows.append(
-            (shown(flip.id, _WIDEST_ID), flip.then, flip.now, _quoted(flip.input, _WIDEST_INPUT), f"{was} -> {is_}")
+            (safe_line(flip.id, _WIDEST_ID), flip.then, flip.now, _quoted(flip.input, _WIDEST_INPUT), f"{was} -> {is_}")
         )
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
@@ -231,13 +226,7 @@ def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
 
 
 def _quoted(text: str | None, width: int) -> str:
-    return "?" if text is None else f'"{shown(text, width)}"'
-
-
-def shown(text: str, width: int) -> str:
-    """Return text on one line, at most `width` characters long, without control or direction characters."""
-    cut = text if len(text) <= width else f"{text[: width - 4].rstrip()} ..."
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in cut)
+    return "?" if text is None else f'"{safe_line(text, width)}"'
 
 
 # One line.
@@ -311,15 +300,10 @@ def warnings_of(result: GateResult) -> list[str]:
     return found
 
 
-def totals(results: Sequence[GateResult]) -> str:
-    """Say how many gates compared something: one that did not never counts as passed."""
-    return totals_of([result.change is not None for result in results])
-
-
 def totals_of(compared: Sequence[bool]) -> str:
-    """Say the same, told of each gate whether it compared something."""
+    """Say how many gates compared something: one that did not never counts as passed."""
     without = len(compared) - sum(compared)
-    return f"{len(compared) - without} gated" + (f", {without} without baseline" if without else "")
+    return f"{len(compared) - without:,} gated" + (f", {without:,} without baseline" if without else "")
 
 
 def properties(result: GateResult) -> dict[str, str]:

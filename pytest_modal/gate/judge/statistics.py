@@ -24,6 +24,7 @@ from pytest_modal.gate.judge.intervals import (
     count_interval,
     score_interval,
 )
+from pytest_modal.wording import count
 
 # Probabilities below are left out of convolutions; what is lost in all of them together is below SMALLEST_P.
 _NEGLIGIBLE, SMALLEST_P = 1e-100, 1e-90
@@ -99,13 +100,13 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
     """
     before, after = _sums(then, k), _sums(now, m)
     if len(before) != len(after):
-        raise ValueError(f"then has {len(before)} items and now has {len(after)}")
+        raise ValueError(f"then has {count(len(before), 'item')} and now has {len(after):,}")
     # Sums of equal scores differ in their last digits; that is no change.
     differences = np.round(after / m - before / k, 12)
     single = False
     if clusters is not None:
         sums = cluster_sums(differences, clusters)
-        method = f"sign flips of {len(sums):,} cluster sums"
+        method = f"sign flips of {count(len(sums), 'cluster sum')}"
         p, p_gain = sign_flip_test(sums)
         estimate = cluster_interval(differences, clusters)
         smallest = smallest_sign_flip_p(cluster_sums(before, clusters))
@@ -150,7 +151,7 @@ def _sums(values: ArrayLike, rounds: int) -> Floats:
     if rounds < 1 or array.ndim != 1 or not len(array):
         raise ValueError("a comparison needs at least one item and one round on each side")
     if not ((array >= 0) & (array <= rounds + 1e-9)).all():
-        raise ValueError(f"sums over {rounds} rounds are between 0 and {rounds}")
+        raise ValueError(f"sums over {count(rounds, 'round')} are between 0 and {rounds}")
     return array
 
 
@@ -216,7 +217,7 @@ def exact_test(then: ArrayLike, k: int, now: ArrayLike, m: int) -> tuple[float, 
     totals = np.asarray(then, float) + after
     uncertain = (totals > 0) & (totals < k + m)
     values, numbers = np.unique(totals[uncertain], return_counts=True)
-    null = _null({int(s): int(count) for s, count in zip(values, numbers, strict=True)}, k, m)
+    null = _null({int(s): int(times) for s, times in zip(values, numbers, strict=True)}, k, m)
     observed = float(after[uncertain].sum())
     return null.at_most(observed), null.at_least(observed)
 

@@ -15,7 +15,7 @@ from pytest_modal.gate.judge.policy import LEVEL, SUSPICIOUS, TOLERABLE, Demands
 from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity, sensitivity
 from pytest_modal.gate.judge.statistics import Change, compare, flip_rate, is_counts
-from pytest_modal.wording import some, three_parts
+from pytest_modal.wording import safe_line, some, three_parts
 
 Reason = Literal["drop", "anchor", "min_accuracy", "must_pass", "inconclusive", "no baseline", "replaced"]
 
@@ -260,5 +260,5 @@ def _warnings(baseline: Baseline | None, origin: Origin) -> tuple[str, ...]:
     warnings = []
     for what, then, now in (("device", baseline.gpu, origin.gpu), ("model revision", baseline.model, origin.model)):
         if then is not None and now is not None and then != now:
-            warnings.append(f"the baseline was made on another {what}: {then}, now {now}")
+            warnings.append(f"the baseline was made on another {what}: {safe_line(then)}, now {safe_line(now)}")
     return tuple(warnings)

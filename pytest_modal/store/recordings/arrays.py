@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 
 from pytest_modal.remote import data
 from pytest_modal.store.recordings.errors import Damage
+from pytest_modal.wording import count
 
 _DTYPE = re.compile(r"[<>|][biufcSUVMm]\d{1,10}(\[\d{0,9}[a-zA-Zμ]{1,7}(/\d{1,9})?\])?")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal arrays make equal files
@@ -115,7 +116,7 @@ def array_of(dtype: Any, shape: list[int], fortran: bool, memory: bytearray) -> 
     import numpy
 
     if len(memory) != size_of(dtype, shape):
-        raise Damage(f"an array of {dtype} and shape {tuple(shape)} in {len(memory)} bytes")
+        raise Damage(f"an array of {dtype} and shape {tuple(shape)} in {count(len(memory), 'byte')}")
     if not memory:
         return numpy.empty(shape, dtype, order="F" if fortran else "C")
     flat = numpy.frombuffer(memory, dtype)
@@ -192,15 +193,15 @@ class ArrayFile:
             raise Damage(f"the array {name!r} is not in the .npz file, or is used twice")
         size = size_of(dtype, shape)
         if info.file_size != len(header) + size:
-            raise Damage(f"the array {name!r} has {info.file_size} bytes, not {len(header) + size}")
+            raise Damage(f"the array {name!r} has {count(info.file_size, 'byte')}, not {len(header) + size:,}")
         memory = bytearray(size)
         try:
             with cast(zipfile.ZipExtFile, self._archive.open(info)) as member:
                 if member.read(len(header)) != header:
                     raise Damage(f"the array {name!r} is not the one that the JSON describes")
                 view = memoryview(memory)
-                while view and (count := member.readinto(view[:_PIECE])):
-                    view = view[count:]
+                while view and (taken := member.readinto(view[:_PIECE])):
+                    view = view[taken:]
         except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
             if isinstance(error, Damage):
                 raise

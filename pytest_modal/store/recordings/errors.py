@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_modal.wording import printable
+from pytest_modal.wording import safe_line, three_parts
 
 AGAIN = "pytest --modal --modal-record"
 
@@ -31,7 +31,7 @@ class RecordingError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.path}, {self.inside}" if self.inside else str(self.path)
-        return f"{self.what}\n  where: {where}\n  what to do: {self.remedy}"
+        return three_parts(self.what, where, self.remedy)
 
 
 class MissingRecordingError(RecordingError):
@@ -66,5 +66,5 @@ class Damage(ValueError):  # noqa: N818 - it never leaves this package
     """A part of a recording can't be read; carries its path upwards."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(printable(what))
+        super().__init__(safe_line(what))
         self.segments: list[str] = []

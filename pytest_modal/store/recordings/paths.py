@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pytest_modal.store.files import safe_name, short_digest
+from pytest_modal.store.files import DRAFT, safe_name, short_digest
 from pytest_modal.store.recordings.errors import AGAIN, MissingRecordingError, TamperedRecordingError
 from pytest_modal.store.recordings.model import Name
 
 DIRECTORY = "recordings"
 FORMAT = "pytest_modal_recording"
 _ARRAYS = re.compile(r"(.+)-[0-9a-f]{16}\.npz")
-_DRAFT = re.compile(r"\.recording-.*\.tmp")
 
 
 def recording_path(directory: Path, name: Name) -> Path:
@@ -106,21 +105,22 @@ def unused_recordings(directory: Path, used: Iterable[Path]) -> list[Path]:
     Returns
     -------
     list of Path
-        Sorted. Files that are not ours are left out.
+        Sorted; drafts are directories. Files that are not ours are left out.
     """
     kept = set(used)
     named = {arrays for path in kept for arrays in arrays_named(path)}
     return [
         entry
         for entry in sorted(directory.glob("*/*"))
-        if entry not in kept | named
-        and (_is_ours(entry) if entry.suffix == ".json" else _recording_of(entry) or _DRAFT.fullmatch(entry.name))
-        and entry.is_file()
-        and not entry.parent.is_symlink()
+        if entry not in kept | named and _is_ours(entry) and not entry.parent.is_symlink()
     ]
 
 
 def _is_ours(path: Path) -> bool:
+    if path.is_dir():
+        return path.name.startswith(DRAFT) and not path.is_symlink()
+    if not path.is_file() or path.suffix != ".json":
+        return path.is_file() and _recording_of(path) is not None
     try:
         with path.open("rb") as stream:
             return FORMAT.encode() in stream.read(100)

@@ -30,7 +30,7 @@ from pytest_modal.store.recordings.paths import FORMAT, check_place, recording_p
 from pytest_modal.store.recordings.text import deep_stack, parse, seal
 from pytest_modal.store.recordings.values import ValueReader
 from pytest_modal.store.recordings.writing import VERSION, digest_of_file
-from pytest_modal.wording import printable
+from pytest_modal.wording import count, safe_line
 
 _DIGEST = re.compile("[0-9a-f]{40}")
 # Links are refused, and a pipe does not make us wait.
@@ -64,7 +64,7 @@ MalformedRecordingError
             raise TamperedRecordingError("the recording was changed: its digest does not hold", path)
         recording = _recording(document)
         if recording_path(path.parent.parent, recording.name) != path:
-            shown = printable(recording.name)
+            shown = safe_line(recording.name)
             raise TamperedRecordingError(f"the recording of {shown} stands under another name", path)
         return _with_value(recording, document, path)
 
@@ -79,7 +79,7 @@ def check_fresh(path: Path, recorded: Keys, wanted: Keys) -> None:
     """
     found = differences(recorded, wanted)
     if found:
-        listed = "".join(f"\n  changed: {printable(each)}" for each in found)
+        listed = "".join(f"\n  changed: {safe_line(each)}" for each in found)
         raise StaleRecordingError(
             f"the recording is stale: what it depends on is not what it was{listed}",
             path,
@@ -95,13 +95,13 @@ def _told(path: Path, what: str = "the recording can't be read") -> Iterator[Non
     except RecordingError:
         raise
     except Damage as damage:
-        inside = printable("".join(reversed(damage.segments)))
+        inside = safe_line("".join(reversed(damage.segments)))
         raise MalformedRecordingError(f"{what}: {damage}", path, inside) from None
     except OSError as error:
         raise RecordingError(f"{what}: {error.strerror or error}", path) from None
     # Only a file that was forged on purpose, digest and all, comes so far.
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
-        raise MalformedRecordingError(f"{what}: {type(error).__name__}: {printable(error)}", path) from None
+        raise MalformedRecordingError(f"{what}: {type(error).__name__}: {safe_line(error)}", path) from None
 
 
 @contextlib.contextmanager
@@ -217,7 +217,9 @@ def _with_value(recording: Recording, document: dict[str, Any], path: Path) -> R
     with _told(beside, "the arrays can't be read"), _opened(beside) as (stream, size):
         announced = _member(described, "bytes", int)
         if size < announced:
-            raise TruncatedRecordingError(f"the arrays are truncated: {size} of {announced} bytes are there", beside)
+            raise TruncatedRecordingError(
+                f"the arrays are truncated: {size:,} of {count(announced, 'byte')} are there", beside
+            )
         if size > announced or digest_of_file(stream) != digest:
             raise TamperedRecordingError("the arrays were changed: their digest does not hold", beside)
         file = ArrayFile(stream, size)

@@ -19,6 +19,7 @@ from pytest_modal.store.recordings.errors import RecordingError
 from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, declared
 from pytest_modal.store.recordings.paths import DIRECTORY, told_apart, unused_recordings
 from pytest_modal.store.recordings.writing import secret_values, write_recording
+from pytest_modal.wording import count
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
         written += 1
         directories.add(slot.directory)
     where = ", ".join(sorted(_shown(directory, rootdir) for directory in directories))
-    return [f"recorded {written} of {len(batch.calls)} calls{f' in {where}' if where else ''}", *notes]
+    return [f"recorded {written:,} of {count(len(batch.calls), 'call')}{f' in {where}' if where else ''}", *notes]
 
 
 def _facts(batch: Batch, call: Call, outcome: Outcome) -> RunFacts:

@@ -96,7 +96,7 @@ def _no_constant(text: str) -> NoReturn:
 
 def _integer(text: str) -> int:
     if len(text) > 640:  # whatever limit this Python has; longer ones are written in hexadecimal
-        raise Damage(f"a number of {len(text)} digits")
+        raise Damage(f"a number of {len(text):,} digits")
     return int(text)
 
 

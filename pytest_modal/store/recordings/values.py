@@ -17,6 +17,7 @@ from typing import Any
 from pytest_modal.remote import data
 from pytest_modal.store.recordings import arrays
 from pytest_modal.store.recordings.errors import Damage
+from pytest_modal.wording import count
 
 READABLE = 64  # numbers in an array up to which they stand in the JSON
 INLINE = 1024  # bytes up to which anything else does
@@ -334,7 +335,7 @@ def _from_numbers(node: Any, dtype: Any, shape: list[int]) -> Any:
     if dtype.kind in "iu" and not all(numpy.iinfo(dtype).min <= each <= numpy.iinfo(dtype).max for each in numbers):
         raise Damage(f"numbers too large for {dtype}")
     if len(numbers) != math.prod(shape):
-        raise Damage(f"{len(numbers)} numbers in an array of shape {tuple(shape)}")
+        raise Damage(f"{count(len(numbers), 'number')} in an array of shape {tuple(shape)}")
     with numpy.errstate(all="ignore"):
         array = numpy.array(numbers, dtype).reshape(shape)
     if _floats(_shortest(array)) != node:

@@ -6,12 +6,12 @@ import contextlib
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from pytest_modal.remote import data
+from pytest_modal.store.files import atomic_path, draft_in
 from pytest_modal.store.recordings.arrays import write_npz
 from pytest_modal.store.recordings.errors import SecretInRecordingError
 from pytest_modal.store.recordings.model import Recording
@@ -76,9 +76,8 @@ def _write(path: Path, recording: Recording, secrets: Mapping[str, str]) -> Path
             document["arrays"] = _write_arrays(path, writer.arrays)
             new = path.with_name(document["arrays"]["file"])
         document["digest"] = seal(document)
-        with _draft(path.parent) as stream:
+        with atomic_path(path) as draft, _durable(draft) as stream:
             stream.write(render(document).encode())
-            _move(stream, path)
     finally:
         # What is named now is the new one, or after a failure still the old one. Others may write here too: what
         # they have made is left alone.
@@ -141,30 +140,22 @@ def _bytes_in(value: object) -> Iterator[bytes]:
 
 
 def _write_arrays(path: Path, arrays: list[tuple[str, object]]) -> dict[str, Any]:
-    with _draft(path.parent) as stream:
-        write_npz(stream, arrays)
-        digest, size = digest_of_file(stream), os.fstat(stream.fileno()).st_size
+    with draft_in(path.parent, path.stem) as draft:
+        with _durable(draft) as stream:
+            write_npz(stream, arrays)
+            digest, size = digest_of_file(stream), os.fstat(stream.fileno()).st_size
         name = f"{path.stem}-{digest[:16]}.npz"
-        _move(stream, path.with_name(name))
+        draft.replace(path.with_name(name))
     return {"file": name, "bytes": size, "digest": digest}
 
 
 @contextlib.contextmanager
-def _draft(directory: Path) -> Iterator[IO[bytes]]:
-    """Give a file to write, which is gone at the end unless it was moved."""
-    with tempfile.NamedTemporaryFile(dir=directory, prefix=".recording-", suffix=".tmp", delete=False) as stream:
-        try:
-            yield cast(IO[bytes], stream)
-        finally:
-            Path(stream.name).unlink(missing_ok=True)
-
-
-def _move(stream: IO[bytes], path: Path) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
-    draft = Path(stream.name)
-    draft.chmod(0o644)
-    draft.replace(path)
+def _durable(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file whose content is on the disk at the end of the block."""
+    with path.open("w+b") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def digest_of_file(stream: IO[bytes]) -> str:
