@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 FILES, LINES = 1000, 240
-CASES = Path(__file__).parent.parent / "tests" / "rule_cases"
+CASES = Path(__file__).parent.parent / "tests" / "checks" / "rule_cases"
 
 
 def scripts() -> list[str]:

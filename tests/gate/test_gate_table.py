@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-SOURCE = Path(__file__).parent.parent / "benchmarks" / "gate_table.py"
+SOURCE = Path(__file__).parents[2] / "benchmarks" / "gate_table.py"
 
 
 @pytest.fixture(scope="module")

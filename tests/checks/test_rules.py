@@ -111,5 +111,5 @@ def test_every_finding_says_why_and_what_to_do(code: str, tmp_path: Path) -> Non
 
 
 def test_the_documentation_page_is_up_to_date() -> None:
-    page = Path(__file__).parent.parent / "docs" / "rules.md"
+    page = Path(__file__).parents[2] / "docs" / "rules.md"
     assert page.read_text(encoding="utf-8") == markdown(), "run: pytest-modal explain --markdown > docs/rules.md"

@@ -191,6 +191,6 @@ def test_the_command_is_installed(here: Path) -> None:
 
 
 def test_the_pre_commit_hook_runs_the_command() -> None:
-    hooks = (Path(__file__).parent.parent / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    hooks = (Path(__file__).parents[2] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
     assert "entry: pytest-modal check\n" in hooks
     assert "types: [python]\n" in hooks

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_data import ARRAYS, LAYOUTS, same, values
+from sample_data import ARRAYS, LAYOUTS, same, values
 
 from pytest_modal.batch.environment import Environment
 from pytest_modal.remote import data
