@@ -154,6 +154,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.imports.update(imported_by(obj.__code__))
         elif isinstance(obj, types.ModuleType):
             self._check_module(obj.__name__)
+        elif isinstance(obj, types.CodeType):
+            return _code_with_its_file(obj, self.dispatch_table[types.CodeType])
         return super().reducer_override(obj)
 
     def _note_modules(self, obj: Any) -> None:
@@ -179,6 +181,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 f"  where: {self._location}\n"
                 "  what to do: return data from the function and assert, skip or fail in the test"
             )
+
+
+def _code_with_its_file(code: types.CodeType, reduce: Callable[[types.CodeType], tuple[Any, ...]]) -> tuple[Any, ...]:
+    # From 3.1.3 on cloudpickle names no file ("<dynamic-code>"), so that a remote traceback would show neither file
+    # nor source. In the constructor of code objects the file is the eleventh argument in every Python from 3.11 on.
+    build, fields = reduce(code)
+    return build, (*fields[:10], code.co_filename, *fields[11:])
 
 
 def _is_fixture(obj: Any) -> bool:
