@@ -149,6 +149,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.imports.update(imported_by(obj.__code__))
         elif isinstance(obj, types.ModuleType):
             self._check_module(obj.__name__)
+        elif isinstance(obj, types.CodeType):
+            return _code_with_its_file(obj, self.dispatch_table[types.CodeType])
         return super().reducer_override(obj)
 
     def _note_modules(self, obj: object) -> None:
@@ -172,6 +174,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             what = f"{self._name} uses {name!r}, which a container does not have"
             remedy = "return data from the function and assert, skip or fail in the test"
             raise ShippingError(three_parts(what, self._location, remedy))
+
+
+def _code_with_its_file(code: types.CodeType, reduce: Callable[[types.CodeType], tuple[Any, ...]]) -> tuple[Any, ...]:
+    # From 3.1.3 on cloudpickle names no file ("<dynamic-code>"), so that a remote traceback would show neither file
+    # nor source. In the constructor of code objects the file is the eleventh argument in every Python from 3.11 on.
+    build, fields = reduce(code)
+    return build, (*fields[:10], code.co_filename, *fields[11:])
 
 
 def _is_fixture(obj: object) -> bool:

@@ -115,7 +115,9 @@ def compute(
     started = time.perf_counter()
     # Nobody has to wait for a replay.
     watched = None if backend.mode == "replay" else screen
-    with terminal.live(watched, left, verbose=config.get_verbosity() > 0) as ticker:
+    # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
+    verbose = watched is not None and config.get_verbosity() > 0
+    with terminal.live(watched, left, verbose=verbose) as ticker:
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
