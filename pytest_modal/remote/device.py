@@ -63,7 +63,7 @@ class Device:
             # After a device-side assert every CUDA call fails, until the end of the process.
             return Use(self._name or self.given or "cuda", _peak_allocated(), poisoned=True)
         self._name = ", ".join(names) or self._name
-        if _allocations() > self._allocations:
+        if self._name and _allocations() > self._allocations:
             return Use(self._name, _peak_allocated(), poisoned=False)
         device = (self.given or self._name) if self._is_used_otherwise() else "cpu"
         return Use(device, _peak_resident(), poisoned=False)
@@ -104,11 +104,17 @@ def _allocations() -> int:
     if torch is None:
         return 0
     stats = (torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count()))
-    return sum(each.get("allocation.all.allocated", 0) for each in stats)
+    try:
+        return sum(each.get("allocation.all.allocated", 0) for each in stats)
+    except Exception:  # a diagnostic must not decide what becomes of a call
+        return 0
 
 
 def _peak_allocated() -> int:
-    return sum(torch.cuda.max_memory_allocated(index) for torch, index in _used_by_torch())
+    try:
+        return sum(torch.cuda.max_memory_allocated(index) for torch, index in _used_by_torch())
+    except Exception:  # as above
+        return 0
 
 
 def _peak_resident() -> int:

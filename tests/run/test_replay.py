@@ -255,7 +255,7 @@ def test_what_was_recorded_on_modal_replays_here(pytester: pytest.Pytester, moda
     modal_server.reset()
     result = replay(pytester)
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["mode: replay; device: Tesla T4, recorded *"])
+    result.stdout.fnmatch_lines(["mode: replay; device: cpu, recorded *"])
     assert modal_server.facts()["rpcs"] == {}
 
 
