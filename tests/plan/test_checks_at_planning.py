@@ -229,7 +229,7 @@ def test_a_rule_or_level_that_does_not_exist_is_a_usage_error(pytester: pytest.P
     result = pytester.runpytest(*PLAIN)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [f"ERROR: modal_rules: '{line}'", "  where: the ini file", "  what to do: write a rule*"]
+        [f"ERROR: modal_rules = '{line}' is not valid", "  where: tox.ini", "  what to do: write RULE = LEVEL: *"]
     )
 
 

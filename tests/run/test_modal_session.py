@@ -447,7 +447,7 @@ def test_the_plan_shows_what_an_image_would_install(pytester: pytest.Pytester, m
         [
             "modal: on Modal: 1 call for 1 test, 1 environment",
             "  packages: not_installed_here, numpy==*, torch==*, transformers==* (derived from the imports)",
-            "  note: not_installed_here is not installed here, so its version is not pinned",
+            "  note: not_installed_here is not installed on this machine, so its version is not pinned",
         ]
     )
     assert "+cpu" not in result.stdout.str()

@@ -146,9 +146,10 @@ def test_values_that_differ_between_workers_are_named(suite: pytest.Pytester) ->
     assert result.parseoutcomes() == {"passed": 24, "errors": 4}
     result.stdout.fnmatch_lines(
         [
-            "drawn was sent with another 'seed' by the worker that ran the batch",
+            "'seed' of drawn differs between workers of pytest-xdist",
             "  where: test_c.py::test_*",
-            "  what to do: local fixtures must give the same value in every process: a fixed seed, no uuid, no time",
+            "  what to do: make the local fixture deterministic (a fixed seed, no uuid, no clock): "
+            "every worker computes it",
         ]
     )
 
