@@ -97,7 +97,7 @@ def test_the_others_run(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest(*PLAIN)
     result.assert_outcomes(passed=1, errors=3)
-    result.stdout.fnmatch_lines(["1 call in 1 environment and 1 container: 1 good; *"])
+    result.stdout.fnmatch_lines(["1 call in 1 environment and 1 container: 1 ok; *"])
 
 
 def test_a_helper_in_another_file_and_a_container_fixture(pytester: pytest.Pytester) -> None:

@@ -64,7 +64,7 @@ def test_one_session_for_all_workers(
     result.stdout.fnmatch_lines(["modal: on Modal: 5 calls for 10 tests, 1 environment, 1 container fixture"])
     assert result.stdout.str().count("modal: container up: T4 on Tesla T4") == 1
     result.stdout.fnmatch_lines(
-        ["mode: modal; device: cpu", "session: ap-*", "5 calls in 1 environment and 1 container: 5 good; *"]
+        ["mode: modal; device: cpu", "session: ap-*", "5 calls in 1 environment and 1 container: 5 ok; *"]
     )
     facts = modal_server.facts()
     assert len(facts["apps"]) == 1
