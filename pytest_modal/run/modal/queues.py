@@ -157,5 +157,5 @@ def read_reply(reply: bytes) -> tuple[Reply | Missing, bytes]:
     """Return the parts of a reply: the outcome of the call, and its encoded result."""
     message = read_message(io.BytesIO(reply))
     if message is None:
-        raise data.CorruptDataError("the reply was cut off")
+        raise data.CorruptDataError("the reply is truncated")
     return message
