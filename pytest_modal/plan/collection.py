@@ -1,4 +1,4 @@
-"""Collection: markers read, parameters requested, false greens refused."""
+"""Collection: markers read, parameters requested, mistakes refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def request_parameters(collector: pytest.Collector, obj: object) -> None:
     try:
         marker = read_marker([*reversed(marks), *collector.iter_markers(MARKER)], collector.nodeid)
     except DeclarationError:
-        return  # told once the test is collected
+        return  # `check_collected` reports it once the test is collected
     if marker.remote is None:
         return
     parametrized = {name for mark in [*_marks(obj), *collector.iter_markers()] for name in _argnames(mark)}
@@ -36,7 +36,7 @@ def request_parameters(collector: pytest.Collector, obj: object) -> None:
 
 
 def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -> None:
-    """Mark the tests that reach a remote fixture; turn mistakes into collection errors."""
+    """Mark the tests that use a remote fixture; turn mistakes into collection errors."""
     tests = [item for item in report.result if isinstance(item, pytest.Function)]
     errors = [error for item in tests if (error := _check_test(item))]
     errors += _marked_functions(collector, tests)
@@ -62,9 +62,9 @@ def _check_test(item: pytest.Function) -> str | None:
         return str(error)
     if marker.remote is None and not reaches_remote(item):
         return three_parts(
-            "a GPU test that sends nothing to a GPU: it is marked modal_gpu and reaches no remote fixture",
+            f"{item.name} is marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
             item.nodeid,
-            "request a @pytest_modal.fixture, give the marker a function=, or remove the marker",
+            "request a @pytest_modal.fixture, set function= on the marker, or remove the marker",
         )
     return None
 
@@ -79,8 +79,8 @@ def _marked_functions(collector: pytest.Collector, tests: list[pytest.Function])
     collected = {inspect.unwrap(item.function) for item in tests} if marked else set()
     return [
         three_parts(
-            f"{name} carries the marker modal_gpu but is not a test: `@pytest.mark.modal_gpu({name})` marks "
-            f"{name} itself, and the test below it vanishes",
+            f"{name} is marked modal_gpu, but it is not a test: `@pytest.mark.modal_gpu({name})` marks {name} itself, "
+            "and the test below it is not collected",
             f"{obj.__code__.co_filename}:{obj.__code__.co_firstlineno}",
             f"write @pytest.mark.modal_gpu(function={name})",
         )

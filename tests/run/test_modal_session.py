@@ -67,7 +67,7 @@ def test_tests_of_three_files_share_one_session(pytester: pytest.Pytester, modal
             "modal: session ap-*  https://*",
             "mode: modal; device: *",
             "session: ap-*; https://*",
-            "2 calls in 2 environments and 2 containers: 2 good; *",
+            "2 calls in 2 environments and 2 containers: 2 ok; *",
         ]
     )
     facts = modal_server.facts()
@@ -412,7 +412,7 @@ def test_ctrl_c_stops_the_session_and_reaches_pytest(
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    assert "3 calls in 1 environment and 1 container: 2 good, 1 without an outcome" in output
+    assert "3 calls in 1 environment and 1 container: 2 ok, 1 missing" in output
     if mode == "modal":
         facts = modal_server.wait_for(lambda facts: all(each["ended_at"] for each in facts["containers"]))
         (app,) = facts["apps"]
@@ -447,7 +447,7 @@ def test_the_plan_shows_what_an_image_would_install(pytester: pytest.Pytester, m
         [
             "modal: on Modal: 1 call for 1 test, 1 environment",
             "  packages: not_installed_here, numpy==*, torch==*, transformers==* (derived from the imports)",
-            "  note: not_installed_here is not installed here, so its version is not pinned",
+            "  note: not_installed_here is not installed on this machine, so its version is not pinned",
         ]
     )
     assert "+cpu" not in result.stdout.str()
