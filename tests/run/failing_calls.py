@@ -49,9 +49,9 @@ class Failure:
         ]
 
 
-SEE_FUNCTION = "mend the function"
-RETURN_DATA = "return numbers, strings, lists, dicts and arrays; what can't be data stays in a container fixture"
-SEND_LESS = "send less data at a time, or ask for more memory, if it ran out of it; its last output may say more"
+SEE_FUNCTION = "see the traceback below"
+RETURN_DATA = "return numbers, strings, lists, dicts and arrays; keep what can't be data in a container fixture"
+SEND_LESS = "if it ran out of memory, send less per call or set memory=; its last output is below"
 TRACEBACK = "Remote traceback (most recent call last):"
 
 # By the kind with which `work` is called.
@@ -132,7 +132,7 @@ CALLS = {
         "time.sleep(60)",
         "timed out",
         "{call} timed out after 2 s (phase: call)",
-        "give it more time, timeout=4, or less work",
+        "raise timeout= to 4, or do less work per call",
     ),
     "os-exit": Failure(
         "os._exit(0)",
@@ -185,7 +185,7 @@ LOADS = {
         """,
         "timed out",
         "container fixture slow, which {call} uses, timed out after 1 s (phase: load slow)",
-        "give it more time, timeout=2, or less work",
+        "raise timeout= to 2, or do less work per call",
         environment='gpu="A10G", timeout=1',
         users=1,
     ),

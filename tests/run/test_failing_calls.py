@@ -96,7 +96,7 @@ def test_a_container_fixture_that_fails_after_its_yield_is_an_error_at_teardown(
         [
             "container fixture untidy raised RuntimeError after its yield",
             f"  where: test_it.py:*, in container {run.mode.container}",
-            "  what to do: mend what follows the yield; the results before it are kept",
+            "  what to do: fix the code after the yield; the results before it are kept",
             "RuntimeError: could not clean up",
         ],
     )
