@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_modal.declare.keywords import declaration_error, one_of
+from pytest_modal.declare.keywords import DeclarationError, declaration_error, one_of
+from pytest_modal.wording import three_parts
 
 CONTAINER = "container"
 SCOPES = ("function", "class", "module", "package", "session", CONTAINER)
@@ -35,6 +36,8 @@ class RemoteFunction:
         "container" for values that stay on the GPU.
     settings : mapping
         The environment as far as it was declared here.
+    mistake : str or None
+        Why it can't run, which tests that use it report.
     """
 
     name: str
@@ -43,6 +46,7 @@ class RemoteFunction:
     mock: object = UNSET
     shard: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    mistake: str | None = None
 
     @property
     def in_container(self) -> bool:
@@ -102,21 +106,32 @@ def check_function(function: object, what: str, where: str, *, generator: bool) 
             where,
             'return the data; `yield` is for scope="container"',
         )
-    if "." in function.__qualname__:
-        raise declaration_error(
-            f"{what} is defined inside {function.__qualname__.rpartition('.')[0].removesuffix('.<locals>')}",
-            where,
-            "move it to the top level of the module: a container has neither the instance nor the closure",
-        )
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise declaration_error(f"{what}: parameter {name!r} can't be bound by name", where, "name each parameter")
+
+
+def check_top_level(function: Callable[..., object], what: str, where: str) -> None:
+    if (told := nested(function, what, where)) is not None:
+        raise DeclarationError(told)
+
+
+def nested(function: Callable[..., object], what: str, where: str) -> str | None:
+    """Say that a function is not defined at the top level of its module; None for one that is."""
+    if "." not in function.__qualname__:
+        return None
+    return three_parts(
+        f"{what} is defined inside {function.__qualname__.rpartition('.')[0].removesuffix('.<locals>')}",
+        where,
+        "move it to the top level of the module: a container has neither the instance nor the closure",
+    )
 
 
 def check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None:
     parameters = parameters_of(remote.function)
     if callable(remote.mock):
         check_function(remote.mock, f"{what}: mock", where_is(remote.mock), generator=remote.in_container)
+        check_top_level(remote.mock, f"{what}: mock", where_is(remote.mock))
         unknown = [
             name for name, default in parameters_of(remote.mock).items() if not default and name not in parameters
         ]
