@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from _pytest.compat import NOTSET
-from _pytest.fixtures import SubRequest
+from _pytest.doctest import DoctestModule
+from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
@@ -16,6 +17,8 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 FixtureDef = pytest.FixtureDef[Any]
 NOTHING = object()
 PARAMETRIZED = "get_direct_param_fixture_func"
+# Of pytest's fixture manager: dicts by the names of fixtures; the first in older versions, the others in newer ones.
+_KNOWN_FIXTURES = ("_arg2fixturedefs", "_arg2node2fixturedefs", "_arg2nodeid2fixturedefs")
 
 
 def item_of(request: pytest.FixtureRequest) -> pytest.Function:
@@ -50,6 +53,46 @@ def param_of(item: pytest.Function, name: str) -> object:
     return callspec.params.get(name, NOTHING) if callspec is not None else NOTHING
 
 
+def nearest_marks(item: pytest.Item, name: str) -> list[pytest.Mark]:
+    """Return the marks of a test, the nearest first: those of its parameters, its function, its classes, its module."""
+    # pytest puts those of the parameters behind those of the function.
+    of_parameters = getattr(getattr(item, "callspec", None), "marks", ())
+    return sorted(item.iter_markers(name), key=lambda mark: not any(mark is each for each in of_parameters))
+
+
+def is_doctest_module(collector: pytest.Collector) -> bool:
+    """Whether it collects the doctests of a module, whose tests another collector collects."""
+    return isinstance(collector, DoctestModule)
+
+
+def visible_fixtures(item: pytest.Item) -> list[str]:
+    """Return the names of all fixtures that a test can request."""
+    manager, parent = item.session._fixturemanager, item.parent
+    known = {name for attribute in _KNOWN_FIXTURES for name in getattr(manager, attribute, ())}
+    return sorted(name for name in known if parent is not None and manager.getfixturedefs(name, parent))
+
+
+def active_fixtures(item: pytest.Item) -> dict[str, FixtureDef]:
+    """Return the fixtures that a test has got, also by ``request.getfixturevalue``."""
+    return getattr(getattr(item, "_request", None), "_fixture_defs", {})
+
+
+def fixture_not_found(request: pytest.FixtureRequest, name: str, hint: str) -> pytest.FixtureLookupError:
+    """Return the error that pytest raises where a fixture is requested that doesn't exist, with a hint below it."""
+    error = pytest.FixtureLookupError(name, request)
+    original = error.formatrepr
+
+    def formatrepr() -> FixtureLookupErrorRepr:
+        shown = original()
+        if hint:
+            first, newline, rest = shown.errorstring.partition("\n")
+            shown.errorstring = f"{first}\n {hint}{newline}{rest}"
+        return shown
+
+    vars(error)["formatrepr"] = formatrepr
+    return error
+
+
 def session_autouse(item: pytest.Function) -> list[str]:
     """Return the autouse fixtures of session scope that the test gets."""
     names = item.session._fixturemanager._getautousenames(item)
@@ -58,10 +101,24 @@ def session_autouse(item: pytest.Function) -> list[str]:
 
 def sends_nothing(item: pytest.Item) -> bool:
     """Whether marks say that the test will not run."""
-    if evaluate_skip_marks(item) is not None:
-        return True
-    xfailed = evaluate_xfail_marks(item)
+    try:
+        if evaluate_skip_marks(item) is not None:
+            return True
+        xfailed = evaluate_xfail_marks(item)
+    except (Exception, pytest.fail.Exception):
+        return True  # a mark that can't be evaluated is an error at the test's setup
     return xfailed is not None and not xfailed.run and not item.config.option.runxfail
+
+
+def condition_that_skips(item: pytest.Item) -> str | None:
+    """Return the reason of a ``skipif`` that skips a test; None for a test that runs, or is skipped in any case."""
+    if next(item.iter_markers("skip"), None) is not None:
+        return None
+    try:
+        skipped = evaluate_skip_marks(item)
+    except (Exception, pytest.fail.Exception):
+        return None
+    return skipped.reason if skipped is not None else None
 
 
 @contextlib.contextmanager

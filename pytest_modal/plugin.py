@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 
 from pytest_modal.declare import options
 from pytest_modal.declare.marker import MARKER
+from pytest_modal.declare.remote_function import any_remote_fixture
 from pytest_modal.declare.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     report = yield
-    if report.passed and isinstance(collector, pytest.Module | pytest.Class):
+    if report.passed and report.result:
         from pytest_modal.plan.collection import check_collected
 
         check_collected(collector, report)
@@ -65,6 +67,8 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     from pytest_modal.plan.selection import gpu_tests
 
+    if any_remote_fixture():
+        session.config.pluginmanager.register(ContainerFixtureHooks(), "pytest_modal_container_fixtures")
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)
@@ -110,12 +114,36 @@ class GpuTestHooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        from pytest_modal.local.setup import fell_with_infrastructure
+        from pytest_modal.local.setup import fell_with_infrastructure, skip_reason
 
         report = yield
         if report.failed and fell_with_infrastructure(item):
             report.modal_infrastructure = True
+        if (reason := skip_reason(item, report)) is not None:
+            report.modal_skipped = reason
         return report
+
+
+class ContainerFixtureHooks:
+    """Registered where remote fixtures were declared: no test may pass with a container fixture's stand-in in hand."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
+        from pytest_modal.local.setup import check_container_fixtures
+
+        done = yield
+        check_container_fixtures(item)
+        return done
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
+        from pytest_modal.local.setup import check_container_fixtures
+
+        done = yield
+        check_container_fixtures(item)
+        return done
 
 
 class InfrastructureHooks:
@@ -141,6 +169,13 @@ def watch_infrastructure(config: pytest.Config) -> None:
 class SummaryHooks:
     """Registered where there is something to sum up: GPU tests were selected, or a test has written files."""
 
+    def __init__(self) -> None:
+        self._skipped = Counter[str]()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (reason := vars(report).get("modal_skipped")) is not None:
+            self._skipped[reason] += 1
+
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
         from pytest_modal.local.output_dir import read_index
@@ -151,8 +186,11 @@ class SummaryHooks:
         controller = controller_of(config)
         results = results_of(config) if controller is None else controller.results()
         listed, shown = read_index(config)
-        if results is not None or listed:
+        if results is not None and not (self._skipped or terminal.has_news(results)):
+            results = None
+        if results is not None or listed or self._skipped:
             terminal.summarize(terminalreporter, results, listed, shown)
+            terminal.summarize_skipped(terminalreporter, self._skipped)
 
 
 def watch_summary(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,7 @@ def resolve(config: pytest.Config) -> Settings:
     if gpu := config.getini("modal_gpu"):
         names = [name.strip() for name in gpu.split(",")]
         given["gpu"] = names[0] if len(names) == 1 else names
+        _check_gpus(names, config.inipath)
     if timeout := config.getini("modal_timeout"):
         given["timeout"] = _seconds(config, "modal_timeout", timeout)
     try:
@@ -156,6 +158,14 @@ def resolve(config: pytest.Config) -> Settings:
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
     prune = bool(option("modal_prune_recordings"))
     return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
+
+
+def _check_gpus(names: list[str], ini: Path | None) -> None:
+    from pytest_modal.declare.gpus import wrong_gpu
+
+    for name in names:
+        if (wrong := wrong_gpu(name)) is not None:
+            raise pytest.UsageError(three_parts(f"modal_gpu: {wrong[0]}", ini or "the command line", wrong[1]))
 
 
 def _gates(config: pytest.Config, mode: str) -> GateSettings:

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.declare.remote_function import remote_of
+from pytest_modal.plan.remote_fixtures import unknown_fixture_error
+from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
+from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
     from pytest_modal.batch.outcomes import Outcome
@@ -19,6 +24,8 @@ def check_item(item: pytest.Item) -> None:
     plan = plan_of(item)
     if plan is None:
         return
+    if plan.unknown is not None:
+        raise unknown_fixture_error(item, plan.unknown)
     if plan.error is not None:
         pytest.fail(plan.error, pytrace=False)
     results = results_of(item.config)
@@ -38,6 +45,31 @@ def check_item(item: pytest.Item) -> None:
         from pytest_modal.report.failures import explain
 
         pytest.fail("\n\n".join(explain(results, outcome) for outcome in causes), pytrace=False)
+
+
+def check_container_fixtures(item: pytest.Item) -> None:
+    """Fail a test that has got a container fixture in a way that no plan foresaw: by ``request.getfixturevalue``."""
+    __tracebackhide__ = True
+    plan = plan_of(item)
+    foreseen = () if plan is None else getattr(item, "fixturenames", ())
+    for name, definition in compat.active_fixtures(item).items():
+        remote = remote_of(definition.func)
+        if remote is not None and remote.in_container and name not in foreseen:
+            what = f"{name!r} is a container fixture, whose value never leaves the container"
+            remedy = (
+                f"write a @pytest_modal.fixture that takes {name!r} and returns data, and request that as a "
+                "parameter of the test: request.getfixturevalue() runs after the batch was sent"
+            )
+            pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
+
+
+def skip_reason(item: pytest.Item, report: pytest.TestReport) -> str | None:
+    """Return why a GPU test was skipped; None if it wasn't, or is skipped wherever it runs."""
+    if not report.skipped or hasattr(report, "wasxfail") or not is_marked(item):
+        return None
+    if next(item.iter_markers("skip"), None) is not None or not isinstance(report.longrepr, tuple):
+        return None
+    return str(report.longrepr[2]).removeprefix("Skipped: ")
 
 
 def fell_with_infrastructure(item: pytest.Item) -> bool:

@@ -7,34 +7,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from pytest_modal.local.container_value import ContainerValue
 from pytest_modal.plan.state import ItemPlan, Sent, plan_of, results_of
 from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
     from pytest_modal.declare.remote_function import RemoteFunction
     from pytest_modal.store.results import Results
-
-
-class ContainerValue:
-    """The placeholder that local code gets for the value of a container fixture."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return f"<the value of container fixture {self._name!r}, which never leaves the container>"
-
-    def __getattr__(self, attribute: str) -> NoReturn:
-        raise AttributeError(
-            f"{self!r} has no {attribute!r} here: write a @pytest_modal.fixture that requests {self._name!r} "
-            "and returns data"
-        )
-
-    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
-        self.__getattr__("__call__")
-
-    def __iter__(self) -> NoReturn:
-        self.__getattr__("__iter__")
 
 
 def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments: Mapping[str, Any]) -> object:
@@ -48,7 +27,7 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
         for name, value in arguments.items():
             _check_sent(item, plan, remote, name, value)
     if remote.in_container:
-        return ContainerValue(remote.name)
+        return ContainerValue(remote.name, remote.where)
     if plan is None or remote not in plan.calls:
         _fail_not_planned(item, remote, plan)
     return _value(item, plan.calls[remote], remote.name)

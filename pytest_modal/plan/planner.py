@@ -20,10 +20,10 @@ from pytest_modal.code.shipping import Shipper, ShippingError
 from pytest_modal.declare.marker import Marker
 from pytest_modal.declare.remote_function import UNSET, RemoteFunction, parameters_of, remote_of
 from pytest_modal.plan.environments import Environments
+from pytest_modal.plan.mistakes import did_you_mean, way_out_of_function_scope
 from pytest_modal.plan.order import sort_calls
 from pytest_modal.plan.remote_fixtures import (
     definition_at,
-    is_remote,
     leads_to_remote,
     marker_of,
     reached,
@@ -91,11 +91,9 @@ class Planner:
         self._mocked: set[str] = set()
         self._batch = Batch()
 
-    def plan(self, items: Sequence[pytest.Item]) -> Batch:
+    def plan(self, items: Sequence[pytest.Function]) -> Batch:
         """Plan the tests; each gets its `ItemPlan`, with an error where it can't be planned."""
-        planned = [item for item in items if isinstance(item, pytest.Function) and is_remote(item)]
-        selected = [item for item in planned if not compat.sends_nothing(item)]
-        for item, following in zip_longest(selected, selected[1:]):
+        for item, following in zip_longest(items, items[1:]):
             self._plan_item(item, following)
         self._batch.calls = list(self._calls.values())
         sort_calls(self._batch)
@@ -123,25 +121,16 @@ class Planner:
     def _wanted(self, visit: _Visit) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
         if visit.marker.remote is not None:
             yield visit.marker.remote, ()
-        for remote, chain, asked_by in reached(visit.item):
+        for remote, chain, _ in reached(visit.item):
             if not remote.in_container:
                 yield remote, chain
-            elif asked_by is not None:
-                raise PlanningError(
-                    three_parts(
-                        f"{asked_by} requests the container fixture {remote.name!r}, but its value never leaves the "
-                        "container",
-                        visit.item.nodeid,
-                        f"write a @pytest_modal.fixture that requests {remote.name!r} and returns data",
-                    )
-                )
 
     def _call(self, site: _Site) -> str:
         visit, remote = site.visit, site.remote
         if remote in visit.plan.calls:
             return visit.plan.calls[remote]
         containers = [found for found in self._containers_of(site.item, remote, site.chain) if found is not remote]
-        environment = self._environments.of(remote, visit.marker.settings, containers)
+        environment = self._environments.of(remote, visit.marker.settings, containers, visit.item.nodeid)
         node = self._node(site, environment)
         needed = tuple(dict.fromkeys(self._containers_in_order(node)))
         mocked = not self._mocked.isdisjoint({node.key, *needed, *node.references(FromCall)})
@@ -197,6 +186,8 @@ class Planner:
 
     def _node(self, site: _Site, environment: Environment) -> Node:
         remote, definition = site.remote, site.definition
+        if remote.mistake is not None:
+            raise PlanningError(remote.mistake)
         body = self._body(remote)
         role = "container fixture" if remote.in_container else "function"
         shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
@@ -243,7 +234,7 @@ class Planner:
                 three_parts(
                     f"parameter {name!r} of {remote.name} is neither a fixture nor parametrized",
                     f"{self._shipper.location(remote.function)}, for {site.item.nodeid}",
-                    f"define a fixture {name!r}, or parametrize the test with it",
+                    did_you_mean(site.item, name) or f"define a fixture {name!r}, or parametrize the test with it",
                 )
             )
         inner = remote_of(definition.func)
@@ -282,7 +273,7 @@ class Planner:
                     f"remote fixture {remote.name!r} requests the function-scoped local fixture {name!r}: its value "
                     "at test time would differ from the one sent with the batch",
                     where,
-                    f'set scope="module" or wider on {name!r}, or use it in the test',
+                    way_out_of_function_scope(name),
                 )
             )
         if remote.in_container and definition.scope != "session":

@@ -20,6 +20,14 @@ class Sent:
     digest: str
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """A fixture that doesn't exist: the names that lead to it, and the question whether another one was meant."""
+
+    path: tuple[str, ...]
+    hint: str
+
+
 @dataclass(eq=False)
 class ItemPlan:
     """What a test gets from the batch.
@@ -32,6 +40,8 @@ class ItemPlan:
         For each remote fixture and parameter, the local value that went along.
     error : str or None
         Why the test can't be planned at all.
+    unknown : Unknown or None
+        The error, if it is that a fixture doesn't exist.
     reason : str or None
         Why planning stopped at a local fixture.
     infrastructure : bool
@@ -41,6 +51,7 @@ class ItemPlan:
     calls: dict[RemoteFunction, str] = field(default_factory=dict)
     sent: dict[tuple[RemoteFunction, str], Sent] = field(default_factory=dict)
     error: str | None = None
+    unknown: Unknown | None = None
     reason: str | None = None
     infrastructure: bool = False
 

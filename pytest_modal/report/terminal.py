@@ -13,7 +13,7 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.failures import pointers
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe
+from pytest_modal.wording import count, safe, safe_line
 
 
 class Lines(Protocol):
@@ -38,7 +38,9 @@ def size(number: float) -> str:
 
 
 def announce(screen: Lines, where: str, batch: Batch) -> None:
-    """Write in one line where the batch runs, so that nobody takes a mock for a GPU run."""
+    """Write in one line where the batch runs, so that nobody takes a mock for a GPU run; nothing for an empty one."""
+    if not batch.calls:
+        return
     models = f", {count(len(batch.containers), 'container fixture')}" if batch.containers else ""
     screen.write_line(
         f"modal: {where}: {count(len(batch.calls), 'call')} for {count(batch.tests, 'test')}, "
@@ -50,6 +52,25 @@ def warn(screen: Lines, lines: Sequence[str]) -> None:
     """Write the warnings, before anything runs."""
     for line in lines:
         screen.write_line(line, yellow=True)
+
+
+def skipped_before(conditions: Counter[str]) -> list[str]:
+    """Return the line that says which conditions have skipped GPU tests, which are not in the batch; none without."""
+    return [f"modal: {_skipped(conditions)} before the batch: {_reasons(conditions)}"] if conditions else []
+
+
+def summarize_skipped(screen: Lines, reasons: Counter[str]) -> None:
+    """Write into the summary how many GPU tests were skipped, and why."""
+    if reasons:
+        screen.write_line(f"{_skipped(reasons)}: {_reasons(reasons)}", yellow=True)
+
+
+def _skipped(reasons: Counter[str]) -> str:
+    return f"{count(reasons.total(), 'GPU test')} skipped"
+
+
+def _reasons(reasons: Counter[str]) -> str:
+    return ", ".join(f'"{safe_line(reason, 100)}" ({number:,})' for reason, number in reasons.most_common())
 
 
 class Ticker(Protocol):
@@ -181,6 +202,12 @@ def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any],
             screen.write_line(f"  {artifact['path']} ({size(artifact['bytes'])})")
         if len(artifacts) > 20:
             screen.write_line(f"  ... and {len(artifacts) - 20:,} more")
+
+
+def has_news(results: Results) -> bool:
+    """Whether there is something to sum up: a run that sent nothing has nothing to say."""
+    run = results.run
+    return bool(run.labels or run.notes or run.error or run.mode == "skip")
 
 
 def reused(results: Results) -> str:
