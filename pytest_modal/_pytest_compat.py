@@ -32,7 +32,7 @@ def own_names(item: pytest.Function) -> tuple[str, ...]:
 
 
 def initial_names(item: pytest.Function) -> tuple[str, ...]:
-    """Return the fixtures that a test asks for: parameters, ``usefixtures``, autouse."""
+    """Return the fixtures that a test requests: parameters, ``usefixtures``, autouse."""
     return tuple(item._fixtureinfo.initialnames)
 
 
@@ -43,7 +43,7 @@ def fixture_chain(item: pytest.Function, name: str) -> Sequence[FixtureDef]:
 
 
 def is_parametrized(fixturedef: FixtureDef) -> bool:
-    """Whether it stands for an argument given by ``parametrize`` directly."""
+    """Whether it is the pseudo fixture of a value from ``parametrize``."""
     return getattr(fixturedef.func, "__name__", "") == PARAMETRIZED
 
 
@@ -141,7 +141,7 @@ def active(item: pytest.Function, following: pytest.Function | None) -> Iterator
 
 
 class _Chain:
-    """Stands in for the next test: all that teardown asks of one is its chain."""
+    """Replaces the next test in teardown, which only uses its chain."""
 
     def __init__(self, nodes: list[object]) -> None:
         self._nodes = nodes
@@ -155,7 +155,7 @@ def request_for(
 ) -> pytest.FixtureRequest:
     """Return the request that a fixture's function would see, without running it.
 
-    What it resolves is what pytest would hand to that function: overrides and scopes included.
+    It resolves the values that pytest would pass to that function: overrides and scopes included.
     """
     value = NOTSET if param is NOTHING else param
     scope = Scope(fixturedef.scope)
@@ -169,7 +169,7 @@ def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytes
 
 
 def come_back_to(item: pytest.Item) -> None:
-    """Make a worker of pytest-xdist take the next reports for those of this test: it had gone on to others."""
+    """Make a worker of pytest-xdist assign the next reports to this test, after it has run others."""
     for plugin in item.config.pluginmanager.get_plugins():
         if hasattr(plugin, "item_index") and hasattr(plugin, "testrunuid"):
             plugin.item_index = item.session.items.index(item)

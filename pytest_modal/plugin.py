@@ -1,4 +1,4 @@
-"""Options and hooks; everything else is elsewhere, and imported when a GPU test is there."""
+"""Options, hooks and fixtures; everything else is imported when a GPU test was selected."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class ContainerFixtureHooks:
 
 
 class InfrastructureHooks:
-    """Registered where the verdict of the whole run is made: the exit status tells whose fault it was."""
+    """Registered where the exit status of the whole run is decided: it shows that only the infrastructure failed."""
 
     def __init__(self) -> None:
         self._errors = 0
@@ -161,13 +161,13 @@ class InfrastructureHooks:
 
 
 def watch_infrastructure(config: pytest.Config) -> None:
-    """Tell by the exit status when nothing but the infrastructure went wrong."""
+    """Set another exit status if nothing but the infrastructure failed."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(InfrastructureHooks(), "pytest_modal_infrastructure")
 
 
 class SummaryHooks:
-    """Registered where there is something to sum up: GPU tests were selected, or a test has written files."""
+    """Registered if there is something to sum up: GPU tests were selected, or a test has written files."""
 
     def __init__(self) -> None:
         self._skipped = Counter[str]()
@@ -194,7 +194,7 @@ class SummaryHooks:
 
 
 def watch_summary(config: pytest.Config) -> None:
-    """Sum up at the end of the run; workers of pytest-xdist have terminals too, which nobody sees."""
+    """Sum up at the end of the run; nobody sees the terminals of pytest-xdist's workers."""
     if not hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("pytest_modal_summary"):
         config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
@@ -230,7 +230,7 @@ def modal_result(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def output_dir(request: pytest.FixtureRequest) -> Path:
-    """Directory of this test's own, emptied when the test first asks for it."""
+    """This test's own directory, emptied when the test first requests it."""
     from pytest_modal.local.hooks import watch_artifacts
     from pytest_modal.local.output_dir import own_directory
 

@@ -1,4 +1,4 @@
-"""Where models are loaded or downloaded."""
+"""Calls that load or download models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_modal.checks.script.tree import Scope, argument, text_of
 
-# Loaded in an instant, beside the weights.
+# Small files beside the weights, loaded in an instant.
 _LIGHT = ("Tokenizer", "TokenizerFast", "Config", "Processor", "FeatureExtractor", "Scheduler", "GenerationConfig")
 LOADERS = {
     "sentence_transformers.SentenceTransformer": 0,

@@ -79,13 +79,13 @@ class Uses:
             self._attributes.add(node.attr)
 
     def _is_neutral(self, node: ast.AST, scope: Scope, key: Key) -> bool:
-        """Whether a mention of a path only writes it, says it, returns it, or derives another path from it."""
+        """Whether a mention of a path only writes there, prints it, returns it, or derives another path from it."""
         parents = scope.tree.parents
         child, parent = node, parents.get(node)
         gathered = False  # in a command line, as a list or as a sentence
         while parent is not None:
             if isinstance(parent, ast.Return):
-                # A path of the container says nothing to the caller of the GPU function; a helper's caller may use it.
+                # The caller of the GPU function can't use a path of the container; the caller of a helper can.
                 return self._is_in_root(parent, scope)
             if isinstance(parent, ast.Raise | ast.Assert | ast.Compare | ast.Dict | ast.Subscript):
                 return True
@@ -131,14 +131,14 @@ class Uses:
 
 
 def _means(mention: str, path: str) -> bool:
-    """Whether a text speaks of a path: by its name, by a directory above it, or by a pattern."""
+    """Whether a text refers to a path: by its name, by a directory above it, or by a pattern."""
     if path in mention or (path.startswith(mention.rstrip("/") + "/") and len(mention) > 2):
         return True
     return "*" in mention and fnmatch.fnmatch(path.rpartition("/")[2], mention.rpartition("/")[2])
 
 
 def _parameter(call: ast.Call, child: ast.AST, scope: Scope) -> tuple[Scope, str] | None:
-    """Return the parameter of a helper of this file that an argument is given to."""
+    """Return the parameter of a helper of this file that an argument is passed to."""
     helper, bound = scope.function(call.func), 0
     if helper is None and isinstance(call.func, ast.Attribute):
         helper, bound = scope.tree.method_of_self(call.func, scope), 1
