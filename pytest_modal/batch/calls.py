@@ -75,7 +75,7 @@ class Node:
     key : str
         Digest of the content: code, arguments, declared environment. The same in every process and every run.
     shown : tuple of str
-        The parameters that tell it from others of the same function, as they are shown.
+        The parameters that distinguish it from others of the same function, as they are shown.
     """
 
     key: str

@@ -91,7 +91,7 @@ class _Walk:
         self._rootdir, self._local = rootdir, LocalCode(rootdir, local_packages)
         self.parts: dict[str, str] = {}
         self._seen: dict[int, Any] = {}  # by id; kept alive, so that an id stays its own
-        self._led_to: dict[tuple[int, str], str] = {}  # what a name of a module stands for
+        self._led_to: dict[tuple[int, str], str] = {}  # what a name of a module refers to
 
     def start(self, function: Callable[..., object], role: str) -> None:
         own = inspect.unwrap(function)
@@ -213,7 +213,7 @@ class _Walk:
         return self._led_to[origin.key]
 
     def _value(self, value: object, full: str, statements: Sequence[ast.AST], scope: Names) -> str:
-        """Add what a name stands for; return what it is called."""
+        """Add what a name refers to; return its full name."""
         if isinstance(value, types.FunctionType):
             if self._local.path_of(value) is not None:
                 own = value.__code__.co_qualname

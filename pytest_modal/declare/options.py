@@ -15,7 +15,7 @@ from pytest_modal.wording import three_parts
 MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
 MAX_SECONDS = 24 * 3600
-# What an ini says to have none.
+# Values of an ini that mean none.
 OFF = ("off", "none", "no", "false", "0")
 _SECONDS = {
     "acquire_timeout": "Seconds to wait for a GPU on Modal",
@@ -237,7 +237,7 @@ def check_reason(reason: str | None, *, updating: bool) -> str | None:
         raise ValueError(three_parts(what, where, "add --modal-update-baselines"))
     stated = " ".join(reason.split())
     if not any(map(str.isalnum, stated)):
-        what = "--modal-accept-regression has no reason, and the history of the baseline has to give one"
+        what = "--modal-accept-regression has no reason, which the history of the baseline needs"
         remedy = 'state the reason: --modal-accept-regression="4-bit weights, half the memory"'
         raise ValueError(three_parts(what, where, remedy))
     return stated

@@ -67,8 +67,8 @@ def left_behind(shared: Path) -> dict[str, Held]:
     """Return the tests of all workers that wait for fresh rounds, by node id, without their rounds."""
     from pytest_modal.gate.ledger import Held
 
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(shared.glob(f"*{HELD}"))]
-    return {each["test"]: Held(each["test"], lines=each["lines"]) for each in told}
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(shared.glob(f"*{HELD}"))]
+    return {each["test"]: Held(each["test"], lines=each["lines"]) for each in records}
 
 
 def take(shared: Path, held: Held) -> None:

@@ -220,7 +220,7 @@ class Planner:
     def _argument(
         self, site: _Site, name: str, environment: Environment, shown: list[Any], *, has_default: bool
     ) -> Argument | None:
-        """Bind one parameter; what tells calls apart is added to `shown`."""
+        """Bind one parameter; a value that distinguishes calls is added to `shown`."""
         visit, remote = site.visit, site.remote
         marked = remote is visit.marker.remote
         if marked and name in visit.marker.args:

@@ -96,7 +96,7 @@ class _Lines:
     def __init__(self, write: Callable[[str], None], batch: Batch, verbose: bool) -> None:
         self._write, self._batch, self._verbose = write, batch, verbose
         self._done = self._failed = 0
-        self._told = set[str]()
+        self._messages = set[str]()
 
     def progress(self, event: Progress) -> None:
         if event.what != "running" or self._verbose:
@@ -109,9 +109,9 @@ class _Lines:
         if outcome.status == "infrastructure":
             # One cause can fail many calls; it is shown once.
             _, message, _ = _failure(outcome)
-            if message not in self._told:
+            if message not in self._messages:
                 self._write(f"modal: {safe(message)}")
-            self._told.add(message)
+            self._messages.add(message)
         elif self._verbose or self._done * 10 // total > before * 10 // total:
             failed = f", {self._failed:,} failed" if self._failed else ""
             self._write(f"modal: {self._done:,}/{count(total, 'call')} done{failed}")

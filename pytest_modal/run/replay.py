@@ -58,8 +58,8 @@ class ReplayBackend:
             status = "stale recording" if isinstance(error, StaleRecordingError) else "not recorded"
         path = error.path.relative_to(self._rootdir) if error.path.is_relative_to(self._rootdir) else error.path
         where = f"{path.as_posix()}, {error.inside}" if error.inside else path.as_posix()
-        told = {"type": type(error).__name__, "message": error.what, "where": where, "remedy": error.remedy}
-        return Outcome(call.key, status, phase="start", error=told)
+        described = {"type": type(error).__name__, "message": error.what, "where": where, "remedy": error.remedy}
+        return Outcome(call.key, status, phase="start", error=described)
 
 
 def _recorded(call: Call, recording: Recording) -> Outcome:

@@ -151,9 +151,9 @@ def _resume(results: Results, kept: OutcomeCache | None) -> None:
 def _words(error: Exception) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
-    told = "".join(traceback.format_exception(error)).rstrip()
+    trace = "".join(traceback.format_exception(error)).rstrip()
     what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
-    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{told}"
+    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{trace}"
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Where a path leads, as far as the code says: a temporary directory, a mounted volume, or a place that is lost."""
+"""Destinations of paths, as far as the code shows: a temporary directory, a mounted volume, or a place that is lost."""
 
 from __future__ import annotations
 

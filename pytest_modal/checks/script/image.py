@@ -1,4 +1,4 @@
-"""Contents of an image, as far as its definition says."""
+"""Contents of an image, as far as its definition shows."""
 
 from __future__ import annotations
 

@@ -54,9 +54,9 @@ _ENTRY_OPTIONAL: dict[str, tuple[type, ...]] = {"reason": (str,), "anchor": (dic
 def baseline_texts(baseline: Baseline) -> tuple[str, str]:
     """Return what the file of a baseline holds, and what that of its outputs holds (nothing: no such file)."""
     outputs = "".join(
-        _line({"id": each, "out": said})
-        for each, said in zip(baseline.ids, baseline.outputs, strict=True)
-        if said is not None
+        _line({"id": each, "out": output})
+        for each, output in zip(baseline.ids, baseline.outputs, strict=True)
+        if output is not None
     )
     items = "".join(_item_lines(baseline))
     header = {

@@ -40,7 +40,7 @@ def _safe(name: str) -> str:
 
 
 def baseline_path(directory: Path, gate: str, gpu: str | None = None) -> Path:
-    """Return the file of a gate's baseline; `gpu` for one of its own for that device.
+    """Return the file of a gate's baseline; `gpu` for the separate one of that device.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rows that a test gives to the gate, read with every check, and rounds of them pooled.
+"""Rows of a test, read with every check, and rounds of them pooled.
 
 No verdict on bad data: whatever is missing, duplicate or out of range is an error that names the items.
 """
@@ -148,7 +148,7 @@ def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
             what = f"accuracy_gate {gate!r}: round {number} has other items, inputs or clusters than the first"
             remedy = "make the items from fixed data or a fixed seed: the rounds of a gate repeat the same items"
             raise ValueError(three_parts(f"{what}: {some(odd)}", where, remedy))
-    outputs = [Counter(said).most_common(1)[0][0] for said in zip(*(each.outputs for each in rounds), strict=True)]
+    outputs = [Counter(texts).most_common(1)[0][0] for texts in zip(*(each.outputs for each in rounds), strict=True)]
     return Evaluation(
         ids=first.ids,
         sums=np.sum([each.sums for each in rounds], axis=0),

@@ -111,7 +111,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Decision:
-    """What comparisons alone say, before any other demand."""
+    """The decision by comparisons alone, before any other demand."""
 
     verdict: Verdict
     reasons: tuple[Reason, ...]

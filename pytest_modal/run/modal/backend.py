@@ -81,14 +81,14 @@ class ModalBackend:
         thread = _SessionThread(session, inbox.put)
         thread.start()
         try:
-            while (said := inbox.get()) is not None:
-                if isinstance(said, BaseException):
-                    raise said
-                if isinstance(said, Progress):
-                    progress(said)
+            while (event := inbox.get()) is not None:
+                if isinstance(event, BaseException):
+                    raise event
+                if isinstance(event, Progress):
+                    progress(event)
                     continue
-                yield said.outcome, [said.value]
-                said.done.set_result(None)
+                yield event.outcome, [event.value]
+                event.done.set_result(None)
         finally:
             thread.stop()
 
@@ -96,9 +96,9 @@ class ModalBackend:
 class _SessionThread(threading.Thread):
     """The event loop of a session."""
 
-    def __init__(self, session: Session, say: Callable[[BaseException | None], None]) -> None:
+    def __init__(self, session: Session, put: Callable[[BaseException | None], None]) -> None:
         super().__init__(name="pytest-modal session", daemon=True)
-        self._session, self._say = session, say
+        self._session, self._put = session, put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._begun = threading.Event()
@@ -119,7 +119,7 @@ class _SessionThread(threading.Thread):
             error = raised
         finally:
             # Nobody has to wait for the end of the loop, which may take long.
-            self._say(error)
+            self._put(error)
 
     def stop(self) -> None:
         """End the session if it still runs: the app stops, its containers are cancelled."""

@@ -60,7 +60,7 @@ class Session:
         self._queues: dict[str, EnvironmentQueue] = {}
         self._labels = {call.key: call.label for call in batch.calls}
         self._containers = {key: container.label for key, container in batch.containers.items()}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._done: set[str] = set()
         self._failure: InfrastructureError | None = None
         self._failed = asyncio.Event()
@@ -82,7 +82,7 @@ class Session:
         except Exception as error:
             self._failure = self._failure or await errors.of_session(error, url)
         for call in self._batch.calls:
-            if call.key not in self._told:
+            if call.key not in self._reported:
                 early = InfrastructureError("unexpected", "the session ended early", "run pytest again")
                 await self._finish(call, (self._failure or early).outcome(call), b"")
 
@@ -157,7 +157,7 @@ class Session:
             queue.sent(call)
 
     async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
-        self._told.add(call.key)
+        self._reported.add(call.key)
         # Even when cancelled, the outcome is stored once.
         await asyncio.shield(self._emit(outcome, value))
         self._dispatch.finished(call, outcome)

@@ -27,7 +27,7 @@ class Name:
     params : tuple of str
         Its parameters as they are shown.
     apart : str
-        What tells the call from others of the same fixture and params; empty for most calls.
+        What distinguishes the call from others of the same fixture and params; empty for most calls.
     """
 
     module: str

@@ -28,7 +28,7 @@ def told_apart(names: Mapping[str, Name]) -> dict[str, Name]:
     Parameters
     ----------
     names : mapping of str to Name
-        By what tells the calls apart whatever is selected, such as the digest of their arguments.
+        By what distinguishes the calls whatever is selected, such as the digest of their arguments.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def told_apart(names: Mapping[str, Name]) -> dict[str, Name]:
 
 
 def find_recording(directory: Path, name: Name) -> Path:
-    """Return the file of a recording: the one made when the call had to be told apart, else the plain one.
+    """Return the file of a recording: with what distinguishes the call, else the plain one.
 
     Raises
     ------
