@@ -63,7 +63,9 @@ def _check(paths: Sequence[str], style: str) -> int:
     write(render(findings, lines, style))
     if style == "text":
         print(f"{count(len(findings), 'finding')} in {count(checked, 'file')}", file=sys.stderr)
-    return 2 if unreadable else 1 if findings else 0
+    if unreadable:
+        return 2
+    return 1 if findings else 0
 
 
 def _explain(codes: Sequence[str], *, page: bool) -> int:

@@ -77,11 +77,15 @@ def declared_parts(test: Callable[..., object], rootdir: Path) -> dict[str, str]
 
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Return in words which parts differ: nothing for equal code."""
-    return [
-        f"{part} changed" if part in old and part in new else f"{part} is {'new' if part in new else 'gone'}"
-        for part in sorted({*old, *new})
-        if old.get(part) != new.get(part)
-    ]
+    words = []
+    for part in sorted({*old, *new}):
+        if part not in old:
+            words.append(f"{part} is new")
+        elif part not in new:
+            words.append(f"{part} is gone")
+        elif old[part] != new[part]:
+            words.append(f"{part} changed")
+    return words
 
 
 class _Walk:

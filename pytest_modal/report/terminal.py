@@ -220,7 +220,7 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     run, outcomes = results.run, list(results.outcomes.values())
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
     dates = sorted(outcome.recorded[:10] for outcome in outcomes if outcome.recorded)
-    when = f", recorded {dates[0]}{f' to {dates[-1]}' if dates[-1] != dates[0] else ''}" if dates else ""
+    when = f", recorded {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
     if run.app_id is not None:
         screen.write_line(f"session: {run.app_id}; {run.dashboard_url or ''}".rstrip("; "))

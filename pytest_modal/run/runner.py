@@ -54,7 +54,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             config.stash[ROUNDS] = rounds
             batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
-        directory = shared.outcomes if shared else run_directory(cache) if cache else None
+        directory = shared.outcomes if shared else None
+        if directory is None and cache is not None:
+            directory = run_directory(cache)
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]

@@ -9,8 +9,9 @@ from pytest_modal.checks.script.script import GpuFunction
 from pytest_modal.checks.script.tree import FunctionNode, Scope
 from pytest_modal.checks.script.writes import Write
 
-SAYING = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
-SAYING_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
+# Functions and methods that use a path without reading the file.
+HARMLESS = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
+HARMLESS_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
 PATH_MAKING = {"join", "Path", "PurePath", "joinpath", "abspath", "realpath", "with_suffix", "resolve", "makedirs"}
 RUNNERS = {"subprocess", "os.system", "os.exec", "importlib", "runpy", "exec", "asyncio.create_subprocess"}
 # Written in order to be run or read by another program.
@@ -115,10 +116,12 @@ class Uses:
         if child is call.func:
             # A method of the path, or of what is made from it.
             method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-            return True if method in SAYING_METHODS | {"mkdir"} else None if method in PATH_MAKING else False
+            if method in PATH_MAKING:
+                return None
+            return method in HARMLESS_METHODS | {"mkdir"}
         name = scope.dotted(call.func) or (call.func.attr if isinstance(call.func, ast.Attribute) else "")
         last = name.rpartition(".")[2]
-        if name in SAYING or last in SAYING_METHODS:
+        if name in HARMLESS or last in HARMLESS_METHODS:
             return True
         if last in PATH_MAKING or name in ("str", "os.fspath"):
             return None

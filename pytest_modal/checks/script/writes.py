@@ -134,7 +134,9 @@ def _at(
 
 
 def _writes(mode: ast.expr | None, default: str) -> bool:
-    text = mode.value if isinstance(mode, ast.Constant) else default if mode is None else ""
+    text: object = default
+    if mode is not None:
+        text = mode.value if isinstance(mode, ast.Constant) else ""
     return isinstance(text, str) and bool(set("wax+") & set(text.partition(":")[0]))
 
 

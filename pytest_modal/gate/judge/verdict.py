@@ -184,10 +184,10 @@ def judge(
         reasons.append("must_pass")
     demanded = "min_accuracy" in reasons or "must_pass" in reasons
     accepted = policy.accept is not None and policy.updating and bool(decision.reasons) and not demanded
-    verdict = Verdict.FAIL if demanded else Verdict.ACCEPTED if accepted else decision.verdict
+    verdict = Verdict.ACCEPTED if accepted else decision.verdict
     return GateResult(
         gate=gate,
-        verdict=verdict,
+        verdict=Verdict.FAIL if demanded else verdict,
         failed=bool(reasons) and not accepted,
         reasons=tuple(reasons),
         n=now.n,
