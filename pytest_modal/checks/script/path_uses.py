@@ -10,8 +10,8 @@ from pytest_modal.checks.script.tree import FunctionNode, Scope
 from pytest_modal.checks.script.writes import Write
 
 # Functions and methods that use a path without reading the file.
-HARMLESS = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
-HARMLESS_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
+NEUTRAL = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
+NEUTRAL_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
 PATH_MAKING = {"join", "Path", "PurePath", "joinpath", "abspath", "realpath", "with_suffix", "resolve", "makedirs"}
 RUNNERS = {"subprocess", "os.system", "os.exec", "importlib", "runpy", "exec", "asyncio.create_subprocess"}
 # Written in order to be run or read by another program.
@@ -118,10 +118,10 @@ class Uses:
             method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
             if method in PATH_MAKING:
                 return None
-            return method in HARMLESS_METHODS | {"mkdir"}
+            return method in NEUTRAL_METHODS | {"mkdir"}
         name = scope.dotted(call.func) or (call.func.attr if isinstance(call.func, ast.Attribute) else "")
         last = name.rpartition(".")[2]
-        if name in HARMLESS or last in HARMLESS_METHODS:
+        if name in NEUTRAL or last in NEUTRAL_METHODS:
             return True
         if last in PATH_MAKING or name in ("str", "os.fspath"):
             return None
