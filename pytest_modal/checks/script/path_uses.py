@@ -11,7 +11,8 @@ from pytest_modal.checks.script.writes import Write
 
 # Functions and methods that use a path without reading the file.
 NEUTRAL = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
-NEUTRAL_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
+LOGGING = {"info", "debug", "warning", "error", "log"}
+NEUTRAL_METHODS = {*LOGGING, "exists", "stat", "is_file", "is_dir", "append", "format"}
 PATH_MAKING = {"join", "Path", "PurePath", "joinpath", "abspath", "realpath", "with_suffix", "resolve", "makedirs"}
 RUNNERS = {"subprocess", "os.system", "os.exec", "importlib", "runpy", "exec", "asyncio.create_subprocess"}
 # Written in order to be run or read by another program.
