@@ -48,9 +48,7 @@ def _missing(seen: Sequence[str], line: str, start: int = 0) -> str:
         above = _first(seen[:start], line)
         if above is not None:
             parts.append(f"   above: {seen[above]!r}")
-    parts += [
-        f"    near: {near!r}" for near in difflib.get_close_matches(line, dict.fromkeys(seen[start:]), cutoff=0.4)
-    ]
+    parts += [f"    near: {near!r}" for near in difflib.get_close_matches(line, dict.fromkeys(seen[start:]))]
     return "\n".join([*parts, *_report(seen[start:])])
 
 

@@ -12,12 +12,12 @@ Buffers = Sequence[bytes | memoryview]
 
 @dataclass(frozen=True)
 class ShippedFunction:
-    """A function by value: what travels, and where its source stands.
+    """A function by value: what travels, and where its source is.
 
     Attributes
     ----------
     key : str
-        Digest of its content: its code and what it reaches, the same in every process.
+        Digest of its content: its code and what it uses, the same in every process.
     payload : bytes
         The pickled function.
     location : str
@@ -93,7 +93,7 @@ class Node:
 
     @property
     def argument_digests(self) -> dict[str, str]:
-        """What the arguments are, by name: digests of data, keys of what else they come from."""
+        """The arguments by name: digests of data, keys of the calls and container fixtures that they come from."""
         found = {
             name: argument.digest if isinstance(argument, Data) else argument.key
             for name, argument in self.arguments.items()
@@ -123,9 +123,9 @@ class Call(Node):
     tests : list of str
         Node ids of the tests that use its result.
     declared : dict of str to str
-        Digests of what their markers say of the environment, by its source.
+        Digests of the source of what their markers declare about the environment.
     mocked : bool
-        Whether a stand-in runs, in it or in what it depends on.
+        Whether a mock runs, in it or in what it depends on.
     """
 
     containers: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ class Batch:
         return [part for node in nodes for key in node.references(FromCall) for part in self.parts(key)]
 
     def without(self, keys: Collection[str]) -> Batch:
-        """Return what is left to do when the results of some calls are there already."""
+        """Return the batch without some calls, whose results exist already."""
         left = [call for call in self.calls if call.key not in keys]
         return Batch(left, self.containers, self.shards)
 

@@ -1,4 +1,4 @@
-"""Where a call runs. A module of its own, because suites without GPU tests import it."""
+"""Where a call runs. A separate module, because suites without GPU tests import it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Environment:
     local_packages : tuple of str
         Importable local packages whose source travels with the call.
     round : int
-        Not declared: repeats of calls are independent if each round has containers of its own.
+        Not declared: repeats of calls are independent if each round has its own containers.
     """
 
     gpu: str | tuple[str, ...] | None = "T4"
@@ -51,7 +51,7 @@ class Environment:
 
     @property
     def declared(self) -> str:
-        """Digest of all settings that is the same in every process: objects count by how they describe themselves."""
+        """Digest of all settings that is the same in every process: objects count by their `repr`."""
         return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
 
     def _settings(self) -> list[str]:
@@ -62,7 +62,7 @@ class Environment:
         gpu = self.gpu if isinstance(self.gpu, str) else " or ".join(self.gpu or ("no GPU",))
         parts = [gpu, f"timeout {self.timeout:g} s"]
         if self.max_containers > 1:
-            parts.append(f"{self.max_containers} containers")
+            parts.append(f"{self.max_containers:,} containers")
         if self.packages is not None:
             parts.append(", ".join(self.packages))
         if self.round:

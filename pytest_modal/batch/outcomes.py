@@ -32,16 +32,16 @@ class Load:
 
 @dataclass
 class Outcome:
-    """What became of a call.
+    """The outcome of a call.
 
     Attributes
     ----------
     phase : str
-        What was going on when it failed: "start", "load <fixture>", "call" or "return".
+        What it was doing when it failed: "start", "load <fixture>", "call" or "return".
     error : mapping or None
         The remote exception as data (see `pytest_modal.remote.worker.describe`), or what else is known.
     container_key : str or None
-        The container fixture that is to blame, when one is.
+        The container fixture that failed, if one did.
     device : str
         The device that the call used: the name of a GPU, or "cpu".
     given : str
@@ -51,9 +51,9 @@ class Outcome:
     value_bytes : int
         Size of the encoded result.
     recorded : str
-        When it was recorded, for a result that was replayed.
+        When a replayed result was recorded.
     lost_files : list of str
-        Files that the call wrote and that are gone with the container.
+        Files that the call wrote and that are lost with the container.
     """
 
     key: str
@@ -83,7 +83,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """Something worth showing while the batch runs: a call starts, a model is loaded."""
+    """An event to show while the batch runs: a call starts, a model is loaded."""
 
     what: str
     label: str

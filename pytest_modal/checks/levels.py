@@ -10,11 +10,16 @@ from pytest_modal.wording import three_parts
 
 
 class LevelError(ValueError):
-    """A line of ``modal_rules`` makes no sense; the message has three parts."""
+    """A line of ``modal_rules`` is not valid; the message has three parts."""
 
 
-def read_levels(lines: Iterable[str]) -> dict[str, Level]:
-    """Return the level of each rule, as the ini ``modal_rules`` decides.
+def read_levels(lines: Iterable[str], *, where: str = "the ini modal_rules") -> dict[str, Level]:
+    """Return the level of each rule, as the ini ``modal_rules`` sets it.
+
+    Parameters
+    ----------
+    where : str
+        Where the lines were read, for the message.
 
     Raises
     ------
@@ -26,7 +31,7 @@ def read_levels(lines: Iterable[str]) -> dict[str, Level]:
         code, _, level = (part.strip() for part in line.partition("="))
         code, level = code.upper(), level.lower()
         if code not in RULES or level not in ("error", "warning", "off"):
-            remedy = f"write a rule ({', '.join(RULES)}) = error, warning or off"
-            raise LevelError(three_parts(f"modal_rules: {line.strip()!r}", "the ini file", remedy))
+            remedy = f"write RULE = LEVEL: a rule is one of {', '.join(RULES)}, a level is error, warning or off"
+            raise LevelError(three_parts(f"modal_rules = {line.strip()!r} is not valid", where, remedy))
         levels[code] = level  # type: ignore[assignment]
     return levels

@@ -26,7 +26,7 @@ from pytest_modal.wording import three_parts
 
 __all__ = ["CodeKeyError", "changed", "code_parts", "declared_parts"]
 
-# Keywords of our decorator whose values have no content of their own to compare: their source stands for them.
+# Keywords of our decorator whose values have no content to compare: their source is compared instead.
 _BY_SOURCE = ("env", "image", "volumes")
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 
@@ -76,7 +76,7 @@ def declared_parts(test: Callable[..., object], rootdir: Path) -> dict[str, str]
 
 
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Say in words which parts differ: none for equal code."""
+    """Return in words which parts differ: nothing for equal code."""
     return [
         f"{part} changed" if part in old and part in new else f"{part} is {'new' if part in new else 'gone'}"
         for part in sorted({*old, *new})
@@ -121,7 +121,7 @@ class _Walk:
                 three_parts(
                     f"the local package {name!r} can't be found",
                     f'local_packages=["{name}"]',
-                    "give the name that `import` takes, of a package that is importable here",
+                    "use the import name of a package that can be imported on this machine",
                 )
             )
         for root in spec.submodule_search_locations or ():
@@ -131,7 +131,7 @@ class _Walk:
             self._put(f"local package {name}.py", self._local.digest(Path(spec.origin)))
 
     def _put(self, part: str, digest: str) -> None:
-        # One name for two things (modules of one name, closures made by one function): both count.
+        # Two things can have one name (modules of one name, closures made by one function): both count.
         known = self.parts.get(part)
         self.parts[part] = digest if known is None else digest_of(known, digest)
 
@@ -200,9 +200,9 @@ class _Walk:
         if origin.key in self._led_to:
             return self._led_to[origin.key]
         full, value = f"{origin.module}.{origin.name}", origin.scope.get(origin.name)
-        self._led_to[origin.key] = full  # for who comes here again before it is known
+        self._led_to[origin.key] = full  # for names that lead back here before it is known
         if origin.imported:
-            # The object is left alone: it may be of another version here, or a stand-in where it is missing.
+            # The object itself does not count: its version may differ here, or a stub may replace it.
             self._put(f"import {full}", fingerprint(*origin.statements))
             if isinstance(value, types.ModuleType):  # a local one after all
                 self._inside(value)

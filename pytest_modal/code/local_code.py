@@ -43,7 +43,7 @@ class CodeKeyError(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a name is bound: by which statements of which module; none when that is not to be seen."""
+    """Where a name is bound: by which statements of which module; none where that is unknown."""
 
     module: str
     name: str
@@ -117,9 +117,9 @@ class LocalCode:
         if not nodes:
             raise CodeKeyError(
                 three_parts(
-                    f"{function.__qualname__} is not in its source file any more",
+                    f"{function.__qualname__} was not found in its source file",
                     f"{path}:{function.__code__.co_firstlineno}",
-                    "run pytest again; the file changed while it ran",
+                    "run pytest again: the file changed while it ran",
                 )
             )
         return nodes
@@ -134,7 +134,7 @@ class LocalCode:
             return read_syntax(path)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             what = f"a source file can't be read: {type(error).__name__}: {error}"
-            remedy = "results are kept by the source that made them; give the file back and run pytest again"
+            remedy = "restore the file and run pytest again: results are keyed by their source"
             raise CodeKeyError(three_parts(what, path, remedy)) from None
 
     def path_of(self, function: types.FunctionType) -> Path | None:

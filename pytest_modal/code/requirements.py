@@ -1,4 +1,4 @@
-"""From what is sent to what its image installs: distributions, pinned to the versions that are installed here."""
+"""Requirements of images: the distributions of what is sent, pinned to the versions installed on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Requirements:
     packages : tuple of str
         Requirements, sorted; ``name==version`` where the version is known.
     notes : tuple of str
-        What a reader should know: what could not be pinned, and why.
+        What could not be pinned, and why.
     """
 
     packages: tuple[str, ...] = ()
@@ -99,11 +99,11 @@ def derive(imports: Iterable[str]) -> Requirements:
 def _pin(normal: str, name: str) -> tuple[str | None, str | None]:
     version = _version(name)
     if version is None:
-        return name, f"{name} is not installed here, so its version is not pinned"
+        return name, f"{name} is not installed on this machine, so its version is not pinned"
     origin = _direct_url(name)
     if "dir_info" in origin:
         return None, (
-            f"{name} is installed from a local directory, which an image can't install; ship it with local_packages="
+            f"{name} is installed from a local directory, which an image can't install: ship it with local_packages="
         )
     if "vcs_info" in origin:
         vcs = origin["vcs_info"]

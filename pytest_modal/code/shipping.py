@@ -65,7 +65,7 @@ class Shipper:
         Raises
         ------
         ShippingError
-            It reaches something that can't travel: a local module, a fixture, an open file.
+            It uses something that can't travel: a local module, a fixture, an open file.
         """
         key = (function, local_packages, role)
         if key not in self._shipped:
@@ -81,8 +81,8 @@ class Shipper:
         except CodeKeyError as error:
             raise ShippingError(str(error)) from None
         payload, imports = self._pickle(function, name, local_packages) if self._travels else (b"", ())
-        # Where it stands in its file does not count. What is not of the project has no source to compare, such as
-        # what stands in for a function: there its bytes do.
+        # The line in the file does not count. A function from outside of the project, such as a mock, has no source to
+        # compare: its bytes count instead.
         path = location.rpartition(":")[0]
         own = [f"{part}={digest}" for part, digest in parts.items()]
         key = digest_of(name, path, *own, "" if own and not Path(path).is_absolute() else payload.hex())
@@ -101,7 +101,7 @@ class Shipper:
         except ShippingError:
             raise
         except Exception as error:
-            what = f"{name} can't be shipped: it reaches something that can't be pickled ({error})"
+            what = f"{name} can't be shipped: it uses something that can't be pickled ({error})"
             remedy = "open or build that object in the function's body, or pass data as a parameter"
             raise ShippingError(three_parts(what, location, remedy)) from error
         return stream.getvalue(), tuple(sorted(pickler.imports))
@@ -142,7 +142,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._note_modules(obj)
         # Before pytest 8.4 a fixture is a function too.
         if not isinstance(obj, types.ModuleType) and _is_fixture(obj):
-            what = f"{self._name} uses the fixture {getattr(obj, '__name__', obj)!r} as if it were a value"
+            what = f"{self._name} uses the fixture {getattr(obj, '__name__', obj)!r} directly instead of requesting it"
             raise ShippingError(three_parts(what, self._location, "name the fixture as a parameter, as in pytest"))
         if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
             obj = plain_function(obj)
@@ -164,10 +164,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _check_module(self, name: str) -> None:
         top = name.partition(".")[0]
         if name in self._local:
-            what = f"{self._name} reaches the local module {name!r}, which a container does not have (PM105)"
+            what = f"{self._name} uses the local module {name!r}, which a container does not have (PM105)"
             remedy = (
-                f"`from {name} import ...` what it needs at the top of the file, so that it travels by value, or ship "
-                f'the package: local_packages=["{top}"]'
+                f"write `from {name} import ...` for what it needs at the top of the file, so that it travels by "
+                f'value, or ship the package: local_packages=["{top}"]'
             )
             raise ShippingError(three_parts(what, self._location, remedy))
         if top in ("pytest", "_pytest", "pytest_modal"):
@@ -212,7 +212,7 @@ def _loaded_modules() -> list[types.ModuleType]:
 def plain_function(function: types.FunctionType) -> types.FunctionType:
     """Return the function without annotations and without what pytest's import hook made of its asserts.
 
-    Annotations would make the container import what they name, which nothing there asks for.
+    Annotations would make the container import what they name, though nothing there needs it.
     """
     code = _without_assertion_rewriting(function)
     if code is function.__code__ and not function.__annotations__:
@@ -234,9 +234,9 @@ def _without_assertion_rewriting(function: types.FunctionType) -> types.CodeType
     if plain is None:
         raise ShippingError(
             three_parts(
-                f"{function.__qualname__} is not in its source file any more",
+                f"{function.__qualname__} was not found in its source file",
                 f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}",
-                "run pytest again; the file changed while it ran",
+                "run pytest again: the file changed while it ran",
             )
         )
     return plain

@@ -1,4 +1,4 @@
-"""ModuleSyntax as syntax: what of a module's text counts, the same for every Python that reads it.
+"""A module as syntax: the part of its text that counts, the same for every Python that reads it.
 
 Comments, docstrings and formatting don't count, for they are not in the syntax tree. The tree is written out by
 its own few rules: `ast.dump` and `ast.unparse` change between Python's minor versions.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FunctionSyntax = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-# Where a name stands, or what a type checker reads, is no part of what a program does.
+# The position of a name, and what only type checkers read, change nothing in what a program does.
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 _ANNOTATIONS_AS_TEXT = __future__.annotations.compiler_flag
 _LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
@@ -70,7 +70,7 @@ def read_syntax(path: Path) -> ModuleSyntax:
 def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
     text = importlib.util.decode_source(path.read_bytes())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an old escape in a string is the business of who imports the file
+        warnings.simplefilter("ignore")  # invalid escapes in strings are reported where the file is imported
         tree = ast.parse(text)
     source = ModuleSyntax(tree, {}, {}, {})
     _index(source, tree, "")
@@ -127,7 +127,7 @@ def fingerprint(*nodes: ast.AST) -> str:
 
 
 def _tokens(root: object) -> Iterator[str]:
-    # A stack of its own: a sum of a thousand terms is a thousand levels deep.
+    # Without recursion: a sum of a thousand terms is a thousand levels deep.
     waiting: list[object] = [root]
     while waiting:
         item = waiting.pop()
@@ -228,7 +228,7 @@ def names_in(*nodes: ast.AST) -> list[str]:
         warnings.simplefilter("ignore")
         try:
             code = compile(ast.Module(body, []), "<reach>", "exec", _ANNOTATIONS_AS_TEXT, dont_inherit=True, optimize=0)
-        except SyntaxError:  # a part of a closure (`nonlocal`) does not stand alone: all its names, then
+        except SyntaxError:  # a part of a closure (`nonlocal`) does not compile alone: all its names count
             return sorted({name.id for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name)})
     return sorted(fields.union(_loaded(code)))
 
@@ -255,7 +255,7 @@ def _loaded(code: types.CodeType) -> Iterator[str]:
 
 
 def mentions(nodes: Iterable[ast.AST], names: set[str]) -> bool:
-    """Whether one of the names stands anywhere in the syntax, as a name or an attribute."""
+    """Whether one of the names occurs anywhere in the syntax, as a name or an attribute."""
     return any(
         (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
         for root in nodes

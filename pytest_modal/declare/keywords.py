@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -30,7 +31,7 @@ def checked_settings(given: Mapping[str, Any], what: str, where: str, known: Seq
 
 def _checked(name: str, value: Any, what: str, where: str) -> Any:
     def wrong(expected: str) -> DeclarationError:
-        return declaration_error(f"{what}: {name}={value!r}", where, f"give {expected}")
+        return declaration_error(f"{what}: {name}={value!r} is not valid", where, f"set {name}= to {expected}")
 
     if name in ("packages", "local_packages"):
         if value is None and name == "packages":
@@ -46,9 +47,9 @@ def _checked(name: str, value: Any, what: str, where: str) -> Any:
         return tuple(value)
     if name in ("env", "volumes"):
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise wrong("a dict with text keys")
+            raise wrong("a dict whose keys are str")
         if name == "env" and not all(isinstance(each, str) for each in value.values()):
-            raise wrong("a dict of text to text")
+            raise wrong("a dict of str to str")
         return tuple(sorted(value.items(), key=lambda pair: pair[0]))
     if name == "secrets":
         return (value,) if isinstance(value, str) else tuple(value)
@@ -57,11 +58,12 @@ def _checked(name: str, value: Any, what: str, where: str) -> Any:
         if value is None and name in ("cpu", "memory"):
             return None
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < least:
-            raise wrong("a positive number" if not whole else "a whole number")
+            raise wrong(f"a whole number, {math.ceil(least)} or more" if whole else "a positive number")
     return value
 
 
 def one_of(name: object, known: Sequence[str]) -> str:
+    """Return the remedy for a name that is not among the known ones."""
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(known)}"
 

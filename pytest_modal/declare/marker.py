@@ -31,9 +31,9 @@ class Marker:
     remote : RemoteFunction or None
         The function whose result is ``modal_result``.
     args : mapping
-        Arguments of that function that the marker gives.
+        Arguments for that function from the marker.
     settings : mapping
-        What the markers say about the environment.
+        Settings of the environment from the markers.
     """
 
     remote: RemoteFunction | None
@@ -71,7 +71,7 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
             check_top_level(function, f"{what}(function=...)", where)
             if not isinstance(own_args, Mapping):
                 raise declaration_error(
-                    f"{what}: args= is a {type(own_args).__name__}", where, 'write args={"name": value}'
+                    f"{what}: args= is a {type(own_args).__name__}, not a dict", where, 'write args={"name": value}'
                 )
             remote, args = (
                 RemoteFunction(function.__name__, function, mock=mock, shard=shard),
@@ -79,10 +79,11 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
             )
             unknown = set(args) - set(inspect.signature(function).parameters)
             if unknown:
+                known = ", ".join(inspect.signature(function).parameters)
                 raise declaration_error(
                     f"{what}: args= names {sorted(unknown)}, which {function.__name__} does not take",
                     where,
-                    f"its parameters are {', '.join(inspect.signature(function).parameters) or 'none'}",
+                    f"use its parameters: {known}" if known else f"remove args=: {function.__name__} has no parameters",
                 )
             check_mock_and_shard(remote, what, where)
     return Marker(remote, args, settings)

@@ -67,7 +67,7 @@ def add_options(parser: pytest.Parser) -> None:
         dest="modal_resume",
         action="store_true",
         default=None,
-        help="Take over the results that earlier runs have left for the same calls; send only the others.",
+        help="Reuse the results of earlier runs for the same calls; send only the others.",
     )
     group.addoption(
         "--modal-output-dir",
@@ -88,10 +88,10 @@ def add_options(parser: pytest.Parser) -> None:
         help="Record a baseline although the accuracy fell; the reason goes into its history.",
     )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
-    parser.addini("modal_resume", "Reuse what earlier runs have left; see --modal-resume.", type="bool", default=False)
+    parser.addini("modal_resume", "Reuse the results of earlier runs; see --modal-resume.", type="bool", default=False)
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
     parser.addini(
-        "modal_rules", 'Rules that are "error", "warning" or "off", one a line: PM107 = off.', type="linelist"
+        "modal_rules", 'Rules that are "error", "warning" or "off", one per line: PM107 = off.', type="linelist"
     )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
@@ -110,7 +110,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_gate", "strict: an inconclusive accuracy gate fails.", type="string", default="")
     rounds = f"Rounds of a recorded baseline (default: {GateSettings.rounds})."
     parser.addini("modal_baseline_rounds", rounds, type="string", default="")
-    parser.addini("modal_baseline_per_gpu", "Record baselines of each device apart.", type="bool", default=False)
+    parser.addini("modal_baseline_per_gpu", "Record separate baselines for each device.", type="bool", default=False)
 
 
 def resolve(config: pytest.Config) -> Settings:
@@ -119,41 +119,42 @@ def resolve(config: pytest.Config) -> Settings:
     Raises
     ------
     pytest.UsageError
-        A value of an environment variable or an ini makes no sense.
+        A value of an environment variable or an ini is not valid.
     """
     # Precedence: command line, environment variable, ini, default.
     mode = (
         config.getoption("modal_mode") or os.environ.get("PYTEST_MODAL_MODE") or config.getini("modal_mode") or "local"
     )
     if mode not in MODES:
-        where, remedy = "PYTEST_MODAL_MODE or the ini modal_mode", f"use one of {', '.join(MODES)}"
-        raise pytest.UsageError(three_parts(f"unknown mode {mode!r}", where, remedy))
+        where = "PYTEST_MODAL_MODE" if os.environ.get("PYTEST_MODAL_MODE") else _ini_place(config, "modal_mode")
+        raise pytest.UsageError(three_parts(f"unknown mode {mode!r}", where, f"use one of {', '.join(MODES)}"))
     given: dict[str, Any] = {}
     if gpu := config.getini("modal_gpu"):
         names = [name.strip() for name in gpu.split(",")]
         given["gpu"] = names[0] if len(names) == 1 else names
         _check_gpus(names, config.inipath)
     if timeout := config.getini("modal_timeout"):
-        given["timeout"] = _seconds("modal_timeout", timeout)
+        given["timeout"] = _seconds(config, "modal_timeout", timeout)
     try:
-        environment = checked_settings(given, "ini", str(config.inipath), tuple(given))
+        environment = checked_settings(given, "ini", _ini_place(config, "modal_gpu"), tuple(given))
     except DeclarationError as error:
         raise pytest.UsageError(str(error)) from None
     if rules := tuple(config.getini("modal_rules")):
         from pytest_modal.checks.levels import LevelError, read_levels
 
         try:
-            read_levels(rules)
+            read_levels(rules, where=_ini_place(config, "modal_rules"))
         except LevelError as error:
             raise pytest.UsageError(str(error)) from None
-    waits = {name: _seconds(f"modal_{name}", said) for name in _SECONDS if (said := config.getini(f"modal_{name}"))}
+    given_seconds = {name: text for name in _SECONDS if (text := config.getini(f"modal_{name}"))}
+    timeouts = {name: _seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
-    session = SessionOptions(**waits, cache_volume="" if volume.lower() in OFF else volume)
+    session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume)
     option = config.getoption
     record = bool(option("modal_record"))
     if record and mode in ("replay", "skip"):
         what = f"--modal-record has nothing to record in mode {mode!r}"
-        raise pytest.UsageError(three_parts(what, "the command line", "pytest --modal --modal-record"))
+        raise pytest.UsageError(three_parts(what, "the command line", "run pytest --modal --modal-record"))
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
     prune = bool(option("modal_prune_recordings"))
     return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
@@ -170,7 +171,7 @@ def _check_gpus(names: list[str], ini: Path | None) -> None:
 def _gates(config: pytest.Config, mode: str) -> GateSettings:
     strict = config.getini("modal_gate")
     if strict not in ("", "strict"):
-        raise pytest.UsageError(three_parts(f"modal_gate = {strict}", "the ini file", "write strict, or leave it out"))
+        raise _not_valid(config, "modal_gate", strict, "set it to strict, or remove it")
     updating, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
     if reason is not None:
         try:
@@ -192,22 +193,32 @@ def _gates(config: pytest.Config, mode: str) -> GateSettings:
 
 def _whole(config: pytest.Config, name: str, default: int, *, least: int) -> int:
     text = config.getini(name)
-    number = int(text) if text.isdecimal() else default if not text else -1
-    if not least <= number <= MOST_ROUNDS:
-        remedy = f"give a number of rounds, {least} to {MOST_ROUNDS}"
-        raise pytest.UsageError(three_parts(f"{name} = {text}", "the ini file", remedy))
-    return number
+    if not text:
+        return default
+    if not text.isdecimal() or not least <= int(text) <= MOST_ROUNDS:
+        raise _not_valid(config, name, text, f"set it to a number of rounds, from {least} to {MOST_ROUNDS}")
+    return int(text)
 
 
-def _seconds(name: str, text: str) -> float:
+def _seconds(config: pytest.Config, name: str, text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= MAX_SECONDS:
-        remedy = "give a number of seconds, a day at most"
-        raise pytest.UsageError(three_parts(f"{name} = {text}", "the ini file", remedy))
+        raise _not_valid(config, name, text, f"set it to a number of seconds, at most {MAX_SECONDS:,} (a day)")
     return seconds
+
+
+def _not_valid(config: pytest.Config, name: str, text: str, remedy: str) -> pytest.UsageError:
+    """Return the error for a value of an ini."""
+    return pytest.UsageError(three_parts(f"{name} = {text!r} is not valid", _ini_place(config, name), remedy))
+
+
+def _ini_place(config: pytest.Config, name: str) -> str:
+    """Return where an ini was set: in which file, or on the command line."""
+    overridden = any(each.partition("=")[0].strip() == name for each in config.getoption("override_ini") or ())
+    return f"the command line, -o {name}=..." if overridden or config.inipath is None else config.inipath.name
 
 
 def check_reason(reason: str | None, *, updating: bool) -> str | None:
@@ -216,16 +227,17 @@ def check_reason(reason: str | None, *, updating: bool) -> str | None:
     Raises
     ------
     ValueError
-        It says nothing, or no baseline is being recorded.
+        It is empty, or no baseline is being recorded.
     """
     if reason is None:
         return None
-    where = "--modal-accept-regression"
+    where = "the command line"
     if not updating:
-        what = "a regression is accepted by recording it, but no baseline is being recorded"
+        what = "--modal-accept-regression records an accepted drop, but no baseline is being recorded"
         raise ValueError(three_parts(what, where, "add --modal-update-baselines"))
     stated = " ".join(reason.split())
     if not any(map(str.isalnum, stated)):
-        remedy = 'say why, for whoever reads the history: --modal-accept-regression="4-bit weights, half the memory"'
-        raise ValueError(three_parts("a regression is accepted without a reason", where, remedy))
+        what = "--modal-accept-regression has no reason, and the history of the baseline has to give one"
+        remedy = 'state the reason: --modal-accept-regression="4-bit weights, half the memory"'
+        raise ValueError(three_parts(what, where, remedy))
     return stated

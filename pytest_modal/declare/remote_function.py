@@ -72,7 +72,7 @@ def note_remote_fixture() -> None:
 
 
 def any_remote_fixture() -> bool:
-    """Whether this process has declared one: suites without skip the walk over the fixtures of each test."""
+    """Whether this process has declared one; suites without any skip the walk over the fixtures of each test."""
     return _declared
 
 
@@ -94,36 +94,41 @@ def check_function(function: object, what: str, where: str, *, generator: bool) 
         raise declaration_error(
             f"{what}: {type(function).__name__} is not a plain function",
             where,
-            "give a module-level `def`; for a partial or a method, write a function that calls it",
+            "use a module-level `def`; for a partial or a method, write a function that calls it",
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise declaration_error(
-            f"{what} is async", where, "write a plain `def`; run an event loop inside it if you must"
+            f"{what} is async, but containers call plain functions only",
+            where,
+            "write a plain `def`, and run an event loop inside it if it needs one",
         )
     if inspect.isgeneratorfunction(function) and not generator:
         raise declaration_error(
-            f"{what} is a generator, but its value is data",
+            f"{what} is a generator, but only container fixtures may yield",
             where,
-            'return the data; `yield` is for scope="container"',
+            'return the data, or set scope="container" if the value never leaves the container',
         )
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise declaration_error(f"{what}: parameter {name!r} can't be bound by name", where, "name each parameter")
+            remedy = "write each parameter by its name, without *args, **kwargs and /"
+            raise declaration_error(f"{what}: parameter {name!r} can't be bound by name", where, remedy)
 
 
 def check_top_level(function: Callable[..., object], what: str, where: str) -> None:
-    if (told := nested(function, what, where)) is not None:
-        raise DeclarationError(told)
+    """Refuse a function that is not defined at the top level of its module."""
+    if (mistake := nested(function, what, where)) is not None:
+        raise DeclarationError(mistake)
 
 
 def nested(function: Callable[..., object], what: str, where: str) -> str | None:
-    """Say that a function is not defined at the top level of its module; None for one that is."""
+    """Return the message for a function that is not defined at the top level of its module; None for one that is."""
     if "." not in function.__qualname__:
         return None
+    outer = function.__qualname__.rpartition(".")[0].removesuffix(".<locals>")
     return three_parts(
-        f"{what} is defined inside {function.__qualname__.rpartition('.')[0].removesuffix('.<locals>')}",
+        f"{what} is defined inside {outer}: a container has neither its instance nor its closure",
         where,
-        "move it to the top level of the module: a container has neither the instance nor the closure",
+        "move it to the top level of the module",
     )
 
 
@@ -139,9 +144,11 @@ def check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None:
             raise declaration_error(
                 f"{what}: mock takes {', '.join(unknown)}, which {remote.name} does not",
                 where,
-                f"use parameters of {remote.name}: {', '.join(parameters) or 'it has none'}",
+                f"use parameters of {remote.name} only: {', '.join(parameters) or 'it has none'}",
             )
     if remote.shard is not None and remote.shard not in parameters:
         raise declaration_error(
-            f"{what}: shard={remote.shard!r} is no parameter", where, one_of(remote.shard, list(parameters))
+            f"{what}: shard={remote.shard!r} is not a parameter of the function",
+            where,
+            one_of(remote.shard, list(parameters)),
         )

@@ -10,7 +10,7 @@ import pytest
 
 @dataclass(frozen=True)
 class GateSettings:
-    """How accuracy gates go about their baselines.
+    """Settings of accuracy gates and their baselines.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class GateSettings:
     ci : bool
         Whether a missing baseline fails.
     per_gpu : bool
-        Whether each device has baselines of its own.
+        Whether each device has its own baselines.
     updating : bool
         Whether baselines are recorded.
     accept : str or None
@@ -41,7 +41,7 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session on Modal goes about its work.
+    """Settings of a session on Modal.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class SessionOptions:
 
 @dataclass(frozen=True)
 class Settings:
-    """How this run of pytest goes about GPU tests.
+    """Settings of GPU tests in this run of pytest.
 
     Attributes
     ----------
@@ -68,11 +68,11 @@ class Settings:
     environment : dict
         The project's settings for every environment.
     session : SessionOptions
-        How a session on Modal goes about its work.
+        Settings of a session on Modal.
     gates : GateSettings
-        How accuracy gates go about their baselines.
+        Settings of accuracy gates and their baselines.
     resume : bool
-        Whether results of earlier runs are taken over.
+        Whether results of earlier runs are reused.
     record, prune : bool
         Whether recordings are written, and those that nothing uses deleted.
     rules : tuple of str

@@ -42,12 +42,12 @@ def fixture(
     function : callable
         A module-level function. Its parameters are fixtures and parametrized values, bound by name.
     scope : str
-        As in pytest, for the local handing out; or "container": built once in the container, never leaves
-        it, shared by all calls that name it. What follows a ``yield`` runs after its last user.
+        As in pytest, for the value that tests get; or "container": built once in the container, never leaves
+        it, shared by all calls that request it. The code after a ``yield`` runs after its last user.
     params, ids, name
         As in `pytest.fixture`; the body reads ``request.param``.
     mock : callable or data
-        Stands in for the body in local mock mode.
+        Replaces the body in local mock mode.
     shard : str
         The list argument to split over ``max_containers`` containers; the returned lists are joined in order.
     **environment
@@ -78,7 +78,7 @@ def fixture(
         remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings, mistake)
         if mistake is None:
             check_mock_and_shard(remote, what, where)
-        # A container's value lives as long as the session's containers: that is what pytest has to know.
+        # pytest has to know how long the value exists: as long as the containers of the session.
         note_remote_fixture()
         local_scope = cast(Any, "session" if scope == CONTAINER else scope)
         return pytest.fixture(scope=local_scope, params=params, ids=ids, name=name)(_local_side(remote))

@@ -24,7 +24,7 @@ DEFAULT_ROOT = "modal_output"
 
 
 class Artifact(TypedDict):
-    """One file that a test wrote, as it stands in ``artifacts.json``."""
+    """One file that a test wrote, as ``artifacts.json`` lists it."""
 
     path: str  # relative to the output root, with forward slashes
     test: str  # its node id
@@ -57,7 +57,8 @@ def output_root(config: pytest.Config) -> Path:
     if root == config.rootpath:
         what = "the output directory is the rootdir, where emptying a test's directory could delete sources"
         where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
-        raise pytest.UsageError(three_parts(what, where, f"choose a directory in it, such as {DEFAULT_ROOT}"))
+        remedy = f"set it to a directory below the rootdir, such as {DEFAULT_ROOT}"
+        raise pytest.UsageError(three_parts(what, where, remedy))
     return root
 
 
@@ -105,13 +106,13 @@ def _make_empty(directory: Path, root: Path, test: str) -> None:
     try:
         for step in (directory, *directory.parents):
             if step.is_relative_to(root) and step != root and step.is_symlink():
-                raise OSError(f"{step} is a symbolic link, and what is behind it isn't the test's to empty")
+                raise OSError(f"{step} is a symbolic link: its target is not deleted")
         directory.mkdir(parents=True, exist_ok=True)
         for entry in directory.iterdir():
             delete(entry)
     except OSError as error:
-        what = f"can't make an empty directory for the test: {error}"
-        remedy = "remove what is in the way, make it writable, or choose another --modal-output-dir"
+        what = f"the output directory of the test can't be emptied: {error}"
+        remedy = "remove what is in the way, make it writable, or set another --modal-output-dir"
         raise OSError(three_parts(what, f"{test}, {directory}", remedy)) from None
 
 
@@ -141,7 +142,7 @@ def collect(item: pytest.Item) -> list[Artifact]:
     for folder, _, names in os.walk(item.stash[_DIRECTORY]):
         for path in (Path(folder, name) for name in names):
             kind = kinds.get(path.relative_to(root).as_posix(), "file")
-            # A file may vanish meanwhile: a thread of the test may still be at work.
+            # A thread of the test may still be running, and delete a file meanwhile.
             with contextlib.suppress(FileNotFoundError):
                 if not path.is_symlink():
                     found.append(artifact_of(path, root, item.nodeid, kind))
@@ -151,8 +152,8 @@ def collect(item: pytest.Item) -> list[Artifact]:
 def write_index(root: Path, entries: Iterable[Mapping[str, Any]]) -> Path | None:
     """Write ``artifacts.json``: what this run wrote, and nothing from earlier runs.
 
-    Of a test that ran again, only what its last run wrote is there to list. A run that wrote nothing leaves
-    the index as it is, and gets None.
+    Of a test that ran again, only the files of its last run exist. A run that wrote nothing leaves the index as it
+    is; then None is returned.
     """
     artifacts = {entry["path"]: dict(entry) for entry in entries if (root / entry["path"]).is_file()}
     if not artifacts:

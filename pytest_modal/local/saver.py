@@ -35,19 +35,19 @@ def _table(rows: Any, columns: Any, where: str) -> pandas.DataFrame:
         if isinstance(rows, Mapping):
             for column, values in rows.items():
                 if isinstance(values, Mapping):
-                    raise ValueError(f"column {column!r} is a dict, whose keys would be lost")
+                    raise ValueError(f"column {column!r} is a dict, and its keys would be lost")
             lengths = {name: len(values) for name, values in rows.items() if isinstance(values, list | tuple)}
             if len(set(lengths.values())) > 1:
-                raise ValueError(f"its columns differ in length, {lengths}")
+                raise ValueError(f"the columns differ in length: {lengths}")
             return pandas.DataFrame(rows)
         rows = list(rows)
         for index, row in enumerate(rows):
             if not isinstance(row, Mapping):
-                raise ValueError(f"rows[{index}] is of type {type(row).__name__}, not a dict")
+                raise ValueError(f"rows[{index}] is of type {type(row).__name__}, not dict")
         return pandas.DataFrame(rows, columns=None if rows else columns)
     except (TypeError, ValueError) as error:
-        remedy = "give a list of dicts, a DataFrame (`series.to_frame()`), or a dict of equally long columns"
-        raise ValueError(three_parts(f"not a table: {error}", where, remedy)) from None
+        remedy = "pass a list of dicts, a DataFrame (`series.to_frame()`), or a dict of equally long columns"
+        raise ValueError(three_parts(f"the rows are not a table: {error}", where, remedy)) from None
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -65,10 +65,10 @@ def _plain(value: Any, where: str) -> Any:
         plain: dict[str, Any] = {}
         for key, inner in value.items():
             if not (key is None or isinstance(key, str | numbers.Real)):
-                raise TypeError(three_parts(f"JSON has no key such as {key!r}", where, "make it text: str(key)"))
+                raise TypeError(three_parts(f"{key!r} can't be a key in JSON", where, "convert the key: str(key)"))
             name = key if isinstance(key, str) else json.dumps(_plain(key, where))
             if name in plain:
-                raise ValueError(three_parts(f"two keys are {name!r} as text", where, "make them differ"))
+                raise ValueError(three_parts(f"two keys become {name!r} in JSON", where, "rename one of them"))
             plain[name] = _plain(inner, f"{where}[{json.dumps(name)}]")
         return plain
     if isinstance(value, list | tuple):
@@ -82,7 +82,7 @@ def _plain(value: Any, where: str) -> Any:
     else:
         what = f"{type(value).__module__}.{type(value).__qualname__}"
     remedy = "convert it first: .tolist(), .to_dict(), sorted(...), dataclasses.asdict(...), str(...)"
-    raise TypeError(three_parts(f"JSON has no {what}", where, remedy))
+    raise TypeError(three_parts(f"{what} can't be written as JSON", where, remedy))
 
 
 def open_figures() -> set[int]:
@@ -110,12 +110,12 @@ class Saver:
         path = self.directory.joinpath(*parts.parts)
         where = f"{self.test}, {path}"
         if parts.drive or parts.root or ".." in parts.parts or not parts.name:
-            what = "isn't the name of a file in output_dir"
+            what = "is not the name of a file in output_dir"
         elif not path.resolve().is_relative_to(self.directory.resolve()):
             what = "leads out of output_dir through a symbolic link"
         else:
             return path, where
-        remedy = 'give a relative name without "..", such as "results.csv" or "plots/timing.png"'
+        remedy = 'use a relative name without "..", such as "results.csv" or "plots/timing.png"'
         raise ValueError(three_parts(f"{os.fspath(name)!r} {what}", where, remedy))
 
     @contextlib.contextmanager
@@ -137,15 +137,15 @@ class Saver:
         ----------
         rows
             List of dicts (a key that one of them lacks is an empty field), DataFrame, or mapping of equally
-            long columns; else a ValueError. No rows give a file all the same, with a header if the columns
-            are known: a DataFrame and a mapping tell them, ``columns=[...]`` does for a list.
+            long columns; else a ValueError. A file is written without rows too, with a header if the columns
+            are known: from a DataFrame or a mapping, or from ``columns=[...]`` for a list.
         **to_csv
             Options of ``DataFrame.to_csv``. The index is left out unless ``index=True``.
         """
         path, where = self._target(name)
         if "mode" in to_csv:
             remedy = "save all rows at once, or each part under its own name"
-            raise ValueError(three_parts("a CSV is written whole, without mode=", where, remedy))
+            raise ValueError(three_parts("mode= can't be set: a CSV is always written whole", where, remedy))
         table = _table(rows, to_csv.get("columns"), where)
         with self._writing(path, "csv") as draft:
             table.to_csv(draft, **{"index": False, **to_csv})
@@ -158,7 +158,7 @@ class Saver:
         ----------
         figure
             A matplotlib figure, or anything with ``savefig`` (a seaborn grid); pyplot's current figure by
-            default. The picture's edges fit what is drawn, so that no label or legend is cut off.
+            default. The image is fitted to what is drawn, so that no label or legend is cut off.
             Anything else, such as an Axes, is a TypeError; so is None when no figure is open.
         """
         path, where = self._target(name)
@@ -166,15 +166,15 @@ class Saver:
         if figure is None or figure is pyplot:
             figure = pyplot.gcf() if pyplot is not None and pyplot.get_fignums() else None
         if not callable(getattr(figure, "savefig", None)):
-            what = "no figure is open" if figure is None else f"no figure: {type(figure).__name__}"
-            remedy = "draw first, or pass the figure (of an Axes: ax.figure); one that was saved is closed"
+            what = "no figure is open" if figure is None else f"{type(figure).__name__} is not a figure: no savefig"
+            remedy = "plot first, or pass the figure (ax.figure for an Axes); save_figure closes what it has saved"
             raise TypeError(three_parts(what, where, remedy))
         drawn = getattr(figure, "figure", figure)  # a seaborn grid has one, a figure is its own
         if hasattr(drawn, "canvas"):
             formats = drawn.canvas.get_supported_filetypes()
             if path.suffix[1:].lower() not in formats:
-                remedy = f"end the name in one of {', '.join(f'.{known}' for known in sorted(formats))}"
-                raise ValueError(three_parts(f"no known image format: {path.suffix!r}", where, remedy))
+                remedy = f"end the name with one of {', '.join(f'.{known}' for known in sorted(formats))}"
+                raise ValueError(three_parts(f"{path.suffix!r} is not a known image format", where, remedy))
         with self._writing(path, "figure") as draft:
             figure.savefig(draft, dpi=dpi, bbox_inches="tight")
         if pyplot is not None and isinstance(drawn, pyplot.Figure):
@@ -187,8 +187,8 @@ class Saver:
         Parameters
         ----------
         data
-            Dicts, lists, tuples, text, numbers, booleans, None, numpy scalars and arrays (as lists); else a
-            TypeError that names its path. Keys that are no text become text. NaN is ``null``, as pandas and
+            Dicts, lists, tuples, str, numbers, booleans, None, numpy scalars and arrays (as lists); else a
+            TypeError that names its path. Keys that are not str become str. NaN is ``null``, as pandas and
             JavaScript write a missing number. Infinities aren't missing: they are ``"Infinity"`` and
             ``"-Infinity"``, which ``float()`` reads.
         """
@@ -196,8 +196,8 @@ class Saver:
         try:
             plain = _plain(data, f"{where}, data")
         except RecursionError:
-            what = "the data contains itself, or is nested too deep"
-            raise ValueError(three_parts(what, where, "save a copy without the reference back")) from None
+            what = "the data contains itself, or is nested too deeply"
+            raise ValueError(three_parts(what, where, "save a copy without the circular reference")) from None
         write_json(path, plain)
         self._note(path, "json")
         return path

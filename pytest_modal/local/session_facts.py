@@ -19,7 +19,7 @@ def session_facts(config: pytest.Config) -> SessionFacts:
 
 @dataclass(frozen=True)
 class CallFacts:
-    """Facts of one call: `gpu` is the device that was really given, `seconds` the time without model loads."""
+    """Facts of one call: `gpu` is the device that it really ran on, `seconds` the time without model loads."""
 
     name: str
     gpu: str
@@ -30,7 +30,7 @@ class CallFacts:
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """Facts of the run, as the fixture `modal_session` gives them."""
+    """Facts of the run, as the fixture `modal_session` returns them."""
 
     mode: str
     app_id: str | None

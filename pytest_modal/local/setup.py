@@ -38,7 +38,7 @@ def check_item(item: pytest.Item) -> None:
             if text := getattr(outcome, stream):
                 item.add_report_section("setup", f"modal {stream}{label}", text)
     failed = [outcome for outcome in outcomes.values() if not outcome.ok]
-    # What fell only because something else fell says nothing new, unless that is all there is.
+    # A failure that only follows from another one adds nothing, unless there is no other.
     causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
     if causes:
@@ -73,7 +73,7 @@ def skip_reason(item: pytest.Item, report: pytest.TestReport) -> str | None:
 
 
 def fell_with_infrastructure(item: pytest.Item) -> bool:
-    """Whether a test could not run for no fault of its own, nor of a GPU function's."""
+    """Whether a test could not run because of the infrastructure alone."""
     plan = plan_of(item)
     return plan is not None and plan.infrastructure
 

@@ -1,4 +1,4 @@
-"""Values of remote fixtures, handed out at setup; one that is missing is an error, never a quiet pass."""
+"""Values of remote fixtures at setup; one that is missing is an error, never a test that passes."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
                 return _value(item, key, remote.name)
     if remote is None:
-        what = "modal_result needs a function to be the result of"
-        return pytest.fail(three_parts(what, item.nodeid, "@pytest.mark.modal_gpu(function=...)"), pytrace=False)
+        what = "modal_result has no value: the test's marker names no function"
+        remedy = "set function= on the marker: @pytest.mark.modal_gpu(function=...)"
+        return pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     return _fail_not_planned(item, remote, plan)
 
 
@@ -54,10 +55,10 @@ def _value(item: pytest.Item, key: str, name: str) -> object:
     __tracebackhide__ = True
     results = results_of(item.config)
     if results is None or not (outcomes := results.of(key)) or not all(outcome.ok for outcome in outcomes):
-        if results is not None and results.is_shared and (told := _differs(results, key)):
-            pytest.fail(three_parts(told, item.nodeid, _SAME_EVERYWHERE), pytrace=False)
+        if results is not None and results.is_shared and (difference := _difference(results, key)):
+            pytest.fail(three_parts(difference, item.nodeid, _DETERMINISTIC), pytrace=False)
         what = f"the result of {name} is missing: the batch ended without it"
-        remedy = "run pytest again; if it stays so, the summary above says what happened to the batch"
+        remedy = 'run pytest again; if it happens again, see the section "modal" in the summary below'
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     try:
         return results.value(key)
@@ -65,18 +66,19 @@ def _value(item: pytest.Item, key: str, name: str) -> object:
         pytest.fail(three_parts(f"{name}: {error}", item.nodeid, "return a list"), pytrace=False)
 
 
-def _differs(results: Results, key: str) -> str | None:
-    """Say what another worker of pytest-xdist has sent another value of."""
+def _difference(results: Results, key: str) -> str | None:
+    """Describe the arguments of a call that differ between workers of pytest-xdist, if there are such."""
     call = next(call for call in results.batch.calls if call.key in results.batch.parts(key))
     own = call.argument_digests
     for other in (other for other, label in results.run.labels.items() if label == call.label):
         sent = results.run.arguments[other]
         if names := [repr(name) for name in own if own[name] != sent.get(name)]:
-            return f"{call.label} was sent with another {', '.join(names)} by the worker that ran the batch"
+            verb = "differs" if len(names) == 1 else "differ"
+            return f"{', '.join(names)} of {call.label} {verb} between workers of pytest-xdist"
     return None
 
 
-_SAME_EVERYWHERE = "local fixtures must give the same value in every process: a fixed seed, no uuid, no time"
+_DETERMINISTIC = "make the local fixture deterministic (a fixed seed, no uuid, no clock): every worker computes it"
 
 
 def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name: str, value: object) -> None:
@@ -94,22 +96,22 @@ def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: ob
 
     if data.digest(data.encode(value, name)) != sent.digest:
         what = (
-            f"the local fixture {name!r} has another value now than when the batch was sent to {remote}: "
-            "the result belongs to the old one"
+            f"the local fixture {name!r} has changed since the batch was sent: the result of {remote} was computed "
+            "from the old value"
         )
-        remedy = f'make {name!r} give the same value each time (a fixed seed), or give it scope="session"'
+        remedy = f'make {name!r} return the same value each time (a fixed seed), or set scope="session" on it'
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
 def _fail_not_planned(item: pytest.Item, remote: RemoteFunction, plan: ItemPlan | None) -> NoReturn:
     __tracebackhide__ = True
     if plan is not None and plan.reason:
-        why, remedy = plan.reason, "make that fixture give the same answer each time"
+        why, remedy = plan.reason, "make that fixture behave the same at planning and at setup"
     else:
-        why = "nothing that pytest knows before the tests run asks for it"
+        why = "no test or fixture requests it by name"
         remedy = (
             f"name {remote.name!r} as a parameter of the test or of a fixture, or in usefixtures; "
-            "getfixturevalue() comes after the batch"
+            "request.getfixturevalue() runs after the batch was sent"
         )
     what, where = f"{remote.name} was not planned: {why}", f"{item.nodeid}, {remote.where}"
     pytest.fail(three_parts(what, where, remedy), pytrace=False)

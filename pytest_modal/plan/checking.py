@@ -1,4 +1,4 @@
-"""Between planning and running: what the rules find in the batch becomes errors of tests, or lines on the screen."""
+"""Checks between planning and running: findings become errors of tests, or warnings on the screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_modal.wording import three_parts
 def check_batch(
     config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch, functions: Mapping[str, Callable[..., object]]
 ) -> list[str]:
-    """Check a batch; tests with an error are taken out of it, all of them before anything is sent.
+    """Check a batch; tests with an error are removed from it, all of them before anything is sent.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def message(finding: Finding, nodeid: str) -> str:
 
 
 def without_tests(batch: Batch, refused: set[str]) -> None:
-    """Take tests out of a batch, and the calls and container fixtures that nothing else needs."""
+    """Remove tests from a batch, and the calls and container fixtures that nothing else needs."""
     for call in batch.calls:
         call.tests = [nodeid for nodeid in call.tests if nodeid not in refused]
     by_key = {call.key: call for call in batch.calls}

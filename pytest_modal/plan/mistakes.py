@@ -60,18 +60,18 @@ def did_you_mean(item: pytest.Item, name: str) -> str:
 
 
 def way_out_of_function_scope(name: str) -> str:
-    """Say what to do about a remote fixture that takes a function-scoped local fixture."""
+    """Return what to do about a remote fixture that takes a function-scoped local fixture."""
     if name in DIRECTORIES:
-        # What PM102 says: a wider scope would not make a directory of this machine exist there.
+        # As PM102 does: a wider scope would not make a directory of this machine exist there.
         return f"return the data, and use {name!r} in the test, where the result arrives"
-    return f'give {name!r} scope="module" or wider, or use it in the test'
+    return f'set scope="module" or wider on {name!r}, or use it in the test'
 
 
 def _container_fixture(item: pytest.Item, remote: RemoteFunction, requested_by: str) -> str:
     return three_parts(
         f"{requested_by} requests the container fixture {remote.name!r}, but its value never leaves the container",
         item.nodeid,
-        f"write a @pytest_modal.fixture that takes {remote.name!r} and returns data, and request that",
+        f"write a @pytest_modal.fixture that requests {remote.name!r} and returns data, and request that",
     )
 
 

@@ -15,7 +15,7 @@ def sort_calls(batch: Batch) -> None:
 
     Calls that need the same container fixtures follow each other. Of the groups with calls that are ready
     (what they depend on has run), the next is one of the same environment that builds the fewest container
-    fixtures anew. Repeats of calls are in another order in each round: what a call does may depend on those before.
+    fixtures. Repeats of calls are in another order in each round: what a call does may depend on those before.
     """
     calls = {call.key: call for call in sorted(batch.calls, key=_rank)}
     waiting_for = {key: set(batch.dependencies(call)) for key, call in calls.items()}

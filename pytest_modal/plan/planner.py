@@ -46,7 +46,7 @@ class _Visit:
 
 @dataclass(frozen=True)
 class _Site:
-    """A place among the fixtures of a test: by whom, and through which names, something is requested there."""
+    """A place among the fixtures of a test: which fixture requests there, and through which names it is reached."""
 
     visit: _Visit
     remote: RemoteFunction
@@ -70,11 +70,11 @@ class Planner:
     Parameters
     ----------
     rootdir : Path
-        What lies under it is the project.
+        The directory of the project.
     defaults : mapping
         Settings of the project for every environment.
     mocks : bool
-        Whether ``mock=`` stands in for the bodies.
+        Whether ``mock=`` replaces the bodies.
     travels : bool
         Whether functions will be sent anywhere.
     """
@@ -104,7 +104,7 @@ class Planner:
         item.stash[PLAN] = visit.plan
         try:
             with compat.active(item, following) as request:
-                # They would have run before any other fixture; they stay alive, so they run once all the same.
+                # pytest would run these before any other fixture. They are not torn down, so they still run only once.
                 for name in compat.session_autouse(item):
                     if not leads_to_remote(item, name):
                         request.getfixturevalue(name)
@@ -115,7 +115,7 @@ class Planner:
         except pytest.skip.Exception as skipped:
             visit.plan.reason = f"a fixture skipped the test when the batch was planned: {skipped}"
         except (Exception, pytest.fail.Exception) as error:
-            # The fixture runs again at setup and tells by itself; if it succeeds then, this is what is said.
+            # The fixture runs again at setup and then reports its error; this reason is shown if it succeeds there.
             visit.plan.reason = f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
 
     def _wanted(self, visit: _Visit) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
@@ -159,9 +159,9 @@ class Planner:
         if sent is None or not isinstance(sent.value, list):
             raise PlanningError(
                 three_parts(
-                    f"shard={remote.shard!r} of {remote.name}: that argument is not a list that is known here",
+                    f"shard={remote.shard!r} of {remote.name}: the argument is not a list that exists on this machine",
                     self._shipper.location(remote.function),
-                    "shard a list that a local fixture or a parametrization gives",
+                    "shard a list that a local fixture returns or a parametrization sets",
                 )
             )
         count = max(1, min(call.environment.max_containers, len(sent.value)))
@@ -195,7 +195,7 @@ class Planner:
         param, takes_request, shown = None, False, []
         if definition is not None:
             value = compat.param_of(site.item, definition.argname)
-            # From here on it is the fixture that requests, no longer who requested the fixture.
+            # From here on the fixture itself requests, no longer the test or fixture that requested it.
             site = replace(site, request=compat.request_for(site.request, definition, value))
             if value is not compat.NOTHING:
                 param = self._data(value, f"request.param of {remote.name}")
@@ -260,18 +260,18 @@ class Planner:
             if remote.in_container and definition.scope != "session":
                 raise PlanningError(
                     three_parts(
-                        f"container fixture {remote.name!r} takes {name!r}, which is parametrized for one test at a "
-                        "time; a container outlives tests",
+                        f"container fixture {remote.name!r} takes {name!r}, which is parametrized per test, but a "
+                        "container outlives a test",
                         where,
-                        f'@pytest.mark.parametrize("{name}", [...], scope="session")',
+                        f'write @pytest.mark.parametrize("{name}", [...], scope="session")',
                     )
                 )
             return compat.param_of(site.item, name)
         if definition.scope == "function":
             raise PlanningError(
                 three_parts(
-                    f"remote fixture {remote.name!r} takes the function-scoped local fixture {name!r}: it would have "
-                    "another value when the test runs than when the batch is sent",
+                    f"remote fixture {remote.name!r} requests the function-scoped local fixture {name!r}: its value "
+                    "at test time would differ from the one sent with the batch",
                     where,
                     way_out_of_function_scope(name),
                 )
@@ -279,16 +279,17 @@ class Planner:
         if remote.in_container and definition.scope != "session":
             raise PlanningError(
                 three_parts(
-                    f"container fixture {remote.name!r} takes {name!r} of scope {definition.scope!r}; a container "
-                    "outlives tests",
+                    f"container fixture {remote.name!r} requests {name!r} of scope {definition.scope!r}, but a "
+                    "container outlives tests",
                     where,
-                    f'give {name!r} scope="session"',
+                    f'set scope="session" on {name!r}',
                 )
             )
         if leads_to_remote(site.item, *path):
             raise PlanningError(
                 three_parts(
-                    f"{remote.name} takes the local fixture {name!r}, which itself needs a result from the GPU",
+                    f"{remote.name} requests the local fixture {name!r}, which needs a result from the GPU: its value "
+                    "is not known when the batch is sent",
                     where,
                     f"do that step on the GPU too: make {name!r} a @pytest_modal.fixture",
                 )
@@ -301,7 +302,7 @@ class Planner:
         return sent
 
     def _data(self, value: object, where: str) -> Data:
-        # The value is kept along: its id stays its own.
+        # The value is kept too, so that no other object gets its id.
         if id(value) not in self._encoded:
             buffers = data.encode(value, where)
             self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
@@ -310,7 +311,7 @@ class Planner:
     def _body(self, remote: RemoteFunction) -> Callable[..., object]:
         if remote not in self._bodies:
             mocked = self._mocks and remote.mock is not UNSET
-            self._bodies[remote] = remote.function if not mocked else _standing_in(remote.mock)
+            self._bodies[remote] = remote.function if not mocked else _mocked_body(remote.mock)
         return self._bodies[remote]
 
     def _containers_of(
@@ -330,7 +331,7 @@ class Planner:
             yield key
 
 
-def _standing_in(mock: Any) -> Callable[..., object]:
+def _mocked_body(mock: Any) -> Callable[..., object]:
     if callable(mock):
         return mock  # type: ignore[no-any-return]
     return lambda: mock

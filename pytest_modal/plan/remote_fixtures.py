@@ -1,4 +1,4 @@
-"""Which remote fixtures a test reaches, and by which path: overrides and local fixtures in between included."""
+"""Remote fixtures that a test uses, and by which path: overrides and local fixtures in between included."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def reaches_remote(item: pytest.Function) -> bool:
 
 
 def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
-    """Walk the fixtures that a test asks for.
+    """Walk the fixtures that a test uses.
 
     Yields
     ------
     remote : RemoteFunction
-        A remote fixture that the test or a local fixture asks for.
+        A remote fixture that the test or a local fixture requests.
     path : tuple of str
         The names that lead to it.
     asked_by : str or None
-        Who asks, if it is the test itself or a local fixture, by a parameter.
+        The test or the local fixture that requests it by a parameter.
     """
     own, seen = compat.own_names(item), set[Any]()
     for name in compat.initial_names(item):

@@ -1,4 +1,4 @@
-"""Rounds: the same calls again, in containers of their own and in another order, so that they are independent."""
+"""Rounds: the same calls again, in their own containers and in another order, so that they are independent."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def with_rounds(batch: Batch, items: Sequence[pytest.Item], rounds: int) -> Batc
 
 
 def costs(batch: Batch, items: Sequence[pytest.Item], gates: GateSettings) -> list[str]:
-    """Say what the rounds of some tests cost besides the first."""
+    """Return lines about the cost of the rounds of some tests besides the first."""
     calls = len(_needed(batch, calls_of(items)))
     of = f"the {count(calls, 'call')} of {count(len(items), 'gated test')}"
     if not calls:
@@ -136,5 +136,5 @@ def _arguments_in(arguments: Mapping[str, Argument], number: int) -> dict[str, A
 
 
 def is_gated(item: pytest.Item) -> bool:
-    """Whether a test asks for a gate."""
+    """Whether a test requests a gate."""
     return "accuracy_gate" in getattr(item, "fixturenames", ())

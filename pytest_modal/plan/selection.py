@@ -57,5 +57,5 @@ def is_everything(session: pytest.Session) -> bool:
 
 
 def is_marked(item: pytest.Item) -> bool:
-    # The look at the keywords is what plain suites pay; a test may also just be named like the marker.
+    # The keywords are looked up first, since that is all that plain suites pay; a test can have the marker's name.
     return MARKER in item.keywords and item.get_closest_marker(MARKER) is not None

@@ -35,7 +35,7 @@ class ItemPlan:
     Attributes
     ----------
     calls : dict
-        For each remote fixture that it reaches, the key of its call.
+        For each remote fixture that it uses, the key of its call.
     sent : dict
         For each remote fixture and parameter, the local value that went along.
     error : str or None

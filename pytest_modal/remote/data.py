@@ -4,8 +4,8 @@ The encoding is JSON followed by the memory of arrays, bytes and long lists of n
 executed. Standard library only, numpy where a payload holds arrays: the file travels into containers as it is.
 
 Layout: magic, crc32 and length of the JSON (little-endian), the JSON, then blocks of memory in the order in
-which the JSON speaks of them; each part begins at a multiple of 16 bytes. What JSON has no word for is an object
-whose only key is a tag, ``{"$tuple": [1, 2]}``. A tag takes the next block, so no block can be used twice.
+which the JSON refers to them; each part begins at a multiple of 16 bytes. A value that JSON does not have is an
+object whose only key is a tag, ``{"$tuple": [1, 2]}``. A tag takes the next block, so no block can be used twice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pytest_modal.remote.not_data import RefusedError, type_name, way_out
 MAGIC = b"PMDATA1\n"
 ALIGNMENT = 16
 MAX_DEPTH = 200
-PACKED_FROM = 16  # values in a list or dict from which on it pays to look at what they have in common
+PACKED_FROM = 16  # values in a list or dict: fewer are not worth the search for what they have in common
 _HEAD = struct.Struct("<8sQQ8x")
 _INT64 = range(-(1 << 63), 1 << 63)
 _AS_IS = frozenset({str, bool, type(None)})
@@ -43,7 +43,7 @@ class NotDataError(TypeError):
     Attributes
     ----------
     path, type_name, hint : str
-        Where inside the value, such as ``answers[3]["logits"]``; what stands there; the usual way out.
+        Where inside the value, such as ``answers[3]["logits"]``; what is there; the usual way out.
     """
 
     def __init__(self, path: str, type_name: str, hint: str) -> None:
@@ -64,7 +64,7 @@ def encode(value: Any, where: str = "value") -> list[bytes | memoryview]:
         See *What is data* in the documentation. Torch tensors become arrays (bfloat16 and float8 as float32);
         dataclasses and the outputs of transformers' models become dicts.
     where : str
-        What errors call the value.
+        Name of the value in errors.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def decode(buffer: bytes | bytearray | memoryview, *, copy: bool = True) -> Any:
     buffer : bytes-like
         A whole encoding.
     copy : bool
-        Give every array its own writable memory. Otherwise arrays are views of `buffer`.
+        Copy every array into its own writable memory. Otherwise arrays are views of `buffer`.
 
     Returns
     -------
@@ -133,7 +133,7 @@ class _Encoder:
         self._open: set[int] = set()  # ids of the containers around the present value
 
     def node(self, value: Any) -> Any:
-        """Return what stands for a value in the JSON."""
+        """Return the JSON of a value."""
         kind = type(value)
         if kind in _AS_IS:
             return value
@@ -238,7 +238,7 @@ class _Encoder:
         if array.nbytes:
             memory = _numpy().ascontiguousarray(array.reshape(-1, order=order)).view("u1")
             if dtype.names is not None or dtype.char in "gG":
-                # What lies between fields and behind long doubles is whatever that memory held before.
+                # The bytes between fields and behind long doubles are undefined.
                 mask = _value_bytes(dtype)
                 memory = memory if mask.all() else (memory.reshape(-1, dtype.itemsize) & mask).reshape(-1)
             self._block(memory.data)
@@ -268,14 +268,14 @@ class _Decoder:
     def value(self) -> Any:
         magic, checksum, length = _HEAD.unpack(self._take(_HEAD.size))
         if magic != MAGIC:
-            raise CorruptDataError("not an encoding of this library: it begins otherwise")
+            raise CorruptDataError("not an encoding of this library: wrong first bytes")
         text = self._take(length)
         if zlib.crc32(text) != checksum:
-            raise CorruptDataError("truncated or changed: the checksum does not hold")
-        # Blocks are taken while the JSON is read: it calls for them innermost first, as they were laid down.
+            raise CorruptDataError("truncated or changed: the checksum does not match")
+        # Blocks are taken while the JSON is read: innermost first, the order in which they were written.
         value = json.loads(bytes(text).decode("utf-8", "surrogatepass"), object_hook=self._object)
         if self._position != len(self._view):
-            raise CorruptDataError(f"{len(self._view)} bytes, of which only {self._position} are spoken of")
+            raise CorruptDataError(f"{len(self._view):,} bytes, {self._position:,} used")
         return value
 
     def _object(self, node: dict[str, Any]) -> Any:
@@ -288,7 +288,8 @@ class _Decoder:
         end = start + _expect(int, length)
         self._position = end + -end % ALIGNMENT
         if length < 0 or self._position > len(self._view):
-            raise CorruptDataError(f"truncated or changed: {length} bytes announced at {start} of {len(self._view)}")
+            where = f"at {start:,} of {len(self._view):,}"
+            raise CorruptDataError(f"truncated or changed: {length:,} bytes announced {where}")
         return self._view[start:end]
 
     def _rows(self, content: Any) -> list[dict[str, Any]]:
@@ -305,12 +306,12 @@ class _Decoder:
 
 def _expect(kind: type, content: Any) -> Any:
     if type(content) is not kind:
-        raise CorruptDataError(f"a {type_name(type(content))} in the place of a {type_name(kind)}")
+        raise CorruptDataError(f"expected {type_name(kind)}, found {type_name(type(content))}")
     return content
 
 
 def _is_key(key: Any) -> bool:
-    # Not what is hashable only before it is converted, as tensors and frozen dataclasses are.
+    # Tensors and frozen dataclasses are hashable, but not what they are converted to.
     kind = type(key)
     if kind is tuple:
         return all(map(_is_key, key))
@@ -323,7 +324,7 @@ def _short(key: Any) -> str:
 
 
 def _types(library: str, name: str) -> Any:
-    """Return a type of a library, or no type: where the library is not imported, no value can be of it."""
+    """Return a type of a library; an empty tuple where the library is not imported, so that no value is of it."""
     return getattr(sys.modules.get(library), name, ())
 
 
@@ -332,11 +333,11 @@ def _numpy() -> Any:
 
 
 def _describe(dtype: Any) -> Any:
-    """Return what `_dtype` makes the same dtype of."""
+    """Return the description from which `_dtype` makes the same dtype."""
     if dtype.subdtype is not None:
         return [_describe(dtype.base), list(dtype.shape)]
     if dtype.names is None:
-        # long and long long are two types of one layout: there, only the character tells them apart.
+        # long and long long are two types of one layout: only the character tells them apart.
         for spec in (dtype.str, dtype.str[0] + dtype.char):
             if _DTYPE.fullmatch(spec) and (plain := _numpy().dtype(spec)) == dtype and plain.char == dtype.char:
                 return spec
@@ -355,7 +356,7 @@ def _dtype(spec: Any) -> Any:
         return _numpy().dtype((_dtype(base), tuple(_expect(list, shape))))
     if type(spec) is dict:
         formats = [_dtype(each) for each in spec["formats"]]
-        # numpy computes the ends of fields in 32 bits, so it can be made to read beyond the memory.
+        # numpy computes the ends of fields in 32 bits: a forged offset would make it read beyond the memory.
         ends = [offset + each.itemsize for offset, each in zip(spec["offsets"], formats, strict=True)]
         if max(ends, default=0) <= spec["itemsize"]:
             return _numpy().dtype({**spec, "formats": formats})
@@ -388,7 +389,7 @@ def _tensor_to_array(tensor: Any) -> Any:
     ):
         if obstacle:
             raise RefusedError(f"{name} {form}", remedy)
-    tensor = tensor.detach().cpu()  # a CUDA fault surfaces here, under its own name
+    tensor = tensor.detach().cpu()  # a CUDA fault is raised here, as itself
     try:
         if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
             tensor = tensor.float()

@@ -1,4 +1,4 @@
-"""The GPU of a process: which was given, what a call used of it, whether it still works."""
+"""The GPU of a process: which one it is, what a call used of it, whether it still works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IDLE_MEMORY = 1 << 30
 
 
 class Use(NamedTuple):
-    """The device that a call used ("cpu" without a GPU), its peak memory in bytes, and whether it is of no more use."""
+    """The device that a call used ("cpu" without a GPU), its peak memory in bytes, whether a fault made it unusable."""
 
     device: str
     peak_memory: int
@@ -41,7 +41,7 @@ class Device:
         return self._given
 
     def begin(self) -> None:
-        """Begin to count: a call, or what it loads first, comes now."""
+        """Begin to count, before a call and what it loads first."""
         self._allocations = _allocations()
 
     def reset_peak(self) -> None:
@@ -50,7 +50,7 @@ class Device:
             torch.cuda.reset_peak_memory_stats(index)
 
     def wait(self) -> None:
-        """Wait for the device; what went wrong on it meanwhile is raised here."""
+        """Wait for the device; its errors since the last wait are raised here."""
         for torch, index in _used_by_torch():
             torch.cuda.synchronize(index)
 
@@ -63,7 +63,7 @@ class Device:
             # After a device-side assert every CUDA call fails, until the end of the process.
             return Use(self._name or self.given or "cuda", _peak_allocated(), poisoned=True)
         self._name = ", ".join(names) or self._name
-        if _allocations() > self._allocations:
+        if self._name and _allocations() > self._allocations:
             return Use(self._name, _peak_allocated(), poisoned=False)
         device = (self.given or self._name) if self._is_used_otherwise() else "cpu"
         return Use(device, _peak_resident(), poisoned=False)
@@ -92,7 +92,7 @@ def _torch() -> Any:
 
 
 def _used_by_torch() -> list[tuple[Any, int]]:
-    """Return torch with the index of each device on which it has memory; others would get a context by a question."""
+    """Return torch with the index of each device on which it has memory; asking about others would use memory there."""
     torch = _torch()
     if torch is None:
         return []
@@ -104,11 +104,17 @@ def _allocations() -> int:
     if torch is None:
         return 0
     stats = (torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count()))
-    return sum(each.get("allocation.all.allocated", 0) for each in stats)
+    try:
+        return sum(each.get("allocation.all.allocated", 0) for each in stats)
+    except Exception:  # a diagnostic must not decide what becomes of a call
+        return 0
 
 
 def _peak_allocated() -> int:
-    return sum(torch.cuda.max_memory_allocated(index) for torch, index in _used_by_torch())
+    try:
+        return sum(torch.cuda.max_memory_allocated(index) for torch, index in _used_by_torch())
+    except Exception:  # as above
+        return 0
 
 
 def _peak_resident() -> int:

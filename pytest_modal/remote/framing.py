@@ -67,7 +67,7 @@ class CallRequest(TypedDict):
     blobs : mapping
         Pickled functions and encoded data, by key.
     position : int
-        Where the call stands in the order of the batch.
+        Of the call in the order of the batch.
     mounts : list of str
         Paths of the volumes.
     alone : bool
@@ -100,7 +100,7 @@ class Reply(TypedDict, total=False):
     given : str
         The name of the GPU that the process has; empty without one.
     poisoned : bool
-        Whether the process is of no more use: a CUDA fault stays.
+        Whether the process is unusable from now on, after a CUDA fault.
     """
 
     status: Literal["ok", "raised", "not data"]

@@ -24,7 +24,7 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
     name : str
         Name of this container.
     output : str
-        File that takes what the functions print: the parent reads it even after a crash.
+        File for the output of the functions: the parent reads it even after a crash.
     forbidden : list of str
         Directories whose modules a container would not have: the project's own.
     """
@@ -41,7 +41,7 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
     def listen() -> None:
         while (message := read_message(requests)) is not None:
             inbox.put(message[0])
-        # The parent is gone; a call that still runs would hold a GPU that nobody waits for.
+        # The parent has ended: a call that still runs would occupy a GPU for nothing.
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
@@ -54,7 +54,7 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
 
 
 def hide(forbidden: list[str]) -> None:
-    """Take the project off the import path, as it would be missing in a container."""
+    """Remove the project from the import path: a container does not have it."""
     roots = [Path(root) for root in forbidden]
 
     def is_project(entry: str) -> bool:

@@ -1,6 +1,6 @@
-"""Notice the files that a call really writes and that are lost with the container.
+"""Files that a call really writes and that are lost with the container.
 
-Python's audit events tell of every file that is opened from Python; what libraries write from C (`torch.save`,
+Python's audit events report every file that is opened from Python; what libraries write from C (`torch.save`,
 parquet) is seen where it is new in the working directory.
 """
 
@@ -66,7 +66,7 @@ def _remember(path: object) -> None:
 
 @contextlib.contextmanager
 def watching(mounts: Iterable[str] = ()) -> Iterator[list[str]]:
-    """Give a list that holds, after the block, the files that were written in it and are lost.
+    """Yield a list that holds, after the block, the files that were written in it and are lost.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def _listing() -> set[str]:
 
 
 def _lost(written: Iterable[str], mounts: list[str]) -> list[str]:
-    """Return those that are still there and that nobody expects to be."""
+    """Return those that still exist and are neither scratch files nor kept."""
     here = os.path.realpath(Path.cwd())
     kept = [os.path.realpath(path) for path in mounts]
     scratch = [os.path.realpath(path) for path in _scratch()]

@@ -29,7 +29,7 @@ class ModalWorker:
     environment : str
         Name of the Modal Function.
     cancelled : type of exception
-        What Modal raises in a function whose time is up.
+        What Modal raises in a function that is timed out.
     recycle : callable
         Makes this container the last one to see it: it ends after the current call.
     """
@@ -39,7 +39,7 @@ class ModalWorker:
         self._cancelled = cancelled
         self._recycle = recycle
         self._call = ""
-        # What functions print is captured; what is said here is not theirs.
+        # The output of functions is captured; these lines must not be part of it.
         self._log = sys.stderr
         self._interrupted = False
         self._listen_for_interrupts()
@@ -59,7 +59,7 @@ class ModalWorker:
         return packed.getvalue()
 
     def close(self) -> None:
-        """Release what is left; nobody waits for an outcome any more, so the log has to tell."""
+        """Release what is left; there is no outcome to report errors with, so they go to the log."""
         for error in self._worker.release_all():
             self._say("teardown", f"{error['type']}: {error['message']}")
 
@@ -77,7 +77,7 @@ class ModalWorker:
         previous = signal.getsignal(signal.SIGINT)
 
         def handler(number: int, frame: types.FrameType | None) -> Any:
-            # Modal ends a container so. A KeyboardInterrupt that a function raises itself is its own outcome.
+            # Modal ends a container by this signal. A KeyboardInterrupt that a function raises is its outcome.
             self._interrupted = True
             if callable(previous):
                 return previous(number, frame)

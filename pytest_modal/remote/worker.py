@@ -22,7 +22,7 @@ from pytest_modal.remote import data, lost_files
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
 
-KEPT_OUTPUT = 64 * 1024  # characters of a call's output that go back: the last ones say what went wrong
+KEPT_OUTPUT = 64 * 1024  # characters of a call's output that are returned: the last ones
 MAX_FRAMES = 100
 
 
@@ -40,7 +40,7 @@ class MissingError(Exception):
 
 
 class Request:
-    """The stand-in for pytest's ``request``: in a container only ``request.param`` exists."""
+    """The ``request`` of a container: only ``request.param`` exists there."""
 
     def __init__(self, *param: object) -> None:
         if param:
@@ -48,10 +48,10 @@ class Request:
 
     def __getattr__(self, name: str) -> Any:
         if name == "param":
-            raise AttributeError("request.param: this fixture has no params=")
+            raise AttributeError("request.param does not exist: this fixture has no params=")
         raise AttributeError(
-            f"request.{name} does not exist in a container: the body runs on the GPU machine, "
-            "where only request.param is known. Compute it in a local fixture and pass it as a parameter."
+            f"request.{name} does not exist in a container, where only request.param is known: compute it in a local "
+            "fixture and pass it as a parameter"
         )
 
 
@@ -133,9 +133,9 @@ class Worker:
     name : str
         Names this container in outcomes.
     notify : callable
-        Told each phase as it begins, so that a call that never returns can be explained.
+        Called with each phase as it begins, so that a call that never returns can be explained.
     is_fatal : callable
-        Whether an exception is the platform's word to this container, and no outcome of a call.
+        Whether an exception ends this container, and is not the outcome of a call.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class Worker:
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
             reply["poisoned"] = use.poisoned
             if use.poisoned:
-                # What follows a `yield` could only fail with the same fault, and would be blamed for it.
+                # The code after a `yield` could only fail with the same fault, and would be reported for it.
                 self._teardowns.clear()
             elif reply["status"] != "ok":
                 # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
@@ -203,7 +203,7 @@ class Worker:
         return reply, value if reply["status"] == "ok" else []
 
     def release_all(self) -> list[Described]:
-        """Drop every container fixture; what follows their ``yield`` runs now."""
+        """Release every container fixture: the code after its ``yield`` runs."""
         return self._release(list(self._containers))
 
     def _release_until(self, position: int) -> list[Described]:
@@ -242,7 +242,7 @@ class Worker:
         result = self._run(request["call"], blobs)
         reply["phase"] = "return"
         value = data.encode(result, where=request["call"]["name"])
-        # A CUDA fault shows up only when somebody waits for the device: here it is still this call's own.
+        # A CUDA fault is raised only while waiting for the device: here it still belongs to this call.
         self.device.wait()
         return value
 

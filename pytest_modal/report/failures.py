@@ -1,4 +1,4 @@
-"""Say what became of a call: what happened, where, what to do."""
+"""Messages about failed calls: what happened, where, what to do."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, three_parts
 
 _LIKELY = {
-    "ModuleNotFoundError": "is it a package of the image, or local code? Local code travels by name "
-    "(`from helpers import f`) or with local_packages=[...]",
+    "ModuleNotFoundError": "add the package to packages=, or, if it is local code, import what is needed by name "
+    "(`from helpers import f`) or set local_packages=",
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
-    "FileNotFoundError": "a container has none of your files: read the file in a local fixture and pass its content",
+    "FileNotFoundError": "read the file in a local fixture and pass its content: a container has none of your files",
 }
 
 
@@ -35,7 +35,7 @@ def explain(results: Results, outcome: Outcome) -> str:
 
 
 def pointers(results: Results) -> list[str]:
-    """Return where more is to be read of a session on Modal."""
+    """Return where to read more about a session on Modal."""
     run = results.run
     if run.app_id is None:
         return []
@@ -49,7 +49,7 @@ def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any
     message = three_parts(
         f"container fixture {fixture.label} raised {error['type']} after its yield",
         f"{fixture.function.location}, in container {outcome.container}",
-        "mend what follows the yield; the results before it are kept",
+        "fix the code after the yield; the results before it are kept",
     )
     return safe(f"{message}\n\n{remote_traceback(error)}")
 
@@ -78,10 +78,10 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
     if outcome.status == "not data":
         return (
             f"{call.label} returned something that is not data: {error['message']}",
-            "return numbers, strings, lists, dicts and arrays; what can't be data stays in a container fixture",
+            "return numbers, strings, lists, dicts and arrays; keep what can't be data in a container fixture",
         )
     if outcome.status == "dependency failed":
-        return error["message"], "mend that one first"
+        return error["message"], f"fix {results.run.labels[error['cause_key']]} first"
     if outcome.status == "infrastructure":
         return error["message"], error["remedy"]
     if "recorded" in outcome.status or "recording" in outcome.status:
@@ -91,20 +91,17 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
         subject = f"container fixture {results.batch.containers[outcome.container_key].label}, which {call.label} uses,"
     if outcome.status == "timed out":
         longer = 2 * max(1, int(outcome.seconds))
-        more = f"timeout={longer}, or less work"
+        remedy = f"raise timeout= to {longer}, or do less work per call"
         if outcome.phase == "start" and results.mode == "modal":
-            more = f"modal_startup_timeout = {longer} in the ini, or a smaller image"
-        return (
-            f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})",
-            f"give it more time, {more}",
-        )
+            remedy = f"set modal_startup_timeout = {longer} in the ini, or use a smaller image"
+        return f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})", remedy
     if outcome.status == "crashed":
         return (
             f"{subject} crashed: {error.get('message', 'the container ended')} (phase: {outcome.phase})",
-            "send less data at a time, or ask for more memory, if it ran out of it; its last output may say more",
+            "if it ran out of memory, send less per call or set memory=; its last output is below",
         )
     kind = str(error.get("type", ""))
-    remedy = _LIKELY.get(kind.rpartition(".")[2], "mend the function")
+    remedy = _LIKELY.get(kind.rpartition(".")[2], "see the traceback below")
     return f"{subject} raised {kind}", remedy
 
 

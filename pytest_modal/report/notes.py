@@ -17,8 +17,8 @@ def lost_file_lines(results: Results) -> Iterator[str]:
             continue
         names = first_few(outcome.lost_files)
         yield safe(
-            f"modal: warning: {call.label} ({call.function.location}) wrote {names}: lost with the container; "
-            "return the data and write it in the test"
+            f"modal: warning: {call.label} ({call.function.location}) wrote {names}, lost with the container: return "
+            "the data and write it in the test"
         )
 
 

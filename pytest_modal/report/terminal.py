@@ -23,7 +23,7 @@ class Lines(Protocol):
 
 
 class Screen(Lines, Protocol):
-    """What is used of pytest's terminal reporter."""
+    """The methods of pytest's terminal reporter that are used."""
 
     def section(self, title: str, sep: str = "=", **markup: bool) -> None: ...
 
@@ -38,7 +38,7 @@ def size(number: float) -> str:
 
 
 def announce(screen: Lines, where: str, batch: Batch) -> None:
-    """Say in one line where the batch runs: nobody mistakes a mock for a GPU run. An empty one runs nowhere."""
+    """Write in one line where the batch runs, so that nobody takes a mock for a GPU run; nothing for an empty one."""
     if not batch.calls:
         return
     models = f", {count(len(batch.containers), 'container fixture')}" if batch.containers else ""
@@ -49,7 +49,7 @@ def announce(screen: Lines, where: str, batch: Batch) -> None:
 
 
 def warn(screen: Lines, lines: Sequence[str]) -> None:
-    """Say what may be wrong, before anything runs."""
+    """Write the warnings, before anything runs."""
     for line in lines:
         screen.write_line(line, yellow=True)
 
@@ -60,7 +60,7 @@ def skipped_before(conditions: Counter[str]) -> list[str]:
 
 
 def summarize_skipped(screen: Lines, reasons: Counter[str]) -> None:
-    """Say in the summary how many GPU tests were skipped, and why."""
+    """Write into the summary how many GPU tests were skipped, and why."""
     if reasons:
         screen.write_line(f"{_skipped(reasons)}: {_reasons(reasons)}", yellow=True)
 
@@ -74,7 +74,7 @@ def _reasons(reasons: Counter[str]) -> str:
 
 
 class Ticker(Protocol):
-    """Told what happens while the batch runs."""
+    """Shows what happens while the batch runs."""
 
     def progress(self, event: Progress) -> None: ...
     def outcome(self, outcome: Outcome) -> None: ...
@@ -107,7 +107,7 @@ class _Lines:
         before, self._done = self._done, self._done + 1
         self._failed += not outcome.ok
         if outcome.status == "infrastructure":
-            # One cause, however many calls it takes down.
+            # One cause can fail many calls; it is shown once.
             _, message, _ = _failure(outcome)
             if message not in self._told:
                 self._write(f"modal: {safe(message)}")
@@ -155,7 +155,7 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
 def print_plan(
     screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[str, str]], notes: Sequence[str] = ()
 ) -> None:
-    """Print what would be sent, and what else there is to know: ``--modal-plan``."""
+    """Print what would be sent, and notes on it: ``--modal-plan``."""
     screen.section("modal plan")
     announce(screen, where, batch)
     for environment in batch.environments:
@@ -211,7 +211,7 @@ def has_news(results: Results) -> bool:
 
 
 def reused(results: Results) -> str:
-    """Say how many calls are taken over from earlier runs, and how many are left."""
+    """Return how many calls are reused from earlier runs, and how many are left, as a line."""
     total, taken = len(results.run.labels), len(results.run.reused)
     return f"{taken:,} of {count(total, 'call')} reused from earlier runs, {total - taken:,} to run"
 
@@ -231,11 +231,11 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     statuses = Counter(outcome.status for outcome in outcomes)
     failed = "".join(f", {number:,} {status}" for status, number in sorted(statuses.items()) if status != "ok")
     missing = len(run.labels) - len(outcomes)
-    failed += f", {missing:,} without an outcome" if missing else ""
+    failed += f", {missing:,} missing" if missing else ""
     containers = {outcome.container for outcome in outcomes if outcome.container}
     screen.write_line(
         f"{count(len(run.labels), 'call')} in {count(run.environments, 'environment')} "
-        f"and {count(len(containers), 'container')}: {statuses['ok']:,} good{failed}; "
+        f"and {count(len(containers), 'container')}: {statuses['ok']:,} ok{failed}; "
         f"{size(sum(outcome.value_bytes for outcome in outcomes))} of results"
     )
     if run.reused:

@@ -18,7 +18,7 @@ class Dispatch:
     batch : Batch
         The calls, in order.
     results : callable
-        Gives the encoded result of a finished call.
+        Returns the encoded result of a finished call.
     """
 
     def __init__(self, batch: Batch, results: Callable[[str], bytes]) -> None:
@@ -61,8 +61,8 @@ class Dispatch:
     def request(self, call: Call, known: Collection[str]) -> CallRequest:
         """Return the message that runs a call.
 
-        It says where in the order the call stands, and up to where each container fixture is needed: so a
-        container knows by itself, whichever calls it gets, when to release what.
+        It holds the position of the call in the order, and the last position at which each container fixture is
+        needed: so a container knows, whichever calls it gets, when to release what.
 
         Parameters
         ----------

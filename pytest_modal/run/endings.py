@@ -12,12 +12,12 @@ _HINTS = {
 
 
 def ending(subject: str, status: int) -> str:
-    """Say how a process ended.
+    """Return how a process ended, as a sentence.
 
     Parameters
     ----------
     subject : str
-        What to call it.
+        The process, as the sentence begins.
     status : int
         Its exit status; the negative number of the signal that killed it.
     """

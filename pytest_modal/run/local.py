@@ -34,7 +34,7 @@ from pytest_modal.run.protocol import Result
 from pytest_modal.wording import three_parts
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
-STOP_TIMEOUT = 30.0  # seconds for what follows the `yield` of the last container fixtures
+STOP_TIMEOUT = 30.0  # seconds for the code after the `yield` of the last container fixtures
 
 
 class LocalBackend:
@@ -54,7 +54,7 @@ class LocalBackend:
         self._started = 0
 
     def describe(self) -> str:
-        """Say where the batch will run."""
+        """Return where the batch will run."""
         return "local mock mode, on this machine"
 
     def run(
@@ -103,7 +103,7 @@ def _run(
         outcome, value = process.call(call, dispatch, progress)
         outcome.attempts = attempts
         if outcome.status == "crashed" and not crashes:
-            # A process can be killed for what other calls left in it: once more, in a process of its own.
+            # A process can be killed for what earlier calls left in it: the call is tried again in its own process.
             crashes += 1
             progress(Progress("crashed, trying again:", call.label))
         elif outcome.status != "raised" or outcome.container_key or attempts > call.environment.retries:
@@ -140,7 +140,7 @@ class _Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                # Ctrl-C in the terminal is pytest's to handle: it must not reach the worker first.
+                # pytest handles Ctrl-C: it must not reach the worker first.
                 start_new_session=True,
             )
         self._stdin = cast(IO[bytes], self._popen.stdin)
@@ -196,7 +196,7 @@ class _Process:
         return outcome, b""
 
     def stop(self) -> list[dict[str, Any]]:
-        """End the process in good order; return what went wrong in the teardown of container fixtures."""
+        """Shut the process down; return what went wrong in the teardown of container fixtures."""
         errors: list[dict[str, Any]] = []
         if self.alive and self._ready:
             with contextlib.suppress(queue.Empty, OSError):
@@ -218,7 +218,7 @@ class _Process:
 
     def _send(self, call: Call, dispatch: Dispatch) -> float:
         request = dispatch.request(call, self._known)
-        # A process that dies meanwhile closes its pipe: the reader tells.
+        # A process that dies meanwhile closes its pipe, which the reader reports.
         with contextlib.suppress(OSError):
             write_message(self._stdin, request)
         self._known |= {spec["function"] for spec in [request["call"], *request["containers"]]}
@@ -244,17 +244,17 @@ class _Process:
 
 
 def _environment(environment: Environment, packages: Path) -> dict[str, str]:
-    # PYTHONPATH names local code more often than not; a container has none of it, and nothing that measures coverage.
+    # PYTHONPATH usually names local code. A container has none of it, and nothing that measures coverage.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
     return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
 
 
 def _copy_sources(package: str, target: Path) -> None:
-    """Copy the Python files of a local package, as Modal would ship them."""
+    """Copy the Python files of a local package, as Modal ships them."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        what = f"local_packages names {package!r}, which can't be imported here"
-        remedy = "give the name of a package with Python source that this pytest run can import"
+        what = f"the local package {package!r} can't be imported on this machine"
+        remedy = "use the import name of a package with Python source"
         raise ShippingError(three_parts(what, f'local_packages=["{package}"]', remedy))
     if not spec.submodule_search_locations:
         shutil.copy(spec.origin, target)

@@ -28,7 +28,7 @@ class Backend(Protocol):
     def dashboard_url(self) -> str | None: ...
 
     def describe(self) -> str:
-        """Say in a few words where the batch will run."""
+        """Return in a few words where the batch will run."""
         ...
 
     def run(
@@ -41,13 +41,13 @@ class Backend(Protocol):
         batch : Batch
             Calls in order; those that a call depends on come before it.
         results : callable
-            Gives the encoded result of a finished call, for the calls that take it as an argument.
+            Returns the encoded result of a finished call, for the calls that take it as an argument.
         progress : callable
-            Told what is going on.
+            Called with each event to show.
 
         Yields
         ------
         tuple of Outcome and buffers
-            The outcome and, when it is good, the encoded result.
+            The outcome and, if it is ok, the encoded result.
         """
         ...

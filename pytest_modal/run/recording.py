@@ -19,7 +19,7 @@ from pytest_modal.wording import first_few
 
 
 def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -> int:
-    """Return in how many rounds all calls of some tests are recorded; one at least."""
+    """Return the number of rounds in which all calls of some tests are recorded, at least one."""
     from pytest_modal.store.recordings.errors import MissingRecordingError
     from pytest_modal.store.recordings.paths import find_recording
     from pytest_modal.store.recordings.slots import slots
@@ -38,7 +38,7 @@ def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -
 def look_after_recordings(
     config: pytest.Config, settings: Settings, results: Results, tests: Sequence[pytest.Item]
 ) -> None:
-    """Record what was asked for; report what no test uses, and delete it where that was asked for."""
+    """Write recordings, report those that no test uses, or delete them, as the options demand."""
     if not (settings.record or settings.prune or settings.mode == "replay"):
         return
     from pytest_modal.store.recordings.errors import MissingRecordingError
@@ -53,7 +53,7 @@ def look_after_recordings(
     complete = is_everything(tests[0].session) and not any(plan is None or plan.error or plan.reason for plan in plans)
     if not complete:
         if settings.prune:
-            notes.append("recordings were not pruned: that needs all tests, without -k, -m, paths or errors")
+            notes.append("recordings were not pruned: run all tests (no -k, -m or paths), without errors")
         return
     used = []
     gated = [item for item in tests if is_gated(item)]
@@ -65,9 +65,9 @@ def look_after_recordings(
     left = unused(places, {item.path for item in tests[0].session.items}, used)
     if left:
         names = first_few(path.relative_to(config.rootpath).as_posix() for path in left)
-        said = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"
+        what = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"
         remedy = "" if settings.prune else "; --modal-prune-recordings deletes them"
-        notes.append(f"{said}: {names}{remedy}")
+        notes.append(f"{what}: {names}{remedy}")
     if settings.prune:
         for path in left:
             delete(path)

@@ -32,7 +32,7 @@ class ReplayBackend:
         self._rootdir = rootdir
 
     def describe(self) -> str:
-        """Say where the batch will run."""
+        """Return where the batch will run."""
         return "replay of recorded data, nothing is run"
 
     def run(

@@ -11,12 +11,12 @@ from pytest_modal.store.results import Results
 
 
 def spare_reruns(config: pytest.Config, results: Results, tests: Sequence[pytest.Item]) -> None:
-    """Tell pytest-rerunfailures which tests can only fail again: the batch is not run again for a test."""
+    """Exempt from pytest-rerunfailures the tests that can only fail again: no batch is run again for a test."""
     if not config.pluginmanager.has_plugin("rerunfailures"):
         return
     for item in tests:
         if (plan := plan_of(item)) is not None and _is_settled(plan, results):
-            # No reruns, whatever --reruns says; the condition holds against --force-reruns too.
+            # reruns=0 wins over --reruns, and the condition over --force-reruns.
             item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
 

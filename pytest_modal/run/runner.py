@@ -1,4 +1,4 @@
-"""Plan the selected tests, run the batch, keep its outcomes, and sum up."""
+"""Runs of a batch: the selected tests are planned, their calls run, the outcomes kept and summed up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pytest_modal.wording import count, three_parts
 def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     """Run everything that the tests need from the GPU, before the first of them starts.
 
-    What goes wrong here is an error of the tests: a worker of pytest-xdist that raises in its loop is replaced, and
+    An exception here becomes an error of the tests: a worker of pytest-xdist that raises in its loop is replaced, and
     its successor would run the batch again.
     """
     settings = settings_of(config)
@@ -64,7 +64,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
             look_after_recordings(config, settings, results, tests)
         else:
-            # What a worker that died had finished is not done again.
+            # What a worker had finished before it died is not done again.
             with shared.turn():
                 if not results.load():
                     _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
@@ -118,7 +118,7 @@ def compute(
     if not left.calls:
         return
     started = time.perf_counter()
-    # Nobody has to wait for a replay.
+    # A replay is instant, so it has no progress line.
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
     verbose = watched is not None and config.get_verbosity() > 0
@@ -139,11 +139,11 @@ def compute(
 
 def _resume(results: Results, kept: OutcomeCache | None) -> None:
     if kept is None:
-        results.run.notes.append("nothing could be resumed: pytest's cache is off, or can't be written")
+        results.run.notes.append("--modal-resume found nothing: pytest's cache is disabled or not writable")
         return
     wanted = [key for key in results.run.labels if key not in results.outcomes]
     for outcome, path in kept.find(wanted):
-        # Gone in this moment: it is computed again.
+        # Another run deleted the file meanwhile; the call is computed again.
         with contextlib.suppress(OSError):
             results.adopt(outcome, path)
 
@@ -153,7 +153,7 @@ def _words(error: Exception) -> str:
         return str(error)
     told = "".join(traceback.format_exception(error)).rstrip()
     what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
-    return f"{three_parts(what, 'in pytest-modal itself', 'please report this')}\n\n{told}"
+    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{told}"
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:

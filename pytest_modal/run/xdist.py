@@ -1,6 +1,6 @@
-"""One batch for all workers of pytest-xdist: the first that needs it runs it, the others read what it left.
+"""One batch for all workers of pytest-xdist: the first that needs it runs it, the others read its results.
 
-Nothing of this is at work in a run without workers.
+Nothing of this is used in a run without workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_modal.store.results import Results
 
 _KEY = "pytest_modal"
-_POLL = 0.1  # seconds between two looks at the progress
+_POLL_INTERVAL = 0.1  # seconds
 _CONTROLLER = "pytest_modal_controller"
 
 
@@ -41,17 +41,17 @@ class Shared:
 
     @property
     def progress(self) -> Path:
-        """What the running batch has to say, a line each."""
+        """The file with the progress of the running batch, one line per event."""
         return self.directory / "progress"
 
     @property
     def outcomes(self) -> Path:
-        """Where the results are."""
+        """The directory of the results."""
         return self.directory / "outcomes"
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until no other worker is at the batch. The lock of a worker that dies goes with it."""
+        """Wait until no other worker runs the batch. The lock of a worker that dies is released."""
         from filelock import FileLock
 
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class Shared:
 class ProgressFile:
     """A screen for a worker, which has none: the controller shows the lines.
 
-    Its method is what is used of pytest's terminal reporter.
+    It has the one method of pytest's terminal reporter that is used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class ControllerHooks:
         node.workerinput[_KEY] = {"directory": str(self.shared.directory) if local else "", "spec": str(spec)}
 
     def pytest_sessionfinish(self) -> None:
-        # Shows what is left, and watches no longer.
+        # The watcher shows the last lines and ends.
         self._ended.set()
         self._watcher.join()
 
@@ -113,7 +113,7 @@ class ControllerHooks:
         stream: IO[str] | None = None
         with contextlib.ExitStack() as stack:
             while True:
-                ended = self._ended.wait(_POLL)
+                ended = self._ended.wait(_POLL_INTERVAL)
                 if stream is None and self.shared.progress.exists():
                     stream = stack.enter_context(self.shared.progress.open(encoding="utf-8"))
                 if stream is not None:
@@ -140,7 +140,7 @@ def shared_by_workers(config: pytest.Config) -> Shared | None:
         return None
     if not given["directory"]:
         what = "the workers of pytest-xdist run on other machines, so they can't share one batch of GPU calls"
-        remedy = "run GPU tests with workers on this machine (-n 4); what they wait for runs elsewhere anyway"
+        remedy = "run the GPU tests with workers on this machine (-n 4): they only wait for results"
         raise pytest.UsageError(three_parts(what, f"--tx {given['spec']}", remedy))
     return Shared(Path(given["directory"]))
 

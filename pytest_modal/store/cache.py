@@ -1,4 +1,4 @@
-"""A cache of good outcomes by the content of their call, for ``--modal-resume``."""
+"""A cache of ok outcomes by the content of their call, for ``--modal-resume``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_directory(cache: Path) -> Path:
 
 
 def clean(cache: Path) -> None:
-    """Delete what runs have left that were killed."""
+    """Delete what killed runs left behind."""
     for directory in (cache / "runs").glob(f"{platform.node()}-*-*"):
         pid = directory.name.split("-")[-2]
         if pid.isdecimal() and not _is_alive(int(pid)):
@@ -45,14 +45,14 @@ def _is_alive(pid: int) -> bool:
 
 
 class OutcomeCache:
-    """Good outcomes of earlier runs, by content, in pytest's cache.
+    """Ok outcomes of earlier runs, by content, in pytest's cache.
 
-    Safe under concurrent runs: files appear whole, and whoever finds one gone does without it.
+    Safe under concurrent runs: files appear whole, and a file that another run deletes counts as not cached.
 
     Parameters
     ----------
     directory : Path
-        One for each mode: what a CPU has computed is nothing that a GPU was asked for.
+        One for each mode: what a CPU has computed is not a result of a GPU.
     """
 
     def __init__(self, directory: Path, max_bytes: int = KEPT_BYTES, max_seconds: float = KEPT_SECONDS) -> None:
@@ -67,7 +67,7 @@ class OutcomeCache:
                 link(results.path(outcome.key), self._directory / outcome.key)
 
     def find(self, keys: Collection[str]) -> Iterator[tuple[Outcome, Path]]:
-        """Yield what is there of some calls."""
+        """Yield the cached outcomes among some calls, each with its file."""
         for key in keys:
             path = self._directory / key
             with contextlib.suppress(OSError, data.CorruptDataError, TypeError, KeyError):

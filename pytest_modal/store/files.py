@@ -14,7 +14,7 @@ from pathlib import Path
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
 LONGEST_NAME = 100
-DRAFT = ".draft-"  # how the directories begin in which files are written before they appear
+DRAFT = ".draft-"  # prefix of the directories in which files are written before they appear
 
 
 def short_digest(text: str) -> str:
@@ -33,7 +33,7 @@ def safe_name(name: str) -> str:
 @contextlib.contextmanager
 def draft_in(directory: Path, name: str) -> Iterator[Path]:
     """Yield the path of a draft of a file, which is gone at the end of the block unless it was moved."""
-    # Of the same name, in a directory of its own: suffixes tell writers the format, and archives store the name.
+    # It has the same name, in its own directory: suffixes tell writers the format, and archives store the name.
     with tempfile.TemporaryDirectory(prefix=DRAFT, dir=directory) as scratch:
         yield Path(scratch, name)
 

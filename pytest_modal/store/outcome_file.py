@@ -18,12 +18,12 @@ def read_outcome(path: Path) -> Outcome:
     Raises
     ------
     CorruptDataError
-        It is not whole.
+        It is truncated.
     """
     with path.open("rb") as stream:
         whole = Frame.size + sum(_lengths(stream))
     if path.stat().st_size != whole:
-        raise data.CorruptDataError(f"{path} is cut off")
+        raise data.CorruptDataError(f"{path} is truncated")
     header = read_header(path)
     return Outcome(**{**header, "loads": [Load(**load) for load in header["loads"]]})
 
@@ -35,7 +35,7 @@ def read_value(path: Path) -> bytes:
         stream.seek(header, os.SEEK_CUR)
         body = stream.read(value)
     if len(body) < value:
-        raise data.CorruptDataError(f"{path} is cut off")
+        raise data.CorruptDataError(f"{path} is truncated")
     return body
 
 
@@ -49,6 +49,6 @@ def read_header(path: Path) -> Mapping[str, Any]:
 def _lengths(stream: IO[bytes]) -> tuple[int, int]:
     packed = stream.read(Frame.size)
     if len(packed) < Frame.size:
-        raise data.CorruptDataError("an outcome is cut off")
+        raise data.CorruptDataError("an outcome is truncated")
     header, value = Frame.unpack(packed)
     return header, value

@@ -21,18 +21,18 @@ _RECORD = "run"
 
 @dataclass
 class Run:
-    """What a report wants to know of a run besides its outcomes.
+    """Facts of a run for reports, besides its outcomes.
 
     Attributes
     ----------
     labels : dict of str to str
-        What each call is called, by key, in order.
+        The label of each call, by key, in order.
     arguments : dict
         For each call, the digests of its arguments by name.
     reused : list of str
-        Keys of the calls whose results an earlier run had left.
+        Keys of the calls whose results are from an earlier run.
     warnings, notes : list of str
-        What has to be said before the batch, and what the summary has to say besides.
+        Lines to show before the batch, and lines for the summary.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -51,7 +51,7 @@ class Run:
 
 
 class Results:
-    """What a session computed.
+    """The results of a session.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Results:
         self.outcomes[outcome.key] = outcome
 
     def adopt(self, outcome: Outcome, path: Path) -> None:
-        """Take over an outcome that an earlier run had left."""
+        """Take over an outcome of an earlier run."""
         link(path, self.path(outcome.key))
         self.outcomes[outcome.key] = outcome
         self.run.reused.append(outcome.key)
@@ -116,12 +116,12 @@ class Results:
             value = self.value(part)
             if not isinstance(value, list):
                 label = self.run.labels.get(part, part)
-                raise TypeError(f"{label} returned a {type(value).__name__}; with shard= each part is a list")
+                raise TypeError(f"{label} returned a {type(value).__name__}, but shard= joins lists")
             joined += value
         return joined
 
     def of(self, key: str) -> list[Outcome]:
-        """Return the outcomes of a call, or of its parts; those that never came are left out."""
+        """Return the outcomes of a call, or of its parts; those without an outcome are left out."""
         return [self.outcomes[part] for part in self.batch.parts(key) if part in self.outcomes]
 
     def path(self, key: str) -> Path:
@@ -133,12 +133,12 @@ class Results:
         return self._directory / key
 
     def save(self) -> None:
-        """Write down what is known of the run: other processes can `load` it from now on."""
+        """Write the facts of the run: other processes can `load` it from now on."""
         with atomic_path(self.path(_RECORD)) as draft, draft.open("wb") as stream:
             write_message(stream, dataclasses.asdict(self.run))
 
     def load(self) -> bool:
-        """Read what other processes have left in the directory; return whether the run was complete."""
+        """Read the results of another process in the directory; return whether its run was complete."""
         if self._directory is None or not self._directory.is_dir():
             return False
         for path in self._directory.iterdir():

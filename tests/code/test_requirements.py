@@ -92,7 +92,7 @@ def test_what_was_installed_from_elsewhere(site: Path) -> None:
     found = derive(["from_git", "mine"])
     assert found.packages == ("from-git @ git+https://example.org/lib.git@abc123",)
     assert found.notes == (
-        "mine is installed from a local directory, which an image can't install; ship it with local_packages=",
+        "mine is installed from a local directory, which an image can't install: ship it with local_packages=",
     )
 
 

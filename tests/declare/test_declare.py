@@ -14,11 +14,11 @@ from pytest_modal.declare.keywords import DeclarationError
         ({"gpus": "T4"}, "did you mean 'gpu'?"),
         ({"package": ["torch"]}, "did you mean 'packages'?"),
         ({"scope": "contianer"}, "did you mean 'container'?"),
-        ({"packages": "torch"}, 'give a list of names, such as ["torch", "transformers"]'),
-        ({"timeout": 0}, "give a positive number"),
-        ({"timeout": "1h"}, "give a positive number"),
-        ({"retries": 1.5}, "give a whole number"),
-        ({"env": {"A": 1}}, "give a dict of text to text"),
+        ({"packages": "torch"}, 'set packages= to a list of names, such as ["torch", "transformers"]'),
+        ({"timeout": 0}, "timeout=0 is not valid"),
+        ({"timeout": "1h"}, "set timeout= to a positive number"),
+        ({"retries": 1.5}, "set retries= to a whole number, 0 or more"),
+        ({"env": {"A": 1}}, "set env= to a dict of str to str"),
         ({"shard": "problem"}, "use one of"),
     ],
 )
@@ -50,9 +50,9 @@ class _Suite:
     ("function", "said"),
     [
         (_asynchronous, "is async"),
-        (_generator, "is a generator, but its value is data"),
+        (_generator, "is a generator, but only container fixtures may yield"),
         (_star, "parameter 'args' can't be bound by name"),
-        (_Suite.method, "is defined inside _Suite"),
+        (_Suite.method, "is defined inside _Suite: a container has neither its instance nor its closure"),
         (print, "is not a plain function"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_marker_that_swallowed_its_test_is_a_collection_error(pytester: pytest
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*generate carries the marker modal_gpu but is not a test*",
+            "*generate is marked modal_gpu, but it is not a test*",
             "*write @pytest.mark.modal_gpu(function=generate)",
         ]
     )
@@ -96,7 +96,12 @@ def test_a_gpu_test_that_sends_nothing_is_a_collection_error(pytester: pytest.Py
     pytester.makepyfile("import pytest\n@pytest.mark.modal_gpu\ndef test_nothing(): pass")
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*a GPU test that sends nothing to a GPU*", "*where: *::test_nothing"])
+    result.stdout.fnmatch_lines(
+        [
+            "*test_nothing is marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
+            "*where: *::test_nothing",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

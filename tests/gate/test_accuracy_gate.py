@@ -135,10 +135,10 @@ def test_a_drop_is_recorded_only_with_a_reason(pytester: pytest.Pytester) -> Non
     ("args", "message"),
     [
         (["--modal-accept-regression=why"], "*add --modal-update-baselines*"),
-        (["--modal-accept-regression= ", "--modal-update-baselines"], "*accepted without a reason*"),
-        (["-o", "modal_gate=lax"], "*write strict, or leave it out*"),
-        (["-o", "modal_baseline_rounds=0"], "*give a number of rounds, 1 to 100*"),
-        (["-o", "modal_gate_confirm=two"], "*give a number of rounds, 0 to 100*"),
+        (["--modal-accept-regression= ", "--modal-update-baselines"], "*--modal-accept-regression has no reason, *"),
+        (["-o", "modal_gate=lax"], "*modal_gate = 'lax' is not valid*"),
+        (["-o", "modal_baseline_rounds=0"], "*set it to a number of rounds, from 1 to 100*"),
+        (["-o", "modal_gate_confirm=two"], "*set it to a number of rounds, from 0 to 100*"),
     ],
 )
 def test_options_that_make_no_sense_are_usage_errors(pytester: pytest.Pytester, args: list[str], message: str) -> None:

@@ -353,7 +353,7 @@ def test_replacing_all_items_needs_a_reason() -> None:
 def test_reasons_say_something() -> None:
     assert check_reason(None, updating=False) is None
     assert check_reason(" 4-bit \n weights ", updating=True) == "4-bit weights"
-    with pytest.raises(ValueError, match="without a reason"):
+    with pytest.raises(ValueError, match="has no reason"):
         check_reason(" . ", updating=True)
     with pytest.raises(ValueError, match="add --modal-update-baselines"):
         check_reason("4-bit weights", updating=False)

@@ -97,7 +97,7 @@ def test_the_others_run(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest(*PLAIN)
     result.assert_outcomes(passed=1, errors=3)
-    result.stdout.fnmatch_lines(["1 call in 1 environment and 1 container: 1 good; *"])
+    result.stdout.fnmatch_lines(["1 call in 1 environment and 1 container: 1 ok; *"])
 
 
 def test_a_helper_in_another_file_and_a_container_fixture(pytester: pytest.Pytester) -> None:
@@ -229,7 +229,7 @@ def test_a_rule_or_level_that_does_not_exist_is_a_usage_error(pytester: pytest.P
     result = pytester.runpytest(*PLAIN)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        [f"ERROR: modal_rules: '{line}'", "  where: the ini file", "  what to do: write a rule*"]
+        [f"ERROR: modal_rules = '{line}' is not valid", "  where: tox.ini", "  what to do: write RULE = LEVEL: *"]
     )
 
 

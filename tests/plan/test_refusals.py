@@ -197,9 +197,9 @@ REFUSALS = {
         @pytest.mark.modal_gpu(gpu="H100")
         def test_decided(answer): assert answer == 1
         """,
-        "answer can't be in two environments: small says gpu='T4', large says gpu='H100'",
+        "answer needs two environments: small declares gpu='T4', large declares gpu='H100'",
         "test_two_environments.py:4 and test_two_environments.py:7",
-        "give both the same gpu, or decide on answer: gpu=...",
+        "declare the same gpu on both, or set gpu= on answer",
     ),
     "container_fixture_in_a_test": Refusal(
         """

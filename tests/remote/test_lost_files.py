@@ -49,7 +49,7 @@ def test_a_warning_names_the_files_and_the_call(pytester: pytest.Pytester) -> No
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "modal: warning: writes*results* (test_it.py:5) wrote results.json, whole.txt: lost with the container; *",
+            "modal: warning: writes*results* (test_it.py:5) wrote results.json, whole.txt, lost with the container: *",
         ]
     )
     assert result.stdout.str().count("lost with the container") == 1
@@ -71,7 +71,7 @@ def test_a_container_on_modal_tells_too(pytester: pytest.Pytester, modal_server:
     )
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["modal: warning: writes (test_it.py:3) wrote results.csv: lost with the container; *"])
+    result.stdout.fnmatch_lines(["modal: warning: writes (test_it.py:3) wrote results.csv, lost with the container: *"])
 
 
 def test_mistakes_open_no_session(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:

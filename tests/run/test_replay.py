@@ -132,10 +132,10 @@ def test_what_changed_is_named_and_never_a_pass(
     result.assert_outcomes(errors=1, deselected=2)
     result.stdout.fnmatch_lines(
         [
-            "answers: the recording is stale: what it depends on is not what it was",
+            "answers: the recording is stale: what it depends on has changed",
             f"  changed: {changed}",
             "  where: recordings/test_it/answers.json, for test_it.py:*",
-            "  what to do: record it again: pytest --modal --modal-record; or take the change back",
+            "  what to do: record it again: pytest --modal --modal-record; or undo the change",
         ]
     )
 
@@ -170,8 +170,8 @@ def test_missing_truncated_and_tampered_recordings_say_so(suite: pytest.Pytester
             "arrays[small]: arrays[small] was not recorded",
             "  what to do: record it: pytest --modal --modal-record",
             "arrays[large]: *truncated*",
-            "answers: the recording was changed: its digest does not hold",
-            "  what to do: take back the committed file (git checkout), or record it again: *",
+            "answers: the recording was changed: its digest does not match",
+            "  what to do: restore the committed file (git checkout), or record it again: *",
         ],
     )
 
@@ -208,7 +208,7 @@ def test_unused_recordings_are_told_on_full_runs_and_removed_only_on_demand(suit
     partial = replay(suite, "-k", "arrays")
     partial.stdout.no_fnmatch_line("*no test uses*")
     partial = replay(suite, "-k", "arrays", "--modal-prune-recordings")
-    partial.stdout.fnmatch_lines(["recordings were not pruned: that needs all tests*"])
+    partial.stdout.fnmatch_lines(["recordings were not pruned: run all tests (no -k, -m or paths), without errors"])
     full = replay(suite)
     full.assert_outcomes(passed=2)
     assert_lines(
@@ -255,7 +255,7 @@ def test_what_was_recorded_on_modal_replays_here(pytester: pytest.Pytester, moda
     modal_server.reset()
     result = replay(pytester)
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["mode: replay; device: Tesla T4, recorded *"])
+    result.stdout.fnmatch_lines(["mode: replay; device: cpu, recorded *"])
     assert modal_server.facts()["rpcs"] == {}
 
 

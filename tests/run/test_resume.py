@@ -224,7 +224,7 @@ def test_without_a_cache_there_is_nothing_to_resume_and_it_is_said(pytester: pyt
     pytester.makepyfile(test_it=EDITED)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--modal-resume")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["nothing could be resumed: pytest's cache is off, or can't be written"])
+    result.stdout.fnmatch_lines(["--modal-resume found nothing: pytest's cache is disabled or not writable"])
     assert not (pytester.path / ".pytest_cache").exists()
 
 

@@ -312,7 +312,7 @@ FORGED: dict[str, tuple[dict[str, bytes] | bytes, str]] = {
         "not the one that the JSON describes|bytes, not 8,128",
     ),
     "another name": ({"../array_0.npy": ONE}, "'array_0' is not in the .npz file"),
-    "one array too many": ({"array_0.npy": ONE, "array_1.npy": ONE}, "holds 'array_1.npy', which nothing names"),
+    "one array too many": ({"array_0.npy": ONE, "array_1.npy": ONE}, "has an unused member 'array_1.npy'"),
     "no zip file": (b"PK\3\4" + bytes(100), "not an .npz file"),
     "nothing at all": (b"", "not an .npz file"),
     "a bare npy file": (ONE, "not an .npz file"),
@@ -342,7 +342,7 @@ def test_an_array_cannot_be_used_twice(damaged: Copy) -> None:
 def test_two_members_of_one_name(damaged: Copy) -> None:
     content = npz({"array_0.npy": ONE, "array_1.npy": ONE}).replace(b"array_1", b"array_0")
     damaged.write_arrays(content)
-    with pytest.raises(MalformedRecordingError, match="two arrays have one name"):
+    with pytest.raises(MalformedRecordingError, match="two arrays have the same name"):
         read_recording(damaged.path)
 
 
@@ -352,7 +352,7 @@ def test_two_members_of_one_name(damaged: Copy) -> None:
 )
 def test_no_path_is_taken_from_a_recording(damaged: Copy, file: Any) -> None:
     damaged.write(put(damaged.document, ("arrays", "file"), file))
-    with pytest.raises(MalformedRecordingError, match="which is not the file beside this recording"):
+    with pytest.raises(MalformedRecordingError, match="not in the file beside this recording"):
         read_recording(damaged.path)
     damaged.write(put(damaged.document, ("arrays", "digest"), file))
     with pytest.raises(MalformedRecordingError):
@@ -364,21 +364,21 @@ def test_no_path_is_taken_from_a_recording(damaged: Copy, file: Any) -> None:
     [
         (lambda text: "", TruncatedRecordingError, "truncated: its end is missing"),
         (lambda text: text[:-40], TruncatedRecordingError, "truncated: its end is missing"),
-        (lambda text: text.replace("a/1", "a/2"), TamperedRecordingError, "its digest does not hold"),
-        (lambda text: text.replace(": [", ": [,", 1), TamperedRecordingError, "it is no JSON any more"),
-        (lambda text: text.replace('"test_x"', "NaN"), MalformedRecordingError, "NaN is no JSON"),
-        (lambda text: text.replace('"status"', '"module"'), MalformedRecordingError, "'module' stands twice"),
+        (lambda text: text.replace("a/1", "a/2"), TamperedRecordingError, "its digest does not match"),
+        (lambda text: text.replace(": [", ": [,", 1), TamperedRecordingError, "it is no longer JSON"),
+        (lambda text: text.replace('"test_x"', "NaN"), MalformedRecordingError, "NaN is not JSON"),
+        (lambda text: text.replace('"status"', '"module"'), MalformedRecordingError, "'module' occurs twice"),
         (lambda text: text.replace('g": 1,', 'g": 2,'), RecordingVersionError, "has format 2; this version of"),
         (lambda text: text.replace('g": 1,', 'g": 0,'), RecordingVersionError, "has format 0; this version of"),
         (lambda text: text.replace('g": 1,', 'g": "1",'), MalformedRecordingError, "format is '1'"),
         (lambda text: text.replace('g": 1,', 'g": true,'), MalformedRecordingError, "format is 'True'"),
         (lambda text: text.replace('g": 1,', 'g": ' + "1" * 9999 + ","), MalformedRecordingError, "9,999 digits"),
-        (lambda text: "[1]", MalformedRecordingError, "this is JSON, but no recording"),
-        (lambda text: "{}", MalformedRecordingError, "this is JSON, but no recording"),
-        (lambda text: "null", MalformedRecordingError, "this is JSON, but no recording"),
+        (lambda text: "[1]", MalformedRecordingError, "the file is JSON, but not a recording"),
+        (lambda text: "{}", MalformedRecordingError, "the file is JSON, but not a recording"),
+        (lambda text: "null", MalformedRecordingError, "the file is JSON, but not a recording"),
         (lambda text: "[" * 100_000, MalformedRecordingError, "nested too deeply"),
         (lambda text: '{"a":' * 100_000, MalformedRecordingError, "nested too deeply"),
-        (lambda text: "\ufeff" + text, TamperedRecordingError, "it is no JSON any more"),
+        (lambda text: "\ufeff" + text, TamperedRecordingError, "it is no longer JSON"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
@@ -402,10 +402,10 @@ def test_each_damage_has_its_own_error(
         (("keys", "function"), {"a": 1}, "something in 'function' is not of type str"),
         (("keys", "environment"), None, "'environment' is of type NoneType, not dict"),
         (("recorded", "seconds"), "1", "'seconds' is of type str, not float"),
-        (("status",), "fine", "status 'fine', with a value"),
-        (("surprise",), 1, "nothing is called 'surprise' in a recording"),
-        (("value", "rows", 0), {"$exec": "1"}, "nothing is written as '$exec'"),
-        (("value", "rows", 0), {"$int": "0x1", "b": 1}, "nothing is written as '$int'"),
+        (("status",), "fine", "status 'fine' with a value"),
+        (("surprise",), 1, "unknown field 'surprise'"),
+        (("value", "rows", 0), {"$exec": "1"}, "unknown tag '$exec'"),
+        (("value", "rows", 0), {"$int": "0x1", "b": 1}, "the tag '$int' among other names"),
         (("value", "rows", 0), {"a": 1, "$int": "0x1"}, "'$int' among other names"),
         (("value", "rows", 0), {"$dict": [[[], 1]]}, "not the key of a dict"),
         (("value", "rows", 0), {"$dict": [[1, 1], [True, 1]]}, "two equal keys"),
@@ -428,7 +428,7 @@ def test_wrong_types_are_named_with_their_place(damaged: Copy, place: tuple[Any,
 def test_a_recording_under_another_name_and_arrays_that_are_gone(damaged: Copy) -> None:
     other = damaged.path.with_name("other.json")
     other.write_bytes(damaged.whole[damaged.path])
-    with pytest.raises(TamperedRecordingError, match=r"the recording of answers\[gpt2\] stands under another name"):
+    with pytest.raises(TamperedRecordingError, match=r"the recording of answers\[gpt2\] has the wrong file name"):
         read_recording(other)
     damaged.npz.unlink()
     with pytest.raises(MissingRecordingError, match=r"missing\n  where: .*\.npz\n  what to do: "):
@@ -438,7 +438,7 @@ def test_a_recording_under_another_name_and_arrays_that_are_gone(damaged: Copy) 
         read_recording(damaged.path)
     damaged.path.mkdir()
     try:
-        with pytest.raises(TamperedRecordingError, match="something stands here that is no file"):
+        with pytest.raises(TamperedRecordingError, match="the recording is not a regular file"):
             read_recording(damaged.path)
     finally:
         damaged.path.rmdir()

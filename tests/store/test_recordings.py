@@ -283,9 +283,9 @@ def test_a_secret_is_not_recorded(tmp_path: Path, leak: dict[str, Any]) -> None:
     with pytest.raises(SecretInRecordingError) as refused:
         write_recording(tmp_path, recording(**leak), secrets)
     assert str(refused.value).splitlines() == [
-        "what answers[gpt2] returned or printed holds the value of HF_TOKEN; nothing was recorded",
+        "the result or output of answers[gpt2] holds the value of HF_TOKEN: it was not recorded",
         f"  where: {old}",
-        "  what to do: return results only, not the environment that they were made in",
+        "  what to do: return only results, and print no environment variables",
     ]
     assert read_recording(old).value == "old"
 
@@ -318,17 +318,17 @@ def test_what_changed_is_named() -> None:
     assert dataclasses.replace(KEYS, arguments=dict(KEYS.arguments)).digest == KEYS.digest
 
 
-def test_a_stale_recording_says_what_changed_and_how_to_mend_it(tmp_path: Path) -> None:
+def test_a_stale_recording_says_what_changed_and_how_to_fix_it(tmp_path: Path) -> None:
     path = write_recording(tmp_path, recording(1))
     found = read_recording(path)
     check_fresh(path, found.keys, KEYS)
     with pytest.raises(StaleRecordingError) as stale:
         check_fresh(path, found.keys, dataclasses.replace(KEYS, arguments={"problems": "ff" * 20}))
     assert str(stale.value).splitlines() == [
-        "the recording is stale: what it depends on is not what it was",
+        "the recording is stale: what it depends on has changed",
         "  changed: argument problems changed",
         f"  where: {path}",
-        "  what to do: record it again: pytest --modal --modal-record; or take the change back",
+        "  what to do: record it again: pytest --modal --modal-record; or undo the change",
     ]
 
 
@@ -391,7 +391,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     inside.parent.parent.mkdir()
     inside.parent.symlink_to(outside.parent)
     for attempt in (lambda: read_recording(inside), lambda: write_recording(tmp_path / "inside", recording(1))):
-        with pytest.raises(TamperedRecordingError, match="a symbolic link stands where a recording should be"):
+        with pytest.raises(TamperedRecordingError, match="recordings are not read or written through a symbolic link"):
             attempt()
     inside.parent.unlink()
     inside.parent.mkdir()
@@ -411,7 +411,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     path = recording_path(tmp_path, NAME)
     path.parent.mkdir()
     os.mkfifo(path)
-    with pytest.raises(TamperedRecordingError, match="something stands here that is no file"):
+    with pytest.raises(TamperedRecordingError, match="the recording is not a regular file"):
         read_recording(path)
 
 

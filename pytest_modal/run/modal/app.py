@@ -1,4 +1,4 @@
-"""From a batch to a Modal App: one Function per environment, each with its image, volumes and secrets."""
+"""The Modal App of a batch: one Function per environment, each with its image, volumes and secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import entry_class
 
 CACHE = "/cache/huggingface"
-SCALEDOWN_WINDOW = 60  # seconds that an idle container, which costs, waits for calls that depend on others
+SCALEDOWN_WINDOW = 60  # seconds that an idle container, which is paid for, waits for calls that depend on others
 _LONGEST_NAME = 63
 _DAY = 24 * 3600
 
@@ -36,7 +36,7 @@ class Service:
     name : str
         Name of the Modal Function, unique in the App.
     instance : callable
-        Gives the handle whose ``run`` takes calls; another ``isolation`` has containers of its own.
+        Returns the handle whose ``run`` takes calls; another ``isolation`` has its own containers.
     """
 
     name: str
@@ -50,11 +50,11 @@ def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any
     Raises
     ------
     modal.exception.Error
-        A setting makes no sense to Modal.
+        Modal does not accept a setting.
     """
     import modal
 
-    # Nothing of the project may be uploaded: neither the test module nor what stands beside it.
+    # Nothing of the project may be uploaded: neither the test module nor the files beside it.
     app = modal.App(project_name(rootdir), tags=tags(rootdir), include_source=False)
     services = []
     for name, environment in _names(batch.environments).items():
@@ -65,7 +65,7 @@ def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any
 
 
 def function_settings(environment: Environment, requirements: Requirements, options: SessionOptions) -> dict[str, Any]:
-    """Return what ``app.cls`` is told about an environment."""
+    """Return the arguments of ``app.cls`` for an environment."""
     import modal
 
     gpu = environment.gpu
@@ -92,7 +92,7 @@ def function_settings(environment: Environment, requirements: Requirements, opti
 
 
 def image(environment: Environment, requirements: Requirements) -> Any:
-    """Describe the image of an environment: the declared one, or the smallest that has what is needed."""
+    """Return the image of an environment: the declared one, or the smallest that has what is needed."""
     import modal
 
     described = environment.image
@@ -108,9 +108,9 @@ def image(environment: Environment, requirements: Requirements) -> Any:
 
 
 def _python_check() -> str:
-    # Functions travel as bytecode, which another minor version misreads or dies of: better no image than that.
+    # Functions travel as bytecode, which another minor version misreads or crashes on, so the build fails instead.
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    message = f"pytest-modal: this image must have Python {here}, as the machine that runs pytest has"
+    message = f"pytest-modal: this image must have Python {here}, the version that runs pytest"
     return f'''python -c "import sys; '%d.%d' % sys.version_info[:2] == '{here}' or sys.exit('{message}')"'''
 
 
@@ -132,7 +132,7 @@ def _names(environments: list[Environment]) -> Mapping[str, Environment]:
 
 
 def project_name(rootdir: Path) -> str:
-    """Return the name of the project, as its ``pyproject.toml`` or else its directory says."""
+    """Return the name of the project: from its ``pyproject.toml``, or else that of its directory."""
     name = rootdir.name
     try:
         with (rootdir / "pyproject.toml").open("rb") as stream:
@@ -143,7 +143,7 @@ def project_name(rootdir: Path) -> str:
 
 
 def tags(rootdir: Path) -> dict[str, str]:
-    """Return who ran which state of the project: what the dashboard and the bill can be sorted by."""
+    """Return the user and the commit, by which the dashboard and the bill can be sorted."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):

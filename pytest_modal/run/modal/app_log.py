@@ -14,7 +14,7 @@ _LINE = re.compile(rf"^{re.escape(MARK)} (?P<event>\w+) (?P<service>\w+) ?(?P<ke
 
 @dataclass(frozen=True)
 class Sign:
-    """A sign of life.
+    """A line by which a container reports.
 
     Attributes
     ----------
@@ -36,41 +36,41 @@ class Sign:
 
 @dataclass
 class Phases:
-    """What each call was last seen doing: (phase, key of a container fixture or "")."""
+    """The last reported phase of each call: (phase, key of a container fixture or "")."""
 
     seen: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def note(self, sign: Sign) -> None:
-        """Remember a sign of a call."""
+        """Note the phase that a container reports."""
         if sign.event == "start":
             self.seen[sign.key] = "start", ""
         elif sign.event in ("load", "call"):
             self.seen[sign.key] = sign.event, sign.rest.strip()
 
     def of(self, key: str) -> tuple[str, str] | None:
-        """Return what a call was last seen doing, or None if no container has had it."""
+        """Return the last reported phase of a call, or None if no container has had it."""
         return self.seen.get(key)
 
 
 def signs(message: str) -> list[Sign]:
-    """Return the signs of life in a piece of a log."""
+    """Return the reports of containers in a piece of a log."""
     return [Sign(match["event"], match["service"], match["key"], match["rest"]) for match in _LINE.finditer(message)]
 
 
 def without_signs(text: str) -> str:
-    """Return what a function itself has printed."""
+    """Return the output of the function itself."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
 
 
 async def follow(app: Any) -> AsyncIterator[Sign]:
-    """Yield the signs of life of an app's containers as they arrive."""
+    """Yield the reports of an app's containers as they arrive."""
     async for entry in app.logs.stream.aio():
         for sign in signs(entry.message):
             yield sign
 
 
 async def last_output(call: Any, phases: Phases, entries: int = 400) -> dict[str, str]:
-    """Return the last that a call has printed, by stream; note the phases that are told there."""
+    """Return the last output of a call, by stream; note the phases that are reported there."""
     printed = {"stdout": "", "stderr": ""}
     async for entry in call.logs.tail.aio(entries):
         for sign in signs(entry.message):

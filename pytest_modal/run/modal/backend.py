@@ -1,7 +1,7 @@
 """`pytest --modal`: the batch in one session on Modal.
 
-The session lives in a thread of its own, so that the main thread can store what arrives, draw, and be
-interrupted. What the thread has to say comes through one queue.
+The session runs in its own thread, so that the main thread can store results, show progress, and be
+interrupted. Everything from that thread comes through one queue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["ModalBackend"]
 
 @dataclass
 class _Stored:
-    """An outcome on its way into the store."""
+    """An outcome that is to be stored."""
 
     outcome: Outcome
     value: bytes
@@ -40,7 +40,7 @@ class ModalBackend:
     Parameters
     ----------
     rootdir : Path
-        The project; its name becomes the app's.
+        The directory of the project, which the app is named after.
     """
 
     mode = "modal"
@@ -57,11 +57,11 @@ class ModalBackend:
 
     @property
     def dashboard_url(self) -> str | None:
-        """Where to look at the app."""
+        """The page of the app on the dashboard."""
         return self._session.dashboard_url if self._session else None
 
     def describe(self) -> str:
-        """Say where the batch will run."""
+        """Return where the batch will run."""
         return "on Modal"
 
     def run(
@@ -118,7 +118,7 @@ class _SessionThread(threading.Thread):
         except BaseException as raised:
             error = raised
         finally:
-            # The end of the loop may take longer than anybody has to wait.
+            # Nobody has to wait for the end of the loop, which may take long.
             self._say(error)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Sees one call through: sends it, waits for it, tries it again where that is right, and explains its end."""
+"""Runs of one call on Modal: it is sent, awaited, tried again where that can help, and its end explained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of
 from pytest_modal.run.modal.queues import EnvironmentQueue, read_reply
 from pytest_modal.run.modal.timeouts import within
 
-FALLS_TOGETHER = 3  # crashes of its container that a call survives which had not even begun
+MAX_CRASHES_BEFORE_START = 3  # of the container of a call that has not begun
 INTERNAL_FAILURES = 3
 LOG_TIMEOUT = 10.0  # seconds for the last output of a failed call to arrive
 RETRY_DELAY = 0.5
@@ -26,14 +26,14 @@ RETRY_DELAY = 0.5
 
 @dataclass
 class _Try:
-    """One way of a call there and back.
+    """One attempt to run a call.
 
     Attributes
     ----------
     error : BaseException or None
         What the client raised, when there is no reply.
     call : modal.FunctionCall or None
-        The call as Modal knows it.
+        The call on Modal.
     """
 
     reply: Reply | Missing | None = None
@@ -48,9 +48,9 @@ class CallRunner:
     Parameters
     ----------
     app : modal.App
-        It runs.
+        The running app.
     fail : callable
-        Told when the session can't go on.
+        Called when the session can't go on.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class CallRunner:
             tried = await self._try(queue, call, whole=whole, alone=False)
             if tried.reply is not None and tried.reply["status"] == "missing":
                 if whole:
-                    raise RuntimeError(f"the container of {call.label} asks for what it was sent")
-                # Another container than the one that was told: it gets everything.
+                    raise RuntimeError(f"the container of {call.label} requests what it was sent")
+                # It reached another container than the one that has its functions and data: everything is sent.
                 whole = True
                 continue
             begun = tried.reply is not None or self._phases.of(call.key) is not None
@@ -104,14 +104,14 @@ class CallRunner:
                 case _:
                     queue.crashed()
                     falls += 1
-                    if begun or falls >= FALLS_TOGETHER:
+                    if begun or falls >= MAX_CRASHES_BEFORE_START:
                         return await self._alone(queue, call, attempts)
-                    # It had not begun, so it waits for the verdict on the one that had.
+                    # This call had not begun: it waits until the one that had is tried alone.
                     async with queue.one_alone:
                         pass
 
     async def _alone(self, queue: EnvironmentQueue, call: Call, attempts: int) -> tuple[Outcome, bytes]:
-        """Try a call in a container of its own, after its container died: was it this one, or another?"""
+        """Try a call in its own container after a crash, to find out whether this call or another caused it."""
         async with queue.one_alone:
             if blocked := self._blocked(queue, call):
                 return blocked, b""
@@ -134,8 +134,6 @@ class CallRunner:
     async def _try(self, queue: EnvironmentQueue, call: Call, *, whole: bool, alone: bool) -> _Try:
         payload = queue.payload(call, self._dispatch, whole=whole, alone=alone)
         queue.out[call.key] = len(payload)
-        if not queue.seen_at:
-            queue.sign_of_life()
         self._phases.seen.pop(call.key, None)
         tried = _Try()
         try:
@@ -147,21 +145,21 @@ class CallRunner:
             queue.sign_of_life()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # what a container raised comes back as it was, whatever it was
+        except BaseException as error:  # a container can raise anything
             tried.error = error
         finally:
             self._calls.pop(call.key, None)
         return tried
 
     async def _classify(self, error: BaseException | None) -> InfrastructureError | Status:
-        """Say what the lack of a reply means: the session's fault, or the call's own."""
+        """Return what the lack of a reply means: a fault of the session, or of the call."""
         import modal
 
         if isinstance(error, modal.exception.FunctionTimeoutError):
             return "timed out"
         if isinstance(error, modal.exception.InternalFailure):
             return InfrastructureError(
-                "internal", f"Modal failed to run the call: {error}", "run again; see https://status.modal.com"
+                "internal", f"Modal failed to run the call: {error}", "run pytest again; see https://status.modal.com"
             )
         if await self._is_stopped():
             return stopped()
@@ -169,7 +167,7 @@ class CallRunner:
             return "crashed"
         if isinstance(error, modal.exception.Error):
             return await of_session(error, "its server")
-        # What the container itself could not help raising, at its start for example.
+        # The container itself raised, for example at its start.
         return "crashed"
 
     async def _is_stopped(self) -> bool:
@@ -206,7 +204,7 @@ class CallRunner:
         return outcome
 
     async def _supplement(self, outcome: Outcome, tried: _Try) -> None:
-        """Add the last output of a call that failed, also what never passed through Python's streams."""
+        """Add the last output of a call that failed, also from outside of Python's streams."""
         if outcome.ok or outcome.status == "not data" or tried.call is None:
             return
         with contextlib.suppress(Exception):
@@ -215,7 +213,7 @@ class CallRunner:
             outcome.stderr = max(outcome.stderr, printed["stderr"], key=len)
 
     async def has_containers(self, queue: EnvironmentQueue) -> bool:
-        """Ask Modal whether an environment has a container, be it one that is just starting."""
+        """Whether an environment has a container on Modal, even one that is just starting."""
         for handle in queue.handles.values():
             with contextlib.suppress(Exception):
                 stats = await within(LOG_TIMEOUT, handle.get_current_stats.aio())
@@ -224,7 +222,7 @@ class CallRunner:
         return False
 
     async def abandon(self, queue: EnvironmentQueue) -> None:
-        """Cancel what an environment still has out: nobody is there to run it."""
+        """Cancel the calls of an environment that were sent: it has no container to run them."""
         for key in list(queue.out):
             if (call := self._calls.get(key)) is not None:
                 with contextlib.suppress(Exception):
@@ -232,7 +230,7 @@ class CallRunner:
 
 
 async def _patiently(action: Callable[[], Any]) -> Any:
-    """Do something over and over while the network fails: whether it is lost, another watches."""
+    """Retry while the network fails; `_watch_connection` decides when it is lost."""
     import modal
     from grpclib.exceptions import StreamTerminatedError
 

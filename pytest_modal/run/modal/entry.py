@@ -9,7 +9,7 @@ from typing import Any
 def entry_class(name: str, bundle: bytes) -> type:
     """Return the class of one environment.
 
-    Its instances with another ``isolation`` have containers of their own: that is how a call is run in isolation.
+    Its instances with another ``isolation`` have their own containers: so a call can run in isolation.
     The class is local, so cloudpickle ships it by value, and what it imports, it imports in the container.
 
     Parameters
@@ -36,7 +36,7 @@ def entry_class(name: str, bundle: bytes) -> type:
                 sys.path.insert(0, str(archive))
                 from pytest_modal.remote.modal_worker import ModalWorker
             except Exception as error:
-                # The local side takes an OSError, say, for one of its own network.
+                # The local side would take an OSError, for example, for one of its own network.
                 raise RuntimeError(f"the worker could not start: {type(error).__name__}: {error}") from error
             import modal.exception
             import modal.experimental

@@ -18,7 +18,7 @@ _EXIT_STATUS = re.compile(r"exit code: (-?\d+)")
 
 
 class InfrastructureError(Exception):
-    """Not a call's own fault: the session, or one environment of it, can't go on.
+    """The session, or one environment of it, can't go on, and no call caused it.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class InfrastructureError(Exception):
     remedy : str
         What to do.
     log : str
-        What Modal said while it built or ran, as far as it explains the failure.
+        The end of Modal's log, if it explains the failure.
     """
 
     def __init__(self, kind: str, message: str, remedy: str, log: str = "") -> None:
@@ -35,7 +35,7 @@ class InfrastructureError(Exception):
         self.kind, self.message, self.remedy, self.log = kind, message, remedy, log
 
     def outcome(self, call: Call) -> Outcome:
-        """Return what this means for a call."""
+        """Return the outcome of a call that could not run because of this."""
         error = {"type": self.kind, "message": self.message, "remedy": self.remedy, "log": self.log}
         return Outcome(call.key, "infrastructure", phase="start", error=error)
 
@@ -45,17 +45,17 @@ def unreachable(url: str, seconds: float) -> InfrastructureError:
     return InfrastructureError(
         "connection",
         f"Modal does not answer at {url} (waited {seconds:.0f} s)",
-        "look at the network and at https://status.modal.com; without Modal, pytest --modal-mode=local runs the "
-        "same batch on this machine",
+        "check the network and https://status.modal.com; without Modal, run the same batch on this machine: "
+        "pytest --modal-mode=local",
     )
 
 
 def lost(seconds: float) -> InfrastructureError:
-    """Return the error for a connection that was lost on the way."""
+    """Return the error for a connection that was lost during the session."""
     return InfrastructureError(
         "connection",
         f"the connection to Modal was lost: no answer for {seconds:.0f} s",
-        "run again when the network is back; results that had arrived are kept",
+        "run pytest --modal --modal-resume when the network is back: results that have arrived are kept",
     )
 
 
@@ -64,16 +64,16 @@ def stopped() -> InfrastructureError:
     return InfrastructureError(
         "stopped",
         "the session was stopped from outside, on the dashboard or with `modal app stop`",
-        "run again; if nobody stopped it, the app's log says what happened",
+        "run pytest again; if nobody stopped it, see the app's log",
     )
 
 
 def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
-    """Return the error for a GPU that was not to be had in time."""
+    """Return the error for a GPU that was not available in time."""
     return InfrastructureError(
         "no GPU",
         f"no container with {gpu} within {seconds:.0f} s (phase: queue)",
-        'name other types too, gpu=["A100", "H100"], or wait longer: modal_acquire_timeout in the ini',
+        'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini',
     )
 
 
@@ -89,19 +89,20 @@ async def of_session(error: BaseException, url: str) -> InfrastructureError:
     if isinstance(error, modal.exception.AuthError):
         return _auth(text)
     kinds: list[tuple[type[BaseException], str, str]] = [
-        (modal.exception.PermissionDeniedError, "permission", "ask for access, or use another token or environment"),
-        (modal.exception.VersionError, "version", "pip install -U modal"),
+        (modal.exception.PermissionDeniedError, "permission", "get access to it, or use another token or environment"),
+        (modal.exception.VersionError, "version", "upgrade: pip install -U modal"),
         (
             modal.exception.ResourceExhaustedError,
             "quota",
-            "see the limits and the budget of your workspace at https://modal.com/settings, or use less at a time",
+            "raise the limits or the budget of your workspace at https://modal.com/settings, or set a smaller "
+            "max_containers",
         ),
         (
             modal.exception.NotFoundError,
             "not found",
-            "create it, for example with `modal secret create NAME KEY=VALUE`, or mend the name",
+            "create it, for example with `modal secret create NAME KEY=VALUE`, or correct the name",
         ),
-        (modal.exception.InvalidError, "setting", "mend that setting of the GPU functions; see --modal-plan"),
+        (modal.exception.InvalidError, "setting", "fix that setting of the GPU functions; --modal-plan shows them"),
     ]
     if isinstance(error, modal.exception.ConnectionError | modal.exception.ServiceError | OSError):
         failure = unreachable(url, 0)
@@ -109,9 +110,8 @@ async def of_session(error: BaseException, url: str) -> InfrastructureError:
     for kind_of_error, kind, remedy in kinds:
         if isinstance(error, kind_of_error):
             return InfrastructureError(kind, f"Modal refused the session ({kind}): {text}", remedy)
-    return InfrastructureError(
-        "unexpected", f"the session failed: {type(error).__name__}: {text}", "see the app's log; run again"
-    )
+    remedy = "run pytest again; if it happens again, see the app's log"
+    return InfrastructureError("unexpected", f"the session failed: {type(error).__name__}: {text}", remedy)
 
 
 def _auth(text: str) -> InfrastructureError:
@@ -130,20 +130,20 @@ async def _image_build(error: Any) -> InfrastructureError:
     except Exception as broken:
         lines = [f"(its log could not be read: {broken})"]
     log = "".join(lines).splitlines()
-    said = next((line for line in reversed(log) if _TELLING.match(line)), "")
+    cause = next((line for line in reversed(log) if _TELLING.match(line)), "")
     return InfrastructureError(
         "image build",
-        f"an image could not be built{f': {said.strip()}' if said else ''}",
-        "mend packages=[...] or image= of the GPU functions; --modal-plan shows what each image installs",
+        f"an image could not be built{f': {cause.strip()}' if cause else ''}",
+        "fix packages= or image= of the GPU functions; --modal-plan shows what each image installs",
         "\n".join(log[-_BUILD_LOG_LINES:]),
     )
 
 
 def crash_message(error: BaseException) -> str:
-    """Say how a container ended, from what the client was told."""
+    """Return how a container ended, from the error that the client raised."""
     text = str(error)
     if match := _EXIT_STATUS.search(text):
         status = int(match[1])
-        # As a shell does, Modal adds 128 to the number of a signal.
+        # Modal adds 128 to the number of a signal, as a shell does.
         return ending("the container", 128 - status if status > 128 else status)
     return f"the container ended: {text or type(error).__name__}"

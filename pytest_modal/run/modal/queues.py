@@ -1,4 +1,4 @@
-"""The calls of one environment on their way: what waits, what is out, how they are sent."""
+"""The calls of one environment: which wait, which were sent, what each is sent with."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.app import Service
 from pytest_modal.run.modal.errors import InfrastructureError
 
-CALLS_PER_CONTAINER = 16  # out at a time: enough to hide the way there and back
+CALLS_PER_CONTAINER = 16  # sent at a time: enough to hide the round trip
 MOST_CALLS = 512
-MOST_BYTES = 256 << 20  # of payloads that are out at a time
-SMALL = 4096  # bytes: what is smaller goes along each time
+MOST_BYTES = 256 << 20  # of payloads that are sent at a time
+SMALL = 4096  # bytes: what is smaller is sent with each call
 
 
 @dataclass
@@ -32,17 +32,17 @@ class EnvironmentQueue:
     Attributes
     ----------
     waiting : deque of Call
-        In order; the first goes out as soon as what it depends on is done.
+        In order; the first is sent as soon as what it depends on is done.
     moved : asyncio.Event
         Set when a call has reached Modal's queue.
     out : dict
-        Payload bytes of each call that is out.
+        Payload bytes of each call that was sent and has no outcome.
     sending : set of str
-        Calls on their way to the queue. Those that overtake each other there must not matter to each other.
+        Calls that have not reached the queue yet. They can overtake each other, so they must be independent.
     known : set
         Functions and container fixtures that every container has, as far as can be known.
     seen_at : float
-        When anything was last heard of its containers, or the first call was sent; monotonic seconds.
+        When one of its containers last reported, or the first call was sent; monotonic seconds.
     """
 
     service: Service
@@ -61,17 +61,17 @@ class EnvironmentQueue:
     _holders: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def __post_init__(self) -> None:
-        # The first of those that share container fixtures brings them, the last user has them released.
+        # The first call that uses a container fixture brings it, the last one has it released.
         calls = list(self.waiting)
         last_users = {key: call.key for call in calls for key in call.containers}
         starts = {after.key for before, after in pairwise(calls) if before.containers != after.containers}
         self._in_order = starts | set(last_users.values()) | {call.key for call in calls[:1] if call.containers}
 
     def next(self, done: Callable[[Call], bool]) -> Call | None:
-        """Take the first call in line, if it may go.
+        """Take the first call in line, if it may be sent.
 
-        It waits for what it needs, and the others behind it: the order is what lets each model be built once. The
-        first unfinished call of the whole batch never waits for another, so there is no deadlock.
+        It waits for what it needs, and the others wait behind it: in this order each model is built once. The first
+        unfinished call of the whole batch never waits for another, so there is no deadlock.
 
         Parameters
         ----------
@@ -86,6 +86,8 @@ class EnvironmentQueue:
         if not done(first):
             return None
         self._turn = first.key if first.key in self._in_order else ""
+        # The clock of "no GPU" starts with the first call, not with the machine.
+        self.seen_at = self.seen_at or time.monotonic()
         self.out[first.key] = first.payload_bytes
         self.sending.add(first.key)
         return self.waiting.popleft()
@@ -97,21 +99,21 @@ class EnvironmentQueue:
 
     @property
     def has_room(self) -> bool:
-        """Whether another call may go out."""
+        """Whether another call may be sent."""
         limit = min(MOST_CALLS, CALLS_PER_CONTAINER * self.service.environment.max_containers)
         return len(self.out) < limit and (not self.out or sum(self.out.values()) < MOST_BYTES)
 
     async def handle(self, isolation: str = "") -> Any:
-        """Return what takes calls; another `isolation` has containers of its own."""
+        """Return the handle that takes calls; another `isolation` has its own containers."""
         async with self._opening:
             if isolation not in self.handles:
                 self.handles[isolation] = self.service.instance(isolation=isolation).run
-                # Otherwise each of the first calls would ask Modal for it.
+                # Otherwise each of the first calls would look it up on Modal.
                 await self.handles[isolation].hydrate.aio()
         return self.handles[isolation]
 
     def sign_of_life(self) -> None:
-        """Note that something was heard."""
+        """Note that a container has reported, or a call was sent."""
         self.seen_at = time.monotonic()
 
     def payload(self, call: Call, dispatch: Dispatch, *, whole: bool, alone: bool) -> bytes:
@@ -120,8 +122,8 @@ class EnvironmentQueue:
         Parameters
         ----------
         whole : bool
-            Send everything. Otherwise what an earlier call has brought is left out: a container that lacks it
-            says so.
+            Send everything. Otherwise what an earlier call has brought is left out, and a container that lacks it
+            requests it.
         alone : bool
             The container ends after the call.
         """
@@ -132,7 +134,7 @@ class EnvironmentQueue:
         return b"".join(data.encode(request | {"alone": alone}, where="request"))
 
     def loaded(self, outcome: Outcome) -> None:
-        """Note which container has built which fixtures; one that all have is known."""
+        """Note which container has built which fixtures; a fixture that all have is known."""
         for load in outcome.loads:
             self._holders[load.key].add(load.container)
             if len(self._holders[load.key]) == self.service.environment.max_containers:
@@ -154,8 +156,8 @@ def _heavy(call: Call, containers: Sequence[Container]) -> Iterator[str]:
 
 
 def read_reply(reply: bytes) -> tuple[Reply | Missing, bytes]:
-    """Take a reply apart: what became of the call, and its encoded result."""
+    """Return the parts of a reply: the outcome of the call, and its encoded result."""
     message = read_message(io.BytesIO(reply))
     if message is None:
-        raise data.CorruptDataError("the reply was cut off")
+        raise data.CorruptDataError("the reply is truncated")
     return message

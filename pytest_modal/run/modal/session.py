@@ -1,4 +1,4 @@
-"""Runs a batch in one session: opens it, keeps every environment busy, closes it whatever happens."""
+"""Sessions on Modal: opened, every environment kept busy, closed whatever happens."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.queues import EnvironmentQueue
 from pytest_modal.run.modal.timeouts import within
 
-CONNECT_TIMEOUT = 5.0  # seconds: who waits for an answer of ours gets it within ten
+CONNECT_TIMEOUT = 5.0  # seconds: two in a row stay below ten
 CLOSE_TIMEOUT = 20.0
 SILENT_TIMEOUT = 1.0
-_PATIENCE = 1.0  # seconds between two looks at what does not move
+POLL_INTERVAL = 1.0  # seconds
 
 Emit = Callable[[Outcome, bytes], Coroutine[Any, Any, None]]
 
@@ -38,7 +38,7 @@ class Session:
     emit : callable
         Takes an outcome and its value; returns when they are stored.
     progress : callable
-        Told what is going on.
+        Called with each event to show.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Session:
             self._failure = self._failure or await errors.of_session(error, url)
         for call in self._batch.calls:
             if call.key not in self._told:
-                failure = self._failure or InfrastructureError("unexpected", "the session ended early", "run again")
-                await self._finish(call, failure.outcome(call), b"")
+                early = InfrastructureError("unexpected", "the session ended early", "run pytest again")
+                await self._finish(call, (self._failure or early).outcome(call), b"")
 
     async def _connect(self) -> tuple[Any, str]:
         import modal.config
@@ -113,7 +113,7 @@ class Session:
             failure = error
             raise
         finally:
-            # Modal asks why: after Ctrl-C, it is told so.
+            # Modal records why a session ended: after Ctrl-C, that is a KeyboardInterrupt.
             why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
             with contextlib.suppress(Exception, KeyboardInterrupt):
                 await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
@@ -145,7 +145,7 @@ class Session:
             await asyncio.wait([*background, *tasks], timeout=self._grace)
 
     def _is_ready(self, call: Call) -> bool:
-        # What is not of this batch is there already, from an earlier run.
+        # A dependency outside of this batch has a result from an earlier run.
         return all(key in self._done or key not in self._labels for key in self._batch.dependencies(call))
 
     async def _attend(self, call_runner: CallRunner, queue: EnvironmentQueue, call: Call) -> None:
@@ -158,14 +158,14 @@ class Session:
 
     async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
         self._told.add(call.key)
-        # Who is cancelled now has told all the same: it is stored, and must not be told again.
+        # Even when cancelled, the outcome is stored once.
         await asyncio.shield(self._emit(outcome, value))
         self._dispatch.finished(call, outcome)
         self._done.add(call.key)
 
     @property
     def _grace(self) -> float:
-        # Whoever does not answer any more won't answer our good-bye either.
+        # A server that no longer answers won't answer the disconnect either.
         silent = self._failure is not None and self._failure.kind == "connection"
         return SILENT_TIMEOUT if silent else CLOSE_TIMEOUT
 
@@ -174,7 +174,7 @@ class Session:
         self._failed.set()
 
     async def _unless_failed(self, work: Coroutine[object, object, object]) -> None:
-        """Wait for something, unless the session fails meanwhile."""
+        """Await `work`, unless the session fails meanwhile."""
         working, failed = asyncio.ensure_future(work), asyncio.ensure_future(self._failed.wait())
         try:
             await asyncio.wait([working, failed], return_when=asyncio.FIRST_COMPLETED)
@@ -187,15 +187,15 @@ class Session:
                 working.cancel()
                 await asyncio.wait([working], timeout=self._grace)
 
-    # What goes on beside
+    # Watchers in the background.
 
     async def _listen(self, app: object) -> None:
-        # Progress is a comfort: the batch goes on without it.
+        # The batch does not need the progress: it goes on if reading the log fails.
         while True:
             with contextlib.suppress(Exception):
                 async for sign in follow(app):
                     self._heard(sign)
-            await asyncio.sleep(_PATIENCE)
+            await asyncio.sleep(POLL_INTERVAL)
 
     def _heard(self, sign: Sign) -> None:
         queue = self._queues.get(sign.service)
@@ -212,14 +212,14 @@ class Session:
             self._progress(Progress("running", self._labels.get(sign.key, sign.key)))
 
     async def _guarded(self, watch: Coroutine[object, object, None]) -> None:
-        # Without its guards a session could wait for ever.
+        # Without its watchers a session could wait forever.
         try:
             await watch
         except Exception as error:
             self._fail(await errors.of_session(error, "its server"))
 
     async def _watch_connection(self, client: Any, url: str) -> None:
-        # The client itself would wait for ever for a server that has gone silent.
+        # The client itself would wait forever for a server that no longer answers.
         limit = self._options.connection_timeout
         heard = time.monotonic()
         while True:
@@ -236,14 +236,14 @@ class Session:
 
     async def _watch_queues(self, call_runner: CallRunner) -> None:
         while True:
-            await asyncio.sleep(_PATIENCE)
+            await asyncio.sleep(POLL_INTERVAL)
             for queue in self._queues.values():
                 if not queue.out or queue.failure:
                     continue
                 await self._look_at(queue, call_runner)
 
     async def _look_at(self, queue: EnvironmentQueue, call_runner: CallRunner) -> None:
-        """Give an environment up whose containers don't come, or have fallen silent for too long."""
+        """Abandon an environment whose containers don't start, or have not reported for too long."""
         silent = time.monotonic() - queue.seen_at
         limit = self._options.acquire_timeout
         # Once a container has its GPU, Modal itself limits its start and its calls.

@@ -1,4 +1,4 @@
-"""Waiting for the client with a limit that holds."""
+"""Timeouts that hold, whatever the client does."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ T = TypeVar("T")
 
 
 async def within(seconds: float, work: Awaitable[T]) -> T:
-    """Wait for something, but not longer than so.
+    """Await `work` for at most `seconds`.
 
-    `asyncio.wait_for` would wait until the work has taken note of its cancellation, which a call of the client
-    does not do while its server is silent.
+    `asyncio.wait_for` would wait until the work has handled its cancellation, which a call of the client does not do
+    while its server is silent.
 
     Raises
     ------
     TimeoutError
-        It takes longer; it is told to stop.
+        It takes longer; it is cancelled.
     """
     task = asyncio.ensure_future(work)
     task.add_done_callback(_noted)
@@ -33,6 +33,6 @@ async def within(seconds: float, work: Awaitable[T]) -> T:
 
 
 def _noted(task: asyncio.Future[T]) -> None:
-    # Nobody may be left to look at it.
+    # Nobody else may look at the exception, and asyncio would log it as never retrieved.
     if not task.cancelled():
         task.exception()

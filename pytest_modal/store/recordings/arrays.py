@@ -1,7 +1,7 @@
 """Arrays beside a recording: an `.npz` without pickle, which `numpy.load` opens too.
 
-Reading parses nothing that is in it: what each member's header has to be follows from the JSON, byte for byte,
-and members are stored, not compressed, so that no memory is taken that the file does not have.
+Reading parses nothing that is in it: the header of each member follows from the JSON, byte for byte. Members are
+stored, not compressed, so that reading takes no more memory than the file has.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def dtype_to_json(dtype: Any) -> Any:
     import numpy.lib.format
 
     with warnings.catch_warnings():
-        # Metadata of a dtype is no part of the data.
+        # Metadata of a dtype is not part of the data.
         warnings.simplefilter("ignore")
         return _listed(numpy.lib.format.dtype_to_descr(dtype))
 
@@ -116,7 +116,7 @@ def array_of(dtype: Any, shape: list[int], fortran: bool, memory: bytearray) -> 
     import numpy
 
     if len(memory) != size_of(dtype, shape):
-        raise Damage(f"an array of {dtype} and shape {tuple(shape)} in {count(len(memory), 'byte')}")
+        raise Damage(f"an array of {dtype} and shape {tuple(shape)} can't have {count(len(memory), 'byte')}")
     if not memory:
         return numpy.empty(shape, dtype, order="F" if fortran else "C")
     flat = numpy.frombuffer(memory, dtype)
@@ -180,13 +180,13 @@ class ArrayFile:
         members = self._archive.infolist()
         self._left = {member.filename: member for member in members}
         if len(self._left) != len(members):
-            raise Damage("two arrays have one name")
+            raise Damage("two arrays have the same name")
         stored = all(each.compress_type == zipfile.ZIP_STORED and not each.flag_bits & 1 for each in members)
         if not stored or sum(max(each.file_size, each.compress_size) for each in members) > size:
-            raise Damage("arrays that would be larger than their file")
+            raise Damage("the arrays would be larger than their file")
 
     def take(self, name: str, description: Any, shape: list[int], fortran: bool) -> Any:
-        """Return an array; nobody else can take it."""
+        """Return an array, which can be taken once."""
         dtype = dtype_from_json(description)
         info, header = self._left.pop(f"{name}.npy", None), npy_header(description, shape, fortran)
         if info is None:
@@ -207,10 +207,10 @@ class ArrayFile:
                 raise
             raise Damage(f"the array {name!r} can't be read: {error}") from None
         if view:
-            raise Damage(f"the array {name!r} ends early")
+            raise Damage(f"the array {name!r} is truncated")
         return array_of(dtype, shape, fortran, memory)
 
     def close(self) -> None:
         """Check that everything was taken."""
         if self._left:
-            raise Damage(f"the .npz file holds {next(iter(self._left))!r}, which nothing names")
+            raise Damage(f"the .npz file has an unused member {next(iter(self._left))!r}")

@@ -21,12 +21,12 @@ class RecordingError(Exception):
     inside : str
         The place in the file, where one is known.
     remedy : str
-        What to do; by default to record again, or to take back the committed file.
+        What to do; by default to record again, or to restore the committed file.
     """
 
     def __init__(self, what: str, path: Path, inside: str = "", remedy: str = "") -> None:
         self.what, self.path, self.inside = what, path, inside
-        self.remedy = remedy or f"take back the committed file (git checkout), or record it again: {AGAIN}"
+        self.remedy = remedy or f"restore the committed file (git checkout), or record it again: {AGAIN}"
         super().__init__(what, path, inside, remedy)
 
     def __str__(self) -> str:
@@ -51,11 +51,11 @@ class RecordingVersionError(RecordingError):
 
 
 class MalformedRecordingError(RecordingError):
-    """Something in the file is of the wrong type, or can't stand where it stands."""
+    """Something in the file is of the wrong type, or in the wrong place."""
 
 
 class StaleRecordingError(RecordingError):
-    """What was recorded is not what the test asks for any more."""
+    """What the recording depends on has changed since it was made."""
 
 
 class SecretInRecordingError(RecordingError):

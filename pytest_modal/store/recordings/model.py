@@ -27,7 +27,7 @@ class Name:
     params : tuple of str
         Its parameters as they are shown.
     apart : str
-        What tells the call from others of the same fixture and params; mostly nothing has to.
+        What tells the call from others of the same fixture and params; empty for most calls.
     """
 
     module: str
@@ -50,7 +50,7 @@ def _escaped(text: str) -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """What a result depends on, apart, so that what changed can be named.
+    """What a result depends on, in parts, so that a change can be named.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Keys:
 
     @property
     def digest(self) -> str:
-        """One digest of all: what stands for a call where its result is an argument of another."""
+        """One digest of all, used where the result of the call is an argument of another."""
         return digest_of(
             *(json.dumps(part, sort_keys=True) for part in map(dict, (self.function, self.arguments, self.environment)))
         )
@@ -83,7 +83,7 @@ class RunFacts:
     date : str
         ISO 8601, with its offset from UTC.
     gpu : str
-        The device that was really given.
+        The device that it really ran on.
     python : str
         Its version.
     packages : mapping of str to str
@@ -148,7 +148,7 @@ def _plain(value: str | tuple[str, ...] | None) -> Any:
 
 
 def differences(recorded: Keys, wanted: Keys) -> list[str]:
-    """Say in words what changed since a recording was made: nothing, if it still holds."""
+    """Return in words what has changed since a recording was made; nothing, if it is fresh."""
     arguments = changed(recorded.arguments, wanted.arguments)
     settings = sorted({*recorded.environment, *wanted.environment})
     return [

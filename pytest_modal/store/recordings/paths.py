@@ -1,4 +1,4 @@
-"""Where recordings are, beside the tests; which of them nothing uses any more."""
+"""Paths of recordings, beside the tests; which of them are no longer used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def recording_path(directory: Path, name: Name) -> Path:
 
 
 def told_apart(names: Mapping[str, Name]) -> dict[str, Name]:
-    """Return the names of all calls of a batch, each with a file of its own.
+    """Return the names of all calls of a batch, each with its own file.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def find_recording(directory: Path, name: Name) -> Path:
 
 
 def check_place(path: Path) -> None:
-    """Refuse links: what is behind them is not in the recordings.
+    """Refuse links: their targets are not in the recordings.
 
     Raises
     ------
@@ -73,7 +73,9 @@ def check_place(path: Path) -> None:
     for step in (path.parent, path):
         if step.is_symlink():
             raise TamperedRecordingError(
-                "a symbolic link stands where a recording should be", step, remedy=f"remove it, then record: {AGAIN}"
+                "recordings are not read or written through a symbolic link",
+                step,
+                remedy=f"remove it, then record: {AGAIN}",
             )
 
 
@@ -100,7 +102,7 @@ def unused_recordings(directory: Path, used: Iterable[Path]) -> list[Path]:
     directory : Path
         The ``recordings/`` beside the tests.
     used : iterable of Path
-        The recordings in use, as `find_recording` gives them.
+        The recordings in use, as `find_recording` returns them.
 
     Returns
     -------

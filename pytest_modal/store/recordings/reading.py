@@ -1,4 +1,4 @@
-"""Read recordings without trusting a byte of them: nothing is executed, unpickled, followed or taken on its word."""
+"""Reading of recordings without trusting them: nothing is executed, unpickled or followed, everything is checked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from pytest_modal.store.recordings.writing import VERSION, digest_of_file
 from pytest_modal.wording import count, safe_line
 
 _DIGEST = re.compile("[0-9a-f]{40}")
-# Links are refused, and a pipe does not make us wait.
+# Links are refused, and opening a pipe does not block.
 _OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -43,7 +43,7 @@ def read_recording(path: Path) -> Recording:
     Parameters
     ----------
     path : Path
-        The JSON file, as `find_recording` gives it.
+        The JSON file, as `find_recording` returns it.
 
     Returns
     -------
@@ -57,15 +57,15 @@ MalformedRecordingError
         What is wrong with it; all are `RecordingError`.
     """
     check_place(path)
-    with _told(path), deep_stack():
+    with _as_errors(path), deep_stack():
         document = _document(path)
         _check_version(path, document)
         if document.get("digest") != seal(document):
-            raise TamperedRecordingError("the recording was changed: its digest does not hold", path)
+            raise TamperedRecordingError("the recording was changed: its digest does not match", path)
         recording = _recording(document)
         if recording_path(path.parent.parent, recording.name) != path:
             shown = safe_line(recording.name)
-            raise TamperedRecordingError(f"the recording of {shown} stands under another name", path)
+            raise TamperedRecordingError(f"the recording of {shown} has the wrong file name", path)
         return _with_value(recording, document, path)
 
 
@@ -75,21 +75,21 @@ def check_fresh(path: Path, recorded: Keys, wanted: Keys) -> None:
     Raises
     ------
     StaleRecordingError
-        They differ; the message says in what.
+        They differ; the message names what has changed.
     """
     found = differences(recorded, wanted)
     if found:
         listed = "".join(f"\n  changed: {safe_line(each)}" for each in found)
         raise StaleRecordingError(
-            f"the recording is stale: what it depends on is not what it was{listed}",
+            f"the recording is stale: what it depends on has changed{listed}",
             path,
-            remedy=f"record it again: {AGAIN}; or take the change back",
+            remedy=f"record it again: {AGAIN}; or undo the change",
         )
 
 
 @contextlib.contextmanager
-def _told(path: Path, what: str = "the recording can't be read") -> Iterator[None]:
-    """Turn whatever damage can do into an error that says so."""
+def _as_errors(path: Path, what: str = "the recording can't be read") -> Iterator[None]:
+    """Turn every exception that damage can cause into an error that names the file."""
     try:
         yield
     except RecordingError:
@@ -99,7 +99,7 @@ def _told(path: Path, what: str = "the recording can't be read") -> Iterator[Non
         raise MalformedRecordingError(f"{what}: {damage}", path, inside) from None
     except OSError as error:
         raise RecordingError(f"{what}: {error.strerror or error}", path) from None
-    # Only a file that was forged on purpose, digest and all, comes so far.
+    # Only a file that was forged on purpose, with its digest, gets here.
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
         raise MalformedRecordingError(f"{what}: {type(error).__name__}: {safe_line(error)}", path) from None
 
@@ -114,7 +114,7 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
         os.close(descriptor)
-        raise TamperedRecordingError("something stands here that is no file", path)
+        raise TamperedRecordingError("the recording is not a regular file", path)
     with os.fdopen(descriptor, "rb") as stream:
         yield stream, state.st_size
 
@@ -127,24 +127,25 @@ def _document(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         if raw.rstrip().rpartition(b"\n")[2] != b"}":
             raise TruncatedRecordingError("the recording is truncated: its end is missing", path) from None
-        raise TamperedRecordingError(f"the recording was changed: it is no JSON any more ({error})", path) from None
+        raise TamperedRecordingError(f"the recording was changed: it is no longer JSON ({error})", path) from None
     except RecursionError:
         raise MalformedRecordingError("the recording can't be read: nested too deeply", path) from None
     if type(document) is not dict or FORMAT not in document:
-        raise MalformedRecordingError("this is JSON, but no recording", path)
+        raise MalformedRecordingError("the file is JSON, but not a recording", path)
     return document
 
 
 def _check_version(path: Path, document: dict[str, Any]) -> None:
     version = document[FORMAT]
     if type(version) is not int:
-        raise MalformedRecordingError(f"the version of the recording's format is {str(version)[:50]!r}", path)
+        what = f"the version of the recording's format is {str(version)[:50]!r}, not a whole number"
+        raise MalformedRecordingError(what, path)
     if version != VERSION:
         newer = version > VERSION
         raise RecordingVersionError(
             f"the recording has format {version}; this version of pytest-modal reads format {VERSION}",
             path,
-            remedy="pip install --upgrade pytest-modal" if newer else f"record it again: {AGAIN}",
+            remedy="upgrade: pip install --upgrade pytest-modal" if newer else f"record it again: {AGAIN}",
         )
 
 
@@ -154,11 +155,11 @@ def _recording(document: dict[str, Any]) -> Recording:
         "arrays", "digest",
     }  # fmt: skip
     if unknown := set(document) - known:
-        raise Damage(f"nothing is called {min(unknown)[:50]!r} in a recording")
+        raise Damage(f"unknown field {min(unknown)[:50]!r}")
     facts, keys = _member(document, "recorded", dict), _member(document, "keys", dict)
     status = _member(document, "status", str)
     if status not in get_args(Status) or "value" not in document:
-        raise Damage(f"status {status[:50]!r}, " + ("with" if "value" in document else "without") + " a value")
+        raise Damage(f"status {status[:50]!r} {'with' if 'value' in document else 'without'} a value")
     return Recording(
         Name(
             _member(document, "module", str),
@@ -210,18 +211,18 @@ def _with_value(recording: Recording, document: dict[str, Any], path: Path) -> R
         return replace(recording, value=_value(document, None))
     described = _member(document, "arrays", dict)
     digest = _member(described, "digest", str)
-    # No path is taken from the file: what is beside it has the one name that its content gives it.
+    # No path is taken from the file: the name of the arrays beside it follows from their content.
     beside = path.with_name(f"{path.stem}-{digest[:16]}.npz")
     if not _DIGEST.fullmatch(digest) or described.get("file") != beside.name:
-        raise Damage(f"arrays in {str(described.get('file'))[:100]!r}, which is not the file beside this recording")
-    with _told(beside, "the arrays can't be read"), _opened(beside) as (stream, size):
+        raise Damage(f"the arrays are in {str(described.get('file'))[:100]!r}, not in the file beside this recording")
+    with _as_errors(beside, "the arrays can't be read"), _opened(beside) as (stream, size):
         announced = _member(described, "bytes", int)
         if size < announced:
             raise TruncatedRecordingError(
                 f"the arrays are truncated: {size:,} of {count(announced, 'byte')} are there", beside
             )
         if size > announced or digest_of_file(stream) != digest:
-            raise TamperedRecordingError("the arrays were changed: their digest does not hold", beside)
+            raise TamperedRecordingError("the arrays were changed: their digest does not match", beside)
         file = ArrayFile(stream, size)
         value = _value(document, file)
         file.close()

@@ -1,4 +1,4 @@
-"""The recordings of a batch: which file is whose, what it depends on, writing them all, finding what is unused."""
+"""The recordings of a batch: the file of each call, what it depends on, writing them all, finding unused ones."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Slot:
 def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
     """Return the slots of all calls of a batch, by key.
 
-    A recording lies beside the file that defines its function, so that a selection of tests moves none. Rounds after
-    the first have recordings of their own.
+    A recording is beside the file that defines its function, so that a selection of tests moves none. Rounds after
+    the first have their own recordings.
     """
     keys = _AllKeys(batch)
     plain: dict[Path, dict[str, tuple[str, Name]]] = {}
@@ -57,7 +57,7 @@ def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
 
 
 class _AllKeys:
-    """What each call depends on; what several depend on is looked at once."""
+    """What each call depends on, computed once for each."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -92,17 +92,17 @@ class _AllKeys:
 
 
 def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values: Callable[[str], bytes]) -> list[str]:
-    """Record the good outcomes of a batch; the recordings of other calls stay as they are.
+    """Record the ok outcomes of a batch; the recordings of other calls stay as they are.
 
     Parameters
     ----------
     values : callable
-        Gives the encoded result of a call.
+        Returns the encoded result of a call.
 
     Returns
     -------
     list of str
-        What the summary has to say.
+        Lines for the summary.
     """
     notes, written, directories = [], 0, set()
     secrets = secret_values(os.environ)

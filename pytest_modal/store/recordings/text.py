@@ -15,7 +15,7 @@ from pytest_modal.store.recordings.errors import Damage
 
 WIDTH = 100
 _DEEP = 5000  # frames: the deepest data takes a third of it
-# What a reviewer would not see, or what would lead a terminal or an editor astray.
+# Characters that a reviewer would not see, or that would mislead a terminal or an editor.
 _INVISIBLE = re.compile(
     "[\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u3164"
     "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
@@ -50,7 +50,7 @@ def _render(node: object, indent: int) -> str:
 
 def _filled(numbers: list[int | float], inner: str) -> str:
     lines, line = [], inner
-    for number in map(repr, numbers):  # JSON's own form, but for NaN and infinities, which are no numbers here
+    for number in map(repr, numbers):  # JSON has the same form; NaN and infinities are not written as numbers
         if len(line) + len(number) > WIDTH and line != inner:
             lines.append(line.rstrip())
             line = inner
@@ -60,7 +60,7 @@ def _filled(numbers: list[int | float], inner: str) -> str:
 
 @contextlib.contextmanager
 def deep_stack() -> Iterator[None]:
-    """Leave room for the deepest data; what was forged to be deeper still ends before the stack does."""
+    """Raise the recursion limit for the deepest data; deeper forgeries are refused before the stack ends."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _DEEP))
     try:
@@ -86,17 +86,17 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         twice, _ = collections.Counter(name for name, _ in pairs).most_common(1)[0]
-        raise Damage(f"the name {twice!r} stands twice in one object")
+        raise Damage(f"the name {twice!r} occurs twice in one object")
     return found
 
 
 def _no_constant(text: str) -> NoReturn:
-    raise Damage(f"{text} is no JSON")
+    raise Damage(f"{text} is not JSON")
 
 
 def _integer(text: str) -> int:
     if len(text) > 640:  # whatever limit this Python has; longer ones are written in hexadecimal
-        raise Damage(f"a number of {len(text):,} digits")
+        raise Damage(f"a number of {len(text):,} digits is too long")
     return int(text)
 
 

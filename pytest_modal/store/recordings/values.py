@@ -1,6 +1,6 @@
 """Values as JSON that a person can read, and back: equal, of the same type, bit for bit.
 
-What JSON has stands as it is. Everything else is an object of one member whose name begins with "$".
+What JSON has is written as it is. Everything else is an object of one member whose name begins with "$".
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pytest_modal.store.recordings import arrays
 from pytest_modal.store.recordings.errors import Damage
 from pytest_modal.wording import count
 
-READABLE = 64  # numbers in an array up to which they stand in the JSON
-INLINE = 1024  # bytes up to which anything else does
+READABLE = 64  # an array of up to so many numbers is written in the JSON
+INLINE = 1024  # anything else of up to so many bytes is
 LARGEST_DECIMAL = 1 << 512
 _DEEPEST = 4 * data.MAX_DEPTH  # a dict of pairs has four levels for one of the value
 _NAN = struct.pack(">d", math.nan).hex()
@@ -28,7 +28,7 @@ _SURROGATES = re.compile("([\ud800-\udfff])")
 
 
 class ValueWriter:
-    """Turns a value into JSON; `arrays` are those that have to stand beside it."""
+    """Turns a value into JSON; `arrays` are those that are written beside it."""
 
     def __init__(self) -> None:
         self.arrays: list[tuple[str, Any]] = []
@@ -71,7 +71,7 @@ class ValueWriter:
                 return {"$numpy_bytes": self._bytes(bytes(value))}
             if isinstance(value, numpy.generic):
                 return {"$scalar": self._array(numpy.array(value, dtype=value.dtype))}
-        # Tensors and dataclasses: what they become on their way.
+        # Tensors and dataclasses become what the encoding makes of them.
         return self.node(data.decode(b"".join(data.encode(value))))
 
     def _bytes(self, value: bytes) -> Any:
@@ -120,7 +120,7 @@ def _base64(value: bytes) -> str:
 
 
 def _readable(array: Any) -> Any:
-    """Return the numbers of a small array, if they stand for it bit for bit."""
+    """Return the numbers of a small array, if it can be restored from them bit for bit."""
     if array.size > READABLE or array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         return None
     import numpy
@@ -153,7 +153,7 @@ class ValueReader:
     Parameters
     ----------
     file : ArrayFile or None
-        The arrays that stand beside it.
+        The arrays beside it.
     """
 
     def __init__(self, file: arrays.ArrayFile | None) -> None:
@@ -174,7 +174,7 @@ class ValueReader:
         }
 
     def node(self, node: Any, depth: int = 0) -> Any:
-        """Return the value that a node stands for.
+        """Return the value of a node.
 
         Raises
         ------
@@ -187,10 +187,11 @@ class ValueReader:
         if kind is dict:
             tag = next(iter(node), "")
             if tag.startswith("$"):
-                read = self._tags.get(tag) if len(node) == 1 else None
-                if read is None:
-                    raise Damage(f"nothing is written as {tag!r}")
-                return read(node[tag], depth + 1)
+                if len(node) > 1:
+                    raise Damage(f"the tag {tag!r} among other names")
+                if tag not in self._tags:
+                    raise Damage(f"unknown tag {tag!r}")
+                return self._tags[tag](node[tag], depth + 1)
             return self._plain(node, depth)
         return _real(node) if kind is float else node
 
@@ -214,7 +215,7 @@ class ValueReader:
         try:
             for key, each in node.items():
                 if key.startswith("$"):
-                    raise Damage(f"{key!r} among other names")
+                    raise Damage(f"the tag {key!r} among other names")
                 values[key] = self.node(each, depth + 1)
         except Damage as damage:
             damage.segments.append(f"[{key[:60]!r}]")
@@ -245,7 +246,7 @@ class ValueReader:
         except data.CorruptDataError as error:
             raise Damage(f"not an encoded array: {error}") from None
         if not isinstance(value, _numpy().ndarray | _numpy().generic) or arrays.is_plain(value.dtype):
-            raise Damage("encoded, and no array that has to be")
+            raise Damage("an encoded value that is not an array, or need not be encoded")
         return value
 
     def _scalar(self, node: Any) -> Any:
@@ -328,7 +329,7 @@ def _from_base64(node: Any) -> bytearray:
 def _from_numbers(node: Any, dtype: Any, shape: list[int]) -> Any:
     numpy = _numpy()
     if dtype.kind not in "biuf" or dtype.itemsize > 8 or math.prod(shape) > READABLE:
-        raise Damage("an array that is not written as numbers")
+        raise Damage("an array that can't be written as numbers")
     leaf = {"b": bool, "f": float}.get(dtype.kind, int)
     numbers: list[Any] = []
     _flatten(node, leaf, len(shape), numbers)

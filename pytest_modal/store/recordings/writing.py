@@ -1,4 +1,4 @@
-"""Write recordings: whole or not at all, and without secrets."""
+"""Writing of recordings: whole or not at all, and without secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_modal.store.recordings.values import ValueWriter
 
 VERSION = 1
 _SECRET_NAMES = re.compile("TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
-_SHORTEST_SECRET = 8  # shorter texts stand in results by chance
+_SHORTEST_SECRET = 8  # shorter texts occur in results by chance
 
 
 def secret_values(environ: Mapping[str, str]) -> dict[str, str]:
@@ -72,15 +72,15 @@ def _write(path: Path, recording: Recording, secrets: Mapping[str, str]) -> Path
     old, new = arrays_named(path), None
     try:
         if writer.arrays:
-            # Under a name of its own, so that the old recording stays whole until its JSON is replaced.
+            # Under its own name, so that the old recording stays whole until its JSON is replaced.
             document["arrays"] = _write_arrays(path, writer.arrays)
             new = path.with_name(document["arrays"]["file"])
         document["digest"] = seal(document)
         with atomic_path(path) as draft, _durable(draft) as stream:
             stream.write(render(document).encode())
     finally:
-        # What is named now is the new one, or after a failure still the old one. Others may write here too: what
-        # they have made is left alone.
+        # The JSON names the new arrays now, or after a failure still the old ones. The files of other runs, which may
+        # write here too, are left alone.
         named = arrays_named(path)
         for each in {*old, *([new] if new else [])} - {*named}:
             each.unlink(missing_ok=True)
@@ -118,12 +118,12 @@ def _check_secrets(path: Path, recording: Recording, document: dict[str, Any], s
         return
     text, raw = render(document), list(_bytes_in(recording.value))
     for name, secret in secrets.items():
-        # As it stands in the file, wherever a line is broken: texts are never broken.
+        # Secrets are looked for as the file has them: lines are never broken inside of a text.
         if secret and (render(secret).strip()[1:-1] in text or any(secret.encode() in each for each in raw)):
             raise SecretInRecordingError(
-                f"what {recording.name} returned or printed holds the value of {name}; nothing was recorded",
+                f"the result or output of {recording.name} holds the value of {name}: it was not recorded",
                 path,
-                remedy="return results only, not the environment that they were made in",
+                remedy="return only results, and print no environment variables",
             )
 
 
