@@ -129,7 +129,6 @@ class ContainerFixtureHooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
-        __tracebackhide__ = True
         from pytest_modal.local.setup import check_container_fixtures
 
         done = yield
@@ -138,7 +137,6 @@ class ContainerFixtureHooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        __tracebackhide__ = True
         from pytest_modal.local.setup import check_container_fixtures
 
         done = yield
