@@ -179,7 +179,7 @@ class Planner:
         bounds = [len(sent.value) * index // count for index in range(count + 1)]
         parts = []
         for index in range(count):
-            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard)
+            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
             parts.append(
                 Call(
                     **vars(call)
@@ -207,7 +207,7 @@ class Planner:
             # From here on the fixture itself requests, no longer the test or fixture that requested it.
             site = replace(site, request=compat.request_for(site.request, definition, value))
             if value is not compat.NOTHING:
-                param = self._data(value, f"request.param of {remote.name}")
+                param = self._data(value, f"request.param of {remote.name}", "request.param")
                 shown.append(value)
         arguments: dict[str, Argument] = {}
         for name, has_default in parameters_of(body).items():
@@ -306,14 +306,14 @@ class Planner:
         return site.request.getfixturevalue(name)
 
     def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: object) -> Data:
-        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
+        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}", name)
         visit.plan.sent[remote, name] = Sent(value, sent.digest)
         return sent
 
-    def _data(self, value: object, where: str) -> Data:
+    def _data(self, value: object, where: str, argument: str) -> Data:
         # The value is kept too, so that no other object gets its id.
         if id(value) not in self._encoded:
-            buffers = data.encode(value, where)
+            buffers = data.encode(value, where, argument=argument)
             self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
         return self._encoded[id(value)][1]
 

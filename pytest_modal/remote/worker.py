@@ -241,7 +241,10 @@ class Worker:
         reply["phase"] = "call"
         result = self._run(request["call"], blobs)
         reply["phase"] = "return"
-        value = data.encode(result, where=request["call"]["name"])
+        notes: list[str] = []
+        value = data.encode(result, where=request["call"]["name"], notes=notes)
+        for note in notes:
+            print(note, file=sys.stderr)
         # A CUDA fault is raised only while waiting for the device: here it still belongs to this call.
         self.device.wait()
         return value
