@@ -255,11 +255,13 @@ class Planner:
         there = _Site(visit, inner, site.request, path)
         if not inner.in_container:
             return FromCall(self._call(there))
-        known = visit.containers.get((inner, environment.key))
+        # Not the key of the environment: containers with and without a seed may share a process.
+        place = (inner, self._environments.key(environment))
+        known = visit.containers.get(place)
         if known is None:
             node = self._node(there, environment)
             self._batch.containers.setdefault(node.key, Container(**vars(node)))
-            known = visit.containers[inner, environment.key] = node.key
+            known = visit.containers[place] = node.key
         return FromContainer(known)
 
     def _local_value(self, site: _Site, name: str, definition: compat.FixtureDef, path: tuple[str, ...]) -> Any:
