@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ NOTHING = object()
 PARAMETRIZED = "get_direct_param_fixture_func"
 # Of pytest's fixture manager: dicts by the names of fixtures; the first in older versions, the others in newer ones.
 _KNOWN_FIXTURES = ("_arg2fixturedefs", "_arg2node2fixturedefs", "_arg2nodeid2fixturedefs")
+CURRENT_TEST = "PYTEST_CURRENT_TEST"
 
 
 def item_of(request: pytest.FixtureRequest) -> pytest.Function:
@@ -129,15 +131,32 @@ def active(item: pytest.Function, following: pytest.Function | None) -> Iterator
     below session scope is torn down.
     """
     state = item.session._setupstate
+    with _current_test(item):
+        try:
+            for node in item.listchain():
+                if node not in state.stack:
+                    state.stack[node] = ([], None)
+            yield item._request
+        finally:
+            chain = following.listchain()[:-1] if following is not None else [item.session]
+            state.teardown_exact(_Chain(chain))  # type: ignore[arg-type]
+            item._initrequest()
+
+
+@contextlib.contextmanager
+def _current_test(item: pytest.Item) -> Iterator[None]:
+    """Name the test in the environment, as pytest does while it sets one up.
+
+    A fixture that restores ``os.environ`` at its end restores the variable too, and pytest fails without it.
+    """
+    before = os.environ.get(CURRENT_TEST)
+    os.environ[CURRENT_TEST] = f"{item.nodeid} (setup)".replace("\x00", "(null)")
     try:
-        for node in item.listchain():
-            if node not in state.stack:
-                state.stack[node] = ([], None)
-        yield item._request
+        yield
     finally:
-        chain = following.listchain()[:-1] if following is not None else [item.session]
-        state.teardown_exact(_Chain(chain))  # type: ignore[arg-type]
-        item._initrequest()
+        os.environ.pop(CURRENT_TEST, None)
+        if before is not None:
+            os.environ[CURRENT_TEST] = before
 
 
 class _Chain:

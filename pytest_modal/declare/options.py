@@ -15,6 +15,7 @@ from pytest_modal.wording import three_parts
 MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
 MAX_SECONDS = 24 * 3600
+MAX_SEED = (1 << 32) - 1  # numpy takes no larger one
 # Values of an ini that mean none.
 OFF = ("off", "none", "no", "false", "0")
 _SECONDS = {
@@ -95,6 +96,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
+    parser.addini("modal_seed", "Default seed= of GPU functions (default: none).", type="string", default="")
     for name, what in _SECONDS.items():
         parser.addini(
             f"modal_{name}", f"{what} (default: {getattr(SessionOptions, name):g}).", type="string", default=""
@@ -135,6 +137,10 @@ def resolve(config: pytest.Config) -> Settings:
         _check_gpus(names, config.inipath)
     if timeout := config.getini("modal_timeout"):
         given["timeout"] = _seconds(config, "modal_timeout", timeout)
+    if seed := config.getini("modal_seed"):
+        if not seed.isdecimal() or int(seed) > MAX_SEED:
+            raise _not_valid(config, "modal_seed", seed, f"set it to a whole number from 0 to {MAX_SEED}")
+        given["seed"] = int(seed)
     try:
         environment = checked_settings(given, "ini", _ini_place(config, "modal_gpu"), tuple(given))
     except DeclarationError as error:

@@ -52,7 +52,7 @@ def fixture(
         The list argument to split over ``max_containers`` containers; the returned lists are joined in order.
     **environment
         ``gpu``, ``timeout`` (seconds), ``packages``, ``local_packages``, ``image``, ``volumes``, ``secrets``,
-        ``env``, ``cpu``, ``memory`` (MiB), ``region``, ``retries``, ``max_containers``.
+        ``env``, ``cpu``, ``memory`` (MiB), ``region``, ``retries``, ``max_containers``, ``seed``.
 
     Raises
     ------

@@ -94,7 +94,7 @@ def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: ob
         return
     from pytest_modal.remote import data
 
-    if data.digest(data.encode(value, name)) != sent.digest:
+    if data.digest(data.encode(value, name, argument=name)) != sent.digest:
         what = (
             f"the local fixture {name!r} has changed since the batch was sent: the result of {remote} was computed "
             "from the old value"

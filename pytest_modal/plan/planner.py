@@ -168,7 +168,7 @@ class Planner:
         bounds = [len(sent.value) * index // count for index in range(count + 1)]
         parts = []
         for index in range(count):
-            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard)
+            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
             parts.append(
                 Call(
                     **vars(call)
@@ -198,7 +198,7 @@ class Planner:
             # From here on the fixture itself requests, no longer the test or fixture that requested it.
             site = replace(site, request=compat.request_for(site.request, definition, value))
             if value is not compat.NOTHING:
-                param = self._data(value, f"request.param of {remote.name}")
+                param = self._data(value, f"request.param of {remote.name}", "request.param")
                 shown.append(value)
         arguments: dict[str, Argument] = {}
         for name, has_default in parameters_of(body).items():
@@ -246,11 +246,13 @@ class Planner:
         there = _Site(visit, inner, site.request, path)
         if not inner.in_container:
             return FromCall(self._call(there))
-        known = visit.containers.get((inner, environment.key))
+        # Not the key of the environment: containers with and without a seed may share a process.
+        place = (inner, self._environments.key(environment))
+        known = visit.containers.get(place)
         if known is None:
             node = self._node(there, environment)
             self._batch.containers.setdefault(node.key, Container(**vars(node)))
-            known = visit.containers[inner, environment.key] = node.key
+            known = visit.containers[place] = node.key
         return FromContainer(known)
 
     def _local_value(self, site: _Site, name: str, definition: compat.FixtureDef, path: tuple[str, ...]) -> Any:
@@ -297,14 +299,14 @@ class Planner:
         return site.request.getfixturevalue(name)
 
     def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: object) -> Data:
-        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
+        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}", name)
         visit.plan.sent[remote, name] = Sent(value, sent.digest)
         return sent
 
-    def _data(self, value: object, where: str) -> Data:
+    def _data(self, value: object, where: str, argument: str) -> Data:
         # The value is kept too, so that no other object gets its id.
         if id(value) not in self._encoded:
-            buffers = data.encode(value, where)
+            buffers = data.encode(value, where, argument=argument)
             self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
         return self._encoded[id(value)][1]
 

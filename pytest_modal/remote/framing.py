@@ -43,6 +43,8 @@ class Bound(TypedDict):
         Key of the blob that is ``request.param``.
     request : bool
         Whether the function takes ``request``.
+    seed : int
+        What random numbers begin with; without one they begin as in a fresh process.
     until : int
         Of a container fixture: the position of its last user.
     """
@@ -54,6 +56,7 @@ class Bound(TypedDict):
     arguments: Mapping[str, tuple[Literal["data", "container"], str]]
     param: str | None
     request: bool
+    seed: NotRequired[int]
     until: NotRequired[int]
 
 

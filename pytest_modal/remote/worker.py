@@ -21,6 +21,7 @@ from typing import Any
 from pytest_modal.remote import data, lost_files
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
+from pytest_modal.remote.state import State
 
 KEPT_OUTPUT = 64 * 1024  # characters of a call's output that are returned: the last ones
 MAX_FRAMES = 100
@@ -153,6 +154,7 @@ class Worker:
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
         self.device = Device()
+        self._state = State()
 
     def handle(self, request: CallRequest) -> tuple[Reply | Missing, Buffers]:
         """Run one call.
@@ -204,7 +206,9 @@ class Worker:
 
     def release_all(self) -> list[Described]:
         """Release every container fixture: the code after its ``yield`` runs."""
-        return self._release(list(self._containers))
+        errors = self._release(list(self._containers))
+        self._state.close()
+        return errors
 
     def _release_until(self, position: int) -> list[Described]:
         return self._release([key for key in self._containers if self._until[key] <= position])
@@ -215,6 +219,7 @@ class Worker:
         for key in reversed(keys):
             self._containers.pop(key, None)
             teardown = self._teardowns.pop(key, None)
+            self._state.leaving(key)
             if teardown is None:
                 continue
             try:
@@ -239,9 +244,13 @@ class Worker:
         self.device.reset_peak()
         self._notify("call", "")
         reply["phase"] = "call"
+        self._state.enter([spec["key"] for spec in request["containers"]], request["call"].get("seed"))
         result = self._run(request["call"], blobs)
         reply["phase"] = "return"
-        value = data.encode(result, where=request["call"]["name"])
+        notes: list[str] = []
+        value = data.encode(result, where=request["call"]["name"], notes=notes)
+        for note in notes:
+            print(note, file=sys.stderr)
         # A CUDA fault is raised only while waiting for the device: here it still belongs to this call.
         self.device.wait()
         return value
@@ -263,12 +272,14 @@ class Worker:
             raise ContainerError(key, self._failed[key])
         self._notify("load", key)
         started = time.perf_counter()
+        uses = [used for kind, used in spec["arguments"].values() if kind == "container"]
         try:
-            value = self._run(spec, blobs)
-            if isinstance(value, types.GeneratorType):
-                self._teardowns[key] = value
-                value = next(value)
-            self.device.wait()
+            with self._state.building(key, uses, spec.get("seed")):
+                value = self._run(spec, blobs)
+                if isinstance(value, types.GeneratorType):
+                    self._teardowns[key] = value
+                    value = next(value)
+                self.device.wait()
         except BaseException as error:
             if self._is_fatal(error):
                 raise

@@ -222,6 +222,8 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     dates = sorted(outcome.recorded[:10] for outcome in outcomes if outcome.recorded)
     when = f", recorded {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
+    if run.seed:
+        screen.write_line(f"seed: {run.seed}")
     if run.app_id is not None:
         screen.write_line(f"session: {run.app_id}; {run.dashboard_url or ''}".rstrip("; "))
     for note in run.notes:

@@ -121,7 +121,7 @@ class Dispatch:
 
 
 def _bound(node: Node) -> Bound:
-    return {
+    bound: Bound = {
         "key": node.key,
         "name": node.function.name,
         "label": node.label,
@@ -130,6 +130,9 @@ def _bound(node: Node) -> Bound:
         "param": node.param.digest if node.param else None,
         "request": node.takes_request,
     }
+    if node.environment.seed is not None:
+        bound["seed"] = node.environment.seed
+    return bound
 
 
 def _reference(argument: Argument) -> tuple[Literal["data", "container"], str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import atomic_path, link
 from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.wording import count
 
 _RECORD = "run"
 
@@ -33,6 +35,8 @@ class Run:
         Keys of the calls whose results are from an earlier run.
     warnings, notes : list of str
         Lines to show before the batch, and lines for the summary.
+    seed : str
+        What random numbers began with, and in how many calls; empty without a seed.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -47,6 +51,7 @@ class Run:
     reused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seed: str = ""
     error: str | None = None
 
 
@@ -73,6 +78,7 @@ class Results:
             {call.key: call.label for call in batch.calls},
             {call.key: call.argument_digests for call in batch.calls},
             len(batch.environments),
+            seed=_seeds(batch),
         )
         self.is_shared = shared
         self._directory = directory
@@ -154,3 +160,12 @@ class Results:
         """Delete the values, if nobody else is to read them."""
         if self._directory is not None and not self.is_shared:
             shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _seeds(batch: Batch) -> str:
+    """Name the seeds of a batch; how many calls have which, unless all have the same."""
+    seeds = Counter(call.environment.seed for call in batch.calls)
+    seeded = [(seed, number) for seed, number in seeds.items() if seed is not None]
+    if len(seeds) == 1:
+        return ", ".join(str(seed) for seed, _ in seeded)
+    return ", ".join(f"{seed} ({count(number, 'call')})" for seed, number in sorted(seeded))

@@ -78,7 +78,7 @@ REFUSALS = {
         def test_argument_that_is_not_data(answer): pass
         """,
         "argument 'rows' of answer for test_argument_that_is_not_data.py::test_argument_that_is_not_data: "
-        "rows[0]: set is not data; return sorted(it)",
+        "rows[0]: set is not data; pass sorted(rows[0])",
     ),
     "parameter_that_is_unknown": Refusal(
         """

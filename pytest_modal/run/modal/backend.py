@@ -19,6 +19,7 @@ from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal.network import Network
 from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
 from pytest_modal.run.protocol import Result
 
@@ -49,6 +50,7 @@ class ModalBackend:
         self._rootdir = rootdir
         self._options = options
         self._session: Session | None = None
+        self._network = Network()  # made before the batch is planned, which sets up fixtures
 
     @property
     def app_id(self) -> str | None:
@@ -79,18 +81,19 @@ class ModalBackend:
             batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put
         )
         thread = _SessionThread(session, inbox.put)
-        thread.start()
-        try:
-            while (event := inbox.get()) is not None:
-                if isinstance(event, BaseException):
-                    raise event
-                if isinstance(event, Progress):
-                    progress(event)
-                    continue
-                yield event.outcome, [event.value]
-                event.done.set_result(None)
-        finally:
-            thread.stop()
+        with self._network.as_before():
+            thread.start()
+            try:
+                while (event := inbox.get()) is not None:
+                    if isinstance(event, BaseException):
+                        raise event
+                    if isinstance(event, Progress):
+                        progress(event)
+                        continue
+                    yield event.outcome, [event.value]
+                    event.done.set_result(None)
+            finally:
+                thread.stop()
 
 
 class _SessionThread(threading.Thread):

@@ -126,7 +126,7 @@ def declared(environment: Environment) -> dict[str, Any]:
     Images, volumes and environment variables have no content that could be compared here: their names are
     shown, and what their declaration says is a part of the code (see `pytest_modal.code.keys`).
     """
-    return {
+    found = {
         "gpu": _plain(environment.gpu),
         "timeout": environment.timeout if math.isfinite(environment.timeout) else str(environment.timeout),
         "packages": _plain(environment.packages),
@@ -141,6 +141,8 @@ def declared(environment: Environment) -> dict[str, Any]:
         "retries": environment.retries,
         "max_containers": environment.max_containers,
     }
+    # Recordings without a seed say nothing of it, as all those from before there was one.
+    return found if environment.seed is None else {**found, "seed": environment.seed}
 
 
 def _plain(value: str | tuple[str, ...] | None) -> Any:
