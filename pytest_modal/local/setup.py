@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modal.local.debugging import debugger_hint, raise_inline
+from pytest_modal.local.python_warnings import issue_warnings
 from pytest_modal.plan.state import plan_of, results_of
 
 if TYPE_CHECKING:
@@ -34,10 +36,19 @@ def check_item(item: pytest.Item) -> None:
     # What fell only because something else fell says nothing new, unless that is all there is.
     causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
+    errors = [
+        error
+        for outcome in outcomes.values()
+        if (error := issue_warnings(results, outcome, _label(results, outcome))) is not None
+    ]
     if causes:
+        raise_inline(item.config, causes)
         from pytest_modal.report.failures import explain
 
-        pytest.fail("\n\n".join(explain(results, outcome) for outcome in causes), pytrace=False)
+        explained = [explain(results, outcome) for outcome in causes]
+        pytest.fail("\n\n".join([*explained, *debugger_hint(item, causes)]), pytrace=False)
+    if errors:
+        pytest.fail("\n\n".join(errors), pytrace=False)
 
 
 def fell_with_infrastructure(item: pytest.Item) -> bool:
