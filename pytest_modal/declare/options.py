@@ -46,6 +46,12 @@ def add_options(parser: pytest.Parser) -> None:
         "data), or skip (default: local).",
     )
     group.addoption(
+        "--modal-inline",
+        dest="modal_inline",
+        action="store_true",
+        help="Run GPU functions in pytest's own process, one at a time, so that breakpoint() and --pdb work in them.",
+    )
+    group.addoption(
         "--modal-plan",
         dest="modal_plan",
         action="store_true",
@@ -130,6 +136,9 @@ def resolve(config: pytest.Config) -> Settings:
     if mode not in MODES:
         where = "PYTEST_MODAL_MODE" if os.environ.get("PYTEST_MODAL_MODE") else _ini_place(config, "modal_mode")
         raise pytest.UsageError(three_parts(f"unknown mode {mode!r}", where, f"use one of {', '.join(MODES)}"))
+    inline = bool(config.getoption("modal_inline"))
+    if inline:
+        mode = _inline(config)
     given: dict[str, Any] = {}
     if gpu := config.getini("modal_gpu"):
         names = [name.strip() for name in gpu.split(",")]
@@ -163,7 +172,23 @@ def resolve(config: pytest.Config) -> Settings:
         raise pytest.UsageError(three_parts(what, "the command line", "run pytest --modal --modal-record"))
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
     prune = bool(option("modal_prune_recordings"))
-    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
+    # Under -s what tests print is shown at once, and so is what functions print; inline they print it themselves.
+    stream = option("capture", None) == "no" and not inline
+    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules, inline, stream)
+
+
+def _inline(config: pytest.Config) -> str:
+    """Return the mode of --modal-inline, or refuse what can't go with it on the command line."""
+    mode, remedy = config.getoption("modal_mode"), "debug in local mock mode: pytest --modal-inline"
+    if mode not in (None, "local"):
+        what = f"--modal-inline runs functions in pytest's own process, and mode {mode!r} does not"
+        raise pytest.UsageError(three_parts(what, "the command line", remedy))
+    for name in ("modal_record", "modal_update_baselines"):
+        if config.getoption(name):
+            option = f"--{name.replace('_', '-')}"
+            what = f"{option} keeps results, and those of --modal-inline are made without isolation, for debugging"
+            raise pytest.UsageError(three_parts(what, "the command line", f"run again without {option}"))
+    return "local"
 
 
 def _check_gpus(names: list[str], ini: Path | None) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import remote_of
+from pytest_modal.local.debugging import debugger_hint, raise_inline
+from pytest_modal.local.python_warnings import issue_warnings
 from pytest_modal.plan.remote_fixtures import unknown_fixture_error
 from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
@@ -41,10 +43,19 @@ def check_item(item: pytest.Item) -> None:
     # A failure that only follows from another one adds nothing, unless there is no other.
     causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
+    errors = [
+        error
+        for outcome in outcomes.values()
+        if (error := issue_warnings(results, outcome, _label(results, outcome))) is not None
+    ]
     if causes:
+        raise_inline(item.config, causes)
         from pytest_modal.report.failures import explain
 
-        pytest.fail("\n\n".join(explain(results, outcome) for outcome in causes), pytrace=False)
+        explained = [explain(results, outcome) for outcome in causes]
+        pytest.fail("\n\n".join([*explained, *debugger_hint(item, causes)]), pytrace=False)
+    if errors:
+        pytest.fail("\n\n".join(errors), pytrace=False)
 
 
 def check_container_fixtures(item: pytest.Item) -> None:

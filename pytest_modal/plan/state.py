@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,6 +59,8 @@ class ItemPlan:
 
 PLAN = pytest.StashKey[ItemPlan]()
 RESULTS = pytest.StashKey["Results"]()
+Raised = tuple[BaseException, TracebackType | None]
+_RAISED_INLINE = pytest.StashKey[dict[str, Raised]]()
 
 
 class PlanningError(Exception):
@@ -72,3 +75,11 @@ def plan_of(item: pytest.Item) -> ItemPlan | None:
 def results_of(config: pytest.Config) -> Results | None:
     """Return what the run has computed; None before the batch and without one."""
     return config.stash.get(RESULTS, None)
+
+
+def raised_inline(config: pytest.Config) -> dict[str, Raised]:
+    """Return what functions have raised in this process, by the key of the call or the container fixture.
+
+    Each with its traceback, because an exception gets a longer one whenever it is raised again.
+    """
+    return config.stash.setdefault(_RAISED_INLINE, {})

@@ -11,7 +11,10 @@ from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, three_parts
 
+_DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (and -n0, with pytest-xdist)"
 _LIKELY = {
+    "BreakpointError": _DEBUG,
+    "BdbQuit": _DEBUG,
     "ModuleNotFoundError": "add the package to packages=, or, if it is local code, import what is needed by name "
     "(`from helpers import f`) or set local_packages=",
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",

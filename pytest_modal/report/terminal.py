@@ -81,9 +81,9 @@ class Ticker(Protocol):
 
 
 @contextlib.contextmanager
-def live(screen: Lines | None, batch: Batch, *, verbose: bool) -> Iterator[Ticker]:
-    """Show a live line on a terminal, and plain lines elsewhere."""
-    if screen is not None and sys.stdout.isatty():
+def live(screen: Lines | None, batch: Batch, *, verbose: bool, plain: bool = False) -> Iterator[Ticker]:
+    """Show a live line on a terminal, and plain lines elsewhere, or where functions have the terminal themselves."""
+    if screen is not None and sys.stdout.isatty() and not plain:
         with _live_line(batch) as ticker:
             yield ticker
     else:
@@ -99,7 +99,9 @@ class _Lines:
         self._messages = set[str]()
 
     def progress(self, event: Progress) -> None:
-        if event.what != "running" or self._verbose:
+        if event.printed is not None:
+            self._write(_printed(event))
+        elif event.what != "running" or self._verbose:
             self._write(f"modal: {event.what} {safe(event.label)}")
 
     def outcome(self, outcome: Outcome) -> None:
@@ -117,6 +119,10 @@ class _Lines:
             self._write(f"modal: {self._done:,}/{count(total, 'call')} done{failed}")
 
 
+def _printed(event: Progress) -> str:
+    return safe(f"{event.label} | {event.printed}")
+
+
 @contextlib.contextmanager
 def _live_line(batch: Batch) -> Iterator[Ticker]:
     from rich.console import Console
@@ -131,6 +137,9 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
             self._failed = self._loads = 0
 
         def progress(self, event: Progress) -> None:
+            if event.printed is not None:
+                self._bar.console.print(_printed(event), markup=False, highlight=False, emoji=False, soft_wrap=True)
+                return
             self._bar.update(self._task, description=escape(f"{event.what} {safe(event.label)}"[:60]))
 
         def outcome(self, outcome: Outcome) -> None:

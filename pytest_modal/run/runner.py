@@ -74,6 +74,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     results.save()
         if cache is not None:
             clean(cache)
+    except pytest.exit.Exception:
+        # Somebody has left the debugger; workers of pytest-xdist have none.
+        raise
     except Exception as error:
         results.run.error = _words(error)
         for item in waiting:
@@ -107,6 +110,10 @@ def _run(
         if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
     compute(config, backend, results, kept, screen)
+    if settings.inline:
+        results.run.notes.append(
+            "modal: inline: in pytest's process, without isolation and time limits; nothing is kept"
+        )
     results.run.notes += [*lost_file_lines(results), *unused_gpu_lines(results)]
     if kept is not None:
         kept.prune(spare=results.outcomes)
@@ -124,12 +131,14 @@ def compute(
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
     verbose = watched is not None and config.get_verbosity() > 0
-    with terminal.live(watched, left, verbose=verbose) as ticker:
+    inline = settings_of(config).inline
+    with terminal.live(watched, left, verbose=verbose, plain=inline) as ticker:
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
                 results.put(outcome, value)
-                if kept is not None and backend.mode != "replay":
+                # What ran inline may have been changed in a debugger.
+                if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)
                 ticker.outcome(outcome)
         finally:
@@ -190,14 +199,18 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     if settings.mode == "modal":
         from pytest_modal.run.modal.backend import ModalBackend
 
-        return ModalBackend(config.rootpath, settings.session)
+        return ModalBackend(config.rootpath, settings.session, stream=settings.stream)
     if settings.mode == "replay":
         from pytest_modal.run.replay import ReplayBackend
 
         return ReplayBackend(config.rootpath)
+    if settings.inline:
+        from pytest_modal.run.inline import InlineBackend
+
+        return InlineBackend(config)
     from pytest_modal.run.local import LocalBackend
 
-    return LocalBackend(config.rootpath)
+    return LocalBackend(config.rootpath, stream=settings.stream)
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

@@ -42,13 +42,16 @@ class ModalBackend:
     ----------
     rootdir : Path
         The directory of the project, which the app is named after.
+    stream : bool
+        Whether what functions print is reported while they run.
     """
 
     mode = "modal"
 
-    def __init__(self, rootdir: Path, options: SessionOptions) -> None:
+    def __init__(self, rootdir: Path, options: SessionOptions, *, stream: bool = False) -> None:
         self._rootdir = rootdir
         self._options = options
+        self._stream = stream
         self._session: Session | None = None
         self._network = Network()  # made before the batch is planned, which sets up fixtures
 
@@ -78,7 +81,7 @@ class ModalBackend:
             await asyncio.wrap_future(stored.done)
 
         session = self._session = Session(
-            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put
+            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put, stream=self._stream
         )
         thread = _SessionThread(session, inbox.put)
         with self._network.as_before():
