@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modal.declare import options
 from pytest_modal.declare.marker import MARKER
+from pytest_modal.declare.remote_function import any_remote_fixture
 from pytest_modal.declare.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     from pytest_modal.plan.selection import gpu_tests
 
+    if any_remote_fixture():
+        from pytest_modal.plan.lookups import look_values_up
+
+        look_values_up(session)
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)
