@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -95,6 +95,59 @@ def fixture_not_found(request: pytest.FixtureRequest, name: str, hint: str) -> p
     return error
 
 
+def value_of(item: pytest.Function, name: str) -> object:
+    """Return the value of a fixture that a test needs, as the test itself would get it."""
+    return item._request.getfixturevalue(name)
+
+
+def params_of(item: pytest.Function) -> Mapping[str, object]:
+    """Return all parametrized values of a test, in the order in which they stand in its id."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec is not None else {}
+
+
+def ids_of(item: pytest.Function) -> Sequence[str]:
+    """Return the parts of a test's id: one for each parametrization, hidden ones left out."""
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec._idlist) if callspec is not None else ()
+
+
+def position_of(item: pytest.Function) -> tuple[int, ...]:
+    """Return where a test stands among those that its function was parametrized into."""
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec.indices.values()) if callspec is not None else ()
+
+
+def outlives(item: pytest.Function, one: FixtureDef, other: FixtureDef) -> bool:
+    """Whether a test gets one fixture in a wider scope than the other has, so that it may not request it."""
+    # A parametrization may have set a scope of its own for the one that requests.
+    scopes = getattr(getattr(item, "callspec", None), "_arg2scope", {})
+    scope: Scope = scopes.get(one.argname, Scope(one.scope))
+    return scope > Scope(other.scope)
+
+
+def definitions_for(items: Iterable[pytest.Item]) -> Iterator[FixtureDef]:
+    """Yield the definitions of the fixtures that tests need by name, overridden ones included, each once."""
+    seen: set[FixtureDef] = set()
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for found in item._fixtureinfo.name2fixturedefs.values():
+                new = [each for each in found if each not in seen]
+                seen.update(new)
+                yield from new
+
+
+def request_nothing(fixturedef: FixtureDef) -> None:
+    """Let a fixture be set up without the fixtures that it names; those stay among what its tests request."""
+    fixturedef.argnames = ("request",)  # type: ignore[misc]
+
+
+def cache_by(fixturedef: FixtureDef, key: Callable[[pytest.Function], object]) -> None:
+    """Set a fixture up again for a test with another key, whatever its scope is, and what depends on it too."""
+    usual = fixturedef.cache_key
+    fixturedef.cache_key = lambda request: (usual(request), key(item_of(request)))  # type: ignore[method-assign]
+
+
 def session_autouse(item: pytest.Function) -> list[str]:
     """Return the autouse fixtures of session scope that the test gets."""
     names = item.session._fixturemanager._getautousenames(item)
@@ -170,15 +223,15 @@ class _Chain:
 
 
 def request_for(
-    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING
+    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING, scope: str = ""
 ) -> pytest.FixtureRequest:
     """Return the request that a fixture's function would see, without running it.
 
-    It resolves the values that pytest would pass to that function: overrides and scopes included.
+    It resolves the values that pytest would pass to that function: overrides and scopes included. Another `scope` than
+    that of the fixture decides what it may request.
     """
     value = NOTSET if param is NOTHING else param
-    scope = Scope(fixturedef.scope)
-    return SubRequest(request, scope, value, 0, fixturedef, _ispytest=True)
+    return SubRequest(request, Scope(scope or fixturedef.scope), value, 0, fixturedef, _ispytest=True)
 
 
 def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:

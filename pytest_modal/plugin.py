@@ -69,6 +69,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
     if any_remote_fixture():
         session.config.pluginmanager.register(ContainerFixtureHooks(), "pytest_modal_container_fixtures")
+        from pytest_modal.plan.lookups import look_values_up
+
+        look_values_up(session)
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)

@@ -42,7 +42,7 @@ def _models(calls: list[Call], containers: dict[str, Container]) -> str:
         node = containers[key]
         sent = [each for _, each in sorted(node.arguments.items())] + ([node.param] if node.param else [])
         digests = [each.digest[:_DIGITS] for each in sent if isinstance(each, Data)]
-        names["@".join([node.label, *digests])] = None
+        names["@".join([node.own_label, *digests])] = None
     return ", ".join(names)
 
 

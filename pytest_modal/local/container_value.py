@@ -1,4 +1,4 @@
-"""What stands in, on this machine, for the value of a container fixture: every use of it fails the test."""
+"""The placeholder for the value of a container fixture on this machine: every use of it fails the test."""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
             _check_sent(item, plan, remote, name, value)
     if remote.in_container:
         return ContainerValue(remote.name, remote.where)
+    if plan is not None:
+        _check_container_fixtures(item, plan)
     if plan is None or remote not in plan.calls:
         _fail_not_planned(item, remote, plan)
     return _value(item, plan.calls[remote], remote.name)
@@ -43,6 +45,7 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
                 for (owner, name), sent in plan.sent.items():
                     if owner is planned and name in item.funcargs:
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
+                _check_container_fixtures(item, plan)
                 return _value(item, key, remote.name)
     if remote is None:
         what = "modal_result has no value: the test's marker names no function"
@@ -86,6 +89,16 @@ def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name:
     sent = plan.sent.get((remote, name))
     if sent is not None:
         _check_same(item, remote.name, name, sent, value)
+
+
+def _check_container_fixtures(item: pytest.Function, plan: ItemPlan) -> None:
+    """Check what was sent to container fixtures: pytest sets those up without it."""
+    __tracebackhide__ = True
+    from pytest_modal._pytest_compat import value_of
+
+    for (owner, name), sent in plan.sent.items():
+        if owner.in_container and sent.by_fixture:
+            _check_same(item, owner.name, name, sent, value_of(item, name))
 
 
 def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: object) -> None:

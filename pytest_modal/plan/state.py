@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sent:
-    """A local value that was sent as an argument."""
+    """A local value that was sent as an argument.
+
+    Attributes
+    ----------
+    by_fixture : bool
+        Whether a local fixture of that name returned it, and may return another when the test is set up.
+    """
 
     value: Any
     digest: str
+    by_fixture: bool = False
 
 
 @dataclass(frozen=True)
