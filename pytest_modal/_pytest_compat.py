@@ -75,7 +75,7 @@ def visible_fixtures(item: pytest.Item) -> list[str]:
 
 
 def active_fixtures(item: pytest.Item) -> dict[str, FixtureDef]:
-    """Return the fixtures that a test has got, also by ``request.getfixturevalue``."""
+    """Return the fixtures that a test has requested, also by ``request.getfixturevalue``."""
     return getattr(getattr(item, "_request", None), "_fixture_defs", {})
 
 

@@ -128,7 +128,7 @@ class GpuTestHooks:
 
 
 class ContainerFixtureHooks:
-    """Registered where remote fixtures were declared: no test may pass with a container fixture's stand-in in hand."""
+    """Registered if remote fixtures were declared: a test that got a container fixture's placeholder must not pass."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -59,16 +59,16 @@ def check_item(item: pytest.Item) -> None:
 
 
 def check_container_fixtures(item: pytest.Item) -> None:
-    """Fail a test that has got a container fixture in a way that no plan foresaw: by ``request.getfixturevalue``."""
+    """Fail a test that requested a container fixture without a plan: by ``request.getfixturevalue``."""
     __tracebackhide__ = True
     plan = plan_of(item)
     foreseen = () if plan is None else getattr(item, "fixturenames", ())
     for name, definition in compat.active_fixtures(item).items():
         remote = remote_of(definition.func)
         if remote is not None and remote.in_container and name not in foreseen:
-            what = f"{name!r} is a container fixture, whose value never leaves the container"
+            what = f"the test requests the container fixture {name!r}, but its value never leaves the container"
             remedy = (
-                f"write a @pytest_modal.fixture that takes {name!r} and returns data, and request that as a "
+                f"write a @pytest_modal.fixture that requests {name!r} and returns data, and request that as a "
                 "parameter of the test: request.getfixturevalue() runs after the batch was sent"
             )
             pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)

@@ -55,7 +55,7 @@ def warn(screen: Lines, lines: Sequence[str]) -> None:
 
 
 def skipped_before(conditions: Counter[str]) -> list[str]:
-    """Return the line that says which conditions have skipped GPU tests, which are not in the batch; none without."""
+    """Return the line about the conditions that have skipped GPU tests, which are not in the batch; none without."""
     return [f"modal: {_skipped(conditions)} before the batch: {_reasons(conditions)}"] if conditions else []
 
 
@@ -214,7 +214,7 @@ def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any],
 
 
 def has_news(results: Results) -> bool:
-    """Whether there is something to sum up: a run that sent nothing has nothing to say."""
+    """Whether there is something to sum up: a run that sent nothing has no summary."""
     run = results.run
     return bool(run.labels or run.notes or run.error or run.mode == "skip")
 
