@@ -14,30 +14,37 @@ from loopback_modal import LoopbackModal
 pytest_plugins = ["pytester"]
 
 
-@pytest.fixture(autouse=True)
-def _unconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own settings must not decide what the tests see."""
-    for name in [*os.environ]:
-        if name.startswith(("PYTEST_MODAL_", "MODAL_")) or name in ("PYTEST_ADDOPTS", "CI"):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session")
+def plain_environment() -> dict[str, str]:
+    """The environment without a developer's own settings: they must not decide what the tests see."""
+    environment = {name: value for name, value in os.environ.items() if not _configures(name)}
     # Nor may a test reach the developer's account.
-    monkeypatch.setenv("MODAL_CONFIG_PATH", os.devnull)
-    monkeypatch.setenv("MODAL_SERVER_URL", "http://127.0.0.1:9")
+    return {**environment, "MODAL_CONFIG_PATH": os.devnull, "MODAL_SERVER_URL": "http://127.0.0.1:9"}
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch: pytest.MonkeyPatch, plain_environment: dict[str, str]) -> None:
+    for name in filter(_configures, [*os.environ]):
+        monkeypatch.delenv(name)
+    for name in ("MODAL_CONFIG_PATH", "MODAL_SERVER_URL"):
+        monkeypatch.setenv(name, plain_environment[name])
+
+
+def _configures(name: str) -> bool:
+    return name.startswith(("PYTEST_MODAL_", "MODAL_")) or name in ("PYTEST_ADDOPTS", "CI")
 
 
 @pytest.fixture(scope="session")
-def _loopback() -> Iterator[LoopbackModal]:
+def loopback() -> Iterator[LoopbackModal]:
+    """The server, which is started once; what it remembers of other tests is forgotten by `loopback.fresh()`."""
     with LoopbackModal(grace=0.5, cancel_grace=0.5) as server:
         yield server
 
 
 @pytest.fixture
-def modal_server(_loopback: LoopbackModal, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackModal]:
-    """A Modal without a past, to which this process's children talk; it must understand all that it is asked."""
-    _loopback.reset()
-    for name, value in _loopback.env.items():
-        monkeypatch.setenv(name, value)
-    yield _loopback
-    facts = _loopback.facts()
-    assert facts["unknown_rpcs"] == {}
-    assert facts["errors"] == []
+def modal_server(loopback: LoopbackModal, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackModal]:
+    """A Modal without a past, to which this process's children talk."""
+    with loopback.fresh():
+        for name, value in loopback.env.items():
+            monkeypatch.setenv(name, value)
+        yield loopback
