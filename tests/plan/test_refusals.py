@@ -1,0 +1,282 @@
+"""What can't be sent is refused before anything is: each refusal says what, where and what to do.
+
+One run has all the refused tests, each in its own file; some files have a test that is accepted too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from suite_run import run_suite, section
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A file whose test is refused, and the error of that test."""
+
+    source: str
+    what: str
+    where: str = ""
+    remedy: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The whole error, as it is seen."""
+        if not self.where:
+            return [self.what]
+        return [self.what, f"  where: {self.where}", f"  what to do: {self.remedy}"]
+
+
+# By the name of the refused test, without "test_"; its file is named alike.
+REFUSALS = {
+    "fixture_of_pytest_with_function_scope": Refusal(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def answer(tmp_path): return 1
+
+        def test_fixture_of_pytest_with_function_scope(answer): pass
+        """,
+        "remote fixture 'answer' takes the function-scoped local fixture 'tmp_path': "
+        "it would have another value when the test runs than when the batch is sent",
+        "test_fixture_of_pytest_with_function_scope.py:3, "
+        "for test_fixture_of_pytest_with_function_scope.py::test_fixture_of_pytest_with_function_scope",
+        "give 'tmp_path' scope=\"module\" or wider, or use it in the test",
+    ),
+    "fixture_with_function_scope": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest.fixture
+        def per_test(): return 1
+
+        @pytest_modal.fixture
+        def answer(per_test): return 1
+
+        def test_fixture_with_function_scope(answer): pass
+        """,
+        "remote fixture 'answer' takes the function-scoped local fixture 'per_test': "
+        "it would have another value when the test runs than when the batch is sent",
+        "test_fixture_with_function_scope.py:7, "
+        "for test_fixture_with_function_scope.py::test_fixture_with_function_scope",
+        "give 'per_test' scope=\"module\" or wider, or use it in the test",
+    ),
+    "argument_that_is_not_data": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest.fixture(scope="session")
+        def rows(): return [{1, 2}]
+
+        @pytest_modal.fixture
+        def answer(rows): return 1
+
+        def test_argument_that_is_not_data(answer): pass
+        """,
+        "argument 'rows' of answer for test_argument_that_is_not_data.py::test_argument_that_is_not_data: "
+        "rows[0]: set is not data; return sorted(it)",
+    ),
+    "parameter_that_is_unknown": Refusal(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def answer(unknown): return 1
+
+        def test_parameter_that_is_unknown(answer): pass
+        """,
+        "parameter 'unknown' of answer is neither a fixture nor parametrized",
+        "test_parameter_that_is_unknown.py:3, for test_parameter_that_is_unknown.py::test_parameter_that_is_unknown",
+        "define a fixture 'unknown', or parametrize the test with it",
+    ),
+    "local_module": Refusal(
+        """
+        import helpers
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def answer(): return helpers.triple(1)
+
+        def test_local_module(answer): pass
+        """,
+        "answer reaches the local module 'helpers', which a container does not have (PM105)",
+        "test_local_module.py:4",
+        "`from helpers import ...` what it needs at the top of the file, so that it travels by value, "
+        'or ship the package: local_packages=["helpers"]',
+    ),
+    "lock": Refusal(
+        """
+        import threading
+        import pytest_modal
+
+        LOCK = threading.Lock()
+
+        @pytest_modal.fixture
+        def answer():
+            with LOCK: return 1
+
+        def test_lock(answer): pass
+        """,
+        "answer can't be shipped: it reaches something that can't be pickled (cannot pickle '_thread.lock' object)",
+        "test_lock.py:6",
+        "open or build that object in the function's body, or pass data as a parameter",
+    ),
+    "pytest_in_the_function": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def answer(): return pytest.approx(1)
+
+        def test_pytest_in_the_function(answer): pass
+        """,
+        "answer uses 'pytest', which a container does not have",
+        "test_pytest_in_the_function.py:4",
+        "return data from the function and assert, skip or fail in the test",
+    ),
+    "fixture_used_as_a_function": Refusal(
+        """
+        import pytest_modal
+        from helpers import triple
+
+        @pytest_modal.fixture
+        def answer(): return good()
+
+        @pytest_modal.fixture
+        def good(): return triple(2)
+
+        def test_fixture_used_as_a_function(answer): pass
+        def test_good(good): assert good == 6
+        """,
+        "answer uses the fixture 'good' as if it were a value",
+        "test_fixture_used_as_a_function.py:4",
+        "name the fixture as a parameter, as in pytest",
+    ),
+    "local_fixture_made_of_a_result": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="session")
+        def first(): return 1
+
+        @pytest.fixture(scope="session")
+        def graded(first): return [first]
+
+        @pytest_modal.fixture
+        def answer(graded): return graded
+
+        def test_local_fixture_made_of_a_result(answer): pass
+        """,
+        "answer takes the local fixture 'graded', which itself needs a result from the GPU",
+        "test_local_fixture_made_of_a_result.py:10, "
+        "for test_local_fixture_made_of_a_result.py::test_local_fixture_made_of_a_result",
+        "do that step on the GPU too: make 'graded' a @pytest_modal.fixture",
+    ),
+    "two_environments": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container", gpu="T4")
+        def small(): return 1
+
+        @pytest_modal.fixture(scope="container", gpu="H100")
+        def large(): return 1
+
+        @pytest_modal.fixture
+        def answer(small, large): return 1
+
+        def test_two_environments(answer): pass
+
+        @pytest.mark.modal_gpu(gpu="H100")
+        def test_decided(answer): assert answer == 1
+        """,
+        "answer can't be in two environments: small says gpu='T4', large says gpu='H100'",
+        "test_two_environments.py:4 and test_two_environments.py:7",
+        "give both the same gpu, or decide on answer: gpu=...",
+    ),
+    "container_fixture_in_a_test": Refusal(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container", gpu="T4")
+        def small(): return 1
+
+        @pytest_modal.fixture
+        def good(): return 1
+
+        def test_container_fixture_in_a_test(good, small): pass
+        """,
+        "test_container_fixture_in_a_test asks for the container fixture 'small', whose value never leaves the GPU",
+        "test_container_fixture_in_a_test.py::test_container_fixture_in_a_test",
+        "write a @pytest_modal.fixture that takes 'small' and returns data",
+    ),
+    "container_fixture_made_of_a_module": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest.fixture(scope="module")
+        def per_module(): return 1
+
+        @pytest_modal.fixture(scope="container")
+        def loaded(per_module): return 1
+
+        @pytest_modal.fixture
+        def answer(loaded): return 1
+
+        def test_container_fixture_made_of_a_module(answer): pass
+        """,
+        "container fixture 'loaded' takes 'per_module' of scope 'module'; a container outlives tests",
+        "test_container_fixture_made_of_a_module.py:7, "
+        "for test_container_fixture_made_of_a_module.py::test_container_fixture_made_of_a_module",
+        "give 'per_module' scope=\"session\"",
+    ),
+    "container_fixture_parametrized_by_a_test[a]": Refusal(
+        """
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container")
+        def named(name): return name
+
+        @pytest_modal.fixture
+        def answer(named): return named
+
+        @pytest.mark.parametrize("name", ["a"])
+        def test_container_fixture_parametrized_by_a_test(answer): pass
+
+        @pytest.mark.parametrize("name", ["a"], scope="session")
+        def test_named(answer): assert answer == "a"
+        """,
+        "container fixture 'named' takes 'name', which is parametrized for one test at a time; "
+        "a container outlives tests",
+        "test_container_fixture_parametrized_by_a_test.py:4, "
+        "for test_container_fixture_parametrized_by_a_test.py::test_container_fixture_parametrized_by_a_test[a]",
+        '@pytest.mark.parametrize("name", [...], scope="session")',
+    ),
+}
+HELPERS = "VALUE = 3\ndef triple(x): return VALUE * x\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, plain_environment: dict[str, str]) -> pytest.RunResult:
+    """The run of all these files."""
+    files = {f"test_{name.partition('[')[0]}.py": refusal.source for name, refusal in REFUSALS.items()}
+    directory = tmp_path_factory.mktemp("refusals")
+    return run_suite(directory, {**files, "helpers.py": HELPERS}, env=plain_environment)
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_refused_is_said_with_the_place_and_the_way_out(run: pytest.RunResult, name: str) -> None:
+    assert section(run, f"ERROR at setup of test_{name}") == REFUSALS[name].lines
+
+
+def test_all_refusals_of_a_run_are_told_at_once_and_the_rest_is_run(run: pytest.RunResult) -> None:
+    run.assert_outcomes(passed=3, errors=13)
