@@ -161,44 +161,6 @@ SCENARIOS = {
         """,
         {"passed": 1},
     ),
-    "errors": Scenario(
-        """
-        import pytest, pytest_modal
-
-        @pytest_modal.fixture(params=["good", "raise", "set", "exit", "slow"], timeout=2)
-        def value(request):
-            import sys, time
-            if request.param == "raise": raise ValueError("no")
-            if request.param == "set": return {1}
-            if request.param == "exit": sys.exit("bye")
-            if request.param == "slow": time.sleep(30)
-            return request.param
-
-        @pytest_modal.fixture
-        def after(value): return value
-
-        def test_value(value, save_json): save_json("value.json", value)
-        def test_after(after): pass
-        def test_local(): pass
-        """,
-        {"passed": 3, "errors": 8},
-    ),
-    "untidy fixtures": Scenario(
-        """
-        import pytest_modal
-
-        @pytest_modal.fixture(scope="container")
-        def untidy():
-            yield 1
-            raise RuntimeError("could not clean up")
-
-        @pytest_modal.fixture
-        def value(untidy): return untidy
-
-        def test_untidy(value): assert value == 1
-        """,
-        {"passed": 1, "errors": 1},
-    ),
 }
 
 
