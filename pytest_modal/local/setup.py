@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_modal.local.causes import fail_for
 from pytest_modal.plan.state import plan_of, results_of
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def check_item(item: pytest.Item) -> None:
     causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
     if causes:
-        from pytest_modal.report.failures import explain
-
-        pytest.fail("\n\n".join(explain(results, outcome) for outcome in causes), pytrace=False)
+        fail_for(item, results, causes)
 
 
 def fell_with_infrastructure(item: pytest.Item) -> bool:
