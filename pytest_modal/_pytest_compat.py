@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from _pytest.compat import NOTSET
 from _pytest.doctest import DoctestModule
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
@@ -245,3 +246,12 @@ def come_back_to(item: pytest.Item) -> None:
     for plugin in item.config.pluginmanager.get_plugins():
         if hasattr(plugin, "item_index") and hasattr(plugin, "testrunuid"):
             plugin.item_index = item.session.items.index(item)
+
+
+def put_failure(report: pytest.TestReport, text: str, path: str, line: int, headline: str) -> None:
+    """Replace what a report shows: the text under its title, and the line in the short summary, in JUnit's message and
+    with ``--tb=line``.
+    """
+    entry = ReprEntry(text.splitlines(), None, None, None, "value")
+    crash = ReprFileLocation(path, line, headline)
+    report.longrepr = ExceptionChainRepr([(ReprTraceback([entry], None, "value"), crash, None)])

@@ -102,7 +102,6 @@ class GpuTestHooks:
 
         return body_runs.run(item, nextitem) if rounds.is_gated(item) else None
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         from pytest_modal.local.setup import check_item
 
@@ -116,10 +115,12 @@ class GpuTestHooks:
             pytest.fail("\n\n".join(errors), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        from pytest_modal.local.causes import describe
         from pytest_modal.local.setup import fell_with_infrastructure, skip_reason
 
         report = yield
+        describe(item, call, report)
         if report.failed and fell_with_infrastructure(item):
             report.modal_infrastructure = True
         if (reason := skip_reason(item, report)) is not None:
@@ -162,9 +163,12 @@ class InfrastructureHooks:
 
 
 def watch_infrastructure(config: pytest.Config) -> None:
-    """Set another exit status if nothing but the infrastructure failed."""
+    """Set another exit status if nothing but the infrastructure failed, and report each cause once."""
     if not hasattr(config, "workerinput"):
+        from pytest_modal.local.causes import watch_causes
+
         config.pluginmanager.register(InfrastructureHooks(), "pytest_modal_infrastructure")
+        watch_causes(config)
 
 
 class SummaryHooks:

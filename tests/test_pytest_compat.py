@@ -107,3 +107,26 @@ def test_a_test_runs_silently_as_often_as_it_is_wanted(pytester: pytest.Pytester
     )
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio")
     result.assert_outcomes(passed=1)
+
+
+def test_a_report_shows_the_failure_that_was_put_into_it(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = yield
+            if report.failed:
+                compat.put_failure(report, "the text\\nof the failure", "model.py", 7, "the headline")
+                again = pytest.TestReport._from_json(report._to_json())
+                assert again.longreprtext == report.longreprtext == "the text\\nof the failure"
+                assert str(again.longrepr.reprcrash) == "model.py:7: the headline"
+            return report
+        """
+    )
+    pytester.makepyfile(test_it="def test_it(): assert 0")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["the text", "of the failure", "FAILED *::test_it - the headline"])
+    pytester.runpytest_inprocess("--tb=line").stdout.fnmatch_lines(["model.py:7: the headline"])

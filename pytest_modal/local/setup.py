@@ -8,6 +8,7 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import remote_of
+from pytest_modal.local.causes import fail_for
 from pytest_modal.local.debugging import debugger_hint, raise_inline
 from pytest_modal.local.python_warnings import issue_warnings
 from pytest_modal.plan.remote_fixtures import unknown_fixture_error
@@ -50,10 +51,7 @@ def check_item(item: pytest.Item) -> None:
     ]
     if causes:
         raise_inline(item.config, causes)
-        from pytest_modal.report.failures import explain
-
-        explained = [explain(results, outcome) for outcome in causes]
-        pytest.fail("\n\n".join([*explained, *debugger_hint(item, causes)]), pytrace=False)
+        fail_for(item, results, causes, debugger_hint(item, causes))
     if errors:
         pytest.fail("\n\n".join(errors), pytrace=False)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.code.local_code import is_local
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe, three_parts
+from pytest_modal.wording import count, safe, safe_line, three_parts
 
 _DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (and -n0, with pytest-xdist)"
 _LIKELY = {
@@ -22,8 +25,8 @@ _LIKELY = {
 }
 
 
-def explain(results: Results, outcome: Outcome) -> str:
-    """Explain a failed call in three parts."""
+def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
+    """Explain a failed call in three parts; briefly, without what was called on the way and without the log."""
     call = _call(results.batch, outcome.key)
     what, remedy = _what(results, call, outcome)
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
@@ -31,10 +34,54 @@ def explain(results: Results, outcome: Outcome) -> str:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
     lines += pointers(results)
     if outcome.error and "frames" in outcome.error:
-        lines += ["", remote_traceback(outcome.error)]
-    if outcome.error and outcome.error.get("log"):
+        lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
+    if outcome.error and outcome.error.get("log") and not brief:
         lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]
     return safe("\n".join(lines))
+
+
+def headline(results: Results, outcome: Outcome) -> str:
+    """Say in one line what became of a failed call; what is new comes first, for lines that are cut at their end."""
+    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    subject = call.label
+    if outcome.container_key is not None:
+        subject = results.batch.containers[outcome.container_key].label
+    message = safe_line(next(iter(str(error.get("message", "")).splitlines()), ""))
+    if outcome.status in ("infrastructure", "dependency failed"):
+        return message
+    what = {
+        "raised": f"{error.get('type')}: {message}" if message else str(error.get("type")),
+        "not data": f"not data: {message}",
+        "timed out": f"timed out after {outcome.seconds:g} s",
+        "crashed": f"crashed: {message or 'the container ended'}",
+    }.get(outcome.status, message)
+    return f"{what} (in {safe_line(subject)})"
+
+
+def cause_of(outcome: Outcome) -> str:
+    """Return a digest of why a call failed: equal for calls that failed for one cause."""
+    error = outcome.error or {}
+    if outcome.status == "dependency failed":
+        return digest_of(outcome.status, str(error.get("cause_key", outcome.key)))
+    told = tuple(str(error.get(name, "")) for name in ("type", "message", "remedy"))
+    if outcome.status in ("infrastructure", "not recorded", "stale recording"):
+        return digest_of(outcome.status, *told)
+    if outcome.status == "raised" and error.get("frames"):
+        return digest_of(outcome.status, outcome.container_key or "", *told, str(error["frames"]))
+    return digest_of(outcome.status, outcome.container_key or outcome.key)
+
+
+def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str, int]:
+    """Return the file and line to look at: where the project's own code raised, else the function's definition."""
+    for path, line, _ in reversed((outcome.error or {}).get("frames", [])):
+        if is_local(path, rootdir):
+            return Path(path).relative_to(rootdir).as_posix() if Path(path).is_relative_to(rootdir) else path, line
+    call = _call(results.batch, outcome.key)
+    function = call.function
+    if outcome.container_key is not None:
+        function = results.batch.containers[outcome.container_key].function
+    path, _, number = function.location.rpartition(":")
+    return path, int(number) if number.isdecimal() else 1
 
 
 def pointers(results: Results) -> list[str]:
@@ -74,6 +121,13 @@ def remote_traceback(error: Mapping[str, Any]) -> str:
     for inner in error.get("exceptions", []):
         lines += ["", *(f"  | {line}" for line in remote_traceback(inner).splitlines())]
     return "\n".join(lines)
+
+
+def _last_frame(error: Mapping[str, Any]) -> list[str]:
+    path, line, name = error["frames"][-1] if error["frames"] else ("", 0, "")
+    frame = traceback.StackSummary.from_list([traceback.FrameSummary(path, line, name)]).format() if path else []
+    raised = f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+    return [*"".join(frame).splitlines(), *raised.splitlines()]
 
 
 def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
