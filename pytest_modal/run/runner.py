@@ -111,9 +111,8 @@ def _run(
             screen.write_line(f"modal: {terminal.reused(results)}")
     compute(config, backend, results, kept, screen)
     if settings.inline:
-        results.run.notes.append(
-            "modal: inline: in pytest's process, without isolation and time limits; nothing is kept"
-        )
+        note = "modal: inline: in pytest's process, without isolation and time limits; no result is kept"
+        results.run.notes.append(note)
     results.run.notes += [*lost_file_lines(results), *unused_gpu_lines(results)]
     if kept is not None:
         kept.prune(spare=results.outcomes)
