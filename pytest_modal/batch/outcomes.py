@@ -54,6 +54,8 @@ class Outcome:
         When it was recorded, for a result that was replayed.
     lost_files : list of str
         Files that the call wrote and that are gone with the container.
+    fallen : list of str
+        The other containers that tried the call: those that ended under it.
     """
 
     key: str
@@ -74,6 +76,7 @@ class Outcome:
     attempts: int = 1
     recorded: str = ""
     lost_files: list[str] = field(default_factory=list)
+    fallen: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -49,7 +49,7 @@ def headline(results: Results, outcome: Outcome) -> str:
     what = {
         "raised": f"{error.get('type')}: {message}" if message else str(error.get("type")),
         "not data": f"not data: {message}",
-        "timed out": f"timed out after {outcome.seconds:g} s",
+        "timed out": f"timed out after {outcome.seconds:,g} s",
         "crashed": f"crashed: {message or 'the container ended'}",
     }.get(outcome.status, message)
     return f"{what} (in {safe_line(subject)})"
@@ -149,7 +149,7 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
         if outcome.phase == "start" and results.mode == "modal":
             more = f"modal_startup_timeout = {longer} in the ini, or a smaller image"
         return (
-            f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})",
+            f"{subject} timed out after {outcome.seconds:,g} s (phase: {outcome.phase})",
             f"give it more time, {more}",
         )
     if outcome.status == "crashed":

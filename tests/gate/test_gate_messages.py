@@ -138,7 +138,7 @@ def test_a_gate_that_compared_nothing_is_not_counted_as_gated() -> None:
 def test_a_gate_that_sees_little_says_so_when_it_is_recorded() -> None:
     toothless, small = messages.shortcomings(judged(evaluation([1] * 2), None).outlook, "gsm8k")
     assert toothless.startswith(
-        "gate gsm8k is toothless: with 2 items its smallest p-value is 0.25, and it fails at 0.01"
+        "gate gsm8k can't fail: with 2 items its smallest p-value is 0.25, and it fails at 0.01"
     )
     assert small.startswith("gate gsm8k is small: with 2 items one that flips is enough to leave a drop of 3.0 points")
     assert messages.shortcomings(judged(evaluation([5] * 200, 5), None).outlook, "gsm8k") == []

@@ -26,22 +26,30 @@ class Sign:
         Key of the call; for "ready" the beginning of the device's name.
     rest : str
         Key of the container fixture, or the rest of the line.
+    container : str
+        Id of the container, where it is known.
     """
 
     event: str
     service: str
     key: str
     rest: str
+    container: str = ""
 
 
 @dataclass
 class Phases:
-    """What each call was last seen doing: (phase, key of a container fixture or "")."""
+    """What each call was last seen doing: (phase, key of a container fixture or ""); and in which containers."""
 
     seen: dict[str, tuple[str, str]] = field(default_factory=dict)
+    containers: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, sign: Sign) -> None:
         """Remember a sign of a call."""
+        if sign.event in ("start", "load", "call") and sign.container:
+            tried = self.containers.setdefault(sign.key, [])
+            if sign.container not in tried:
+                tried.append(sign.container)
         if sign.event == "start":
             self.seen[sign.key] = "start", ""
         elif sign.event in ("load", "call"):
@@ -52,9 +60,13 @@ class Phases:
         return self.seen.get(key)
 
 
-def signs(message: str) -> list[Sign]:
-    """Return the signs of life in a piece of a log."""
-    return [Sign(match["event"], match["service"], match["key"], match["rest"]) for match in _LINE.finditer(message)]
+def signs(entry: Any) -> list[Sign]:
+    """Return the signs of life in an entry of a log."""
+    container = next((each for each in reversed(entry.context_ids) if each.startswith("ta-")), "")
+    return [
+        Sign(match["event"], match["service"], match["key"], match["rest"], container)
+        for match in _LINE.finditer(entry.message)
+    ]
 
 
 def without_signs(text: str) -> str:
@@ -65,7 +77,7 @@ def without_signs(text: str) -> str:
 async def follow(app: Any) -> AsyncIterator[Sign]:
     """Yield the signs of life of an app's containers as they arrive."""
     async for entry in app.logs.stream.aio():
-        for sign in signs(entry.message):
+        for sign in signs(entry):
             yield sign
 
 
@@ -73,7 +85,7 @@ async def last_output(call: Any, phases: Phases, entries: int = 400) -> dict[str
     """Return the last that a call has printed, by stream; note the phases that are told there."""
     printed = {"stdout": "", "stderr": ""}
     async for entry in call.logs.tail.aio(entries):
-        for sign in signs(entry.message):
+        for sign in signs(entry):
             phases.note(sign)
         if entry.source in printed:
             printed[entry.source] += without_signs(entry.message)

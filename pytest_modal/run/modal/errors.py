@@ -44,7 +44,7 @@ def unreachable(url: str, seconds: float) -> InfrastructureError:
     """Return the error for a server that does not answer."""
     return InfrastructureError(
         "connection",
-        f"Modal does not answer at {url} (waited {seconds:.0f} s)",
+        f"Modal does not answer at {url} (waited {seconds:,.0f} s)",
         "look at the network and at https://status.modal.com; without Modal, pytest --modal-mode=local runs the "
         "same batch on this machine",
     )
@@ -54,7 +54,7 @@ def lost(seconds: float) -> InfrastructureError:
     """Return the error for a connection that was lost on the way."""
     return InfrastructureError(
         "connection",
-        f"the connection to Modal was lost: no answer for {seconds:.0f} s",
+        f"the connection to Modal was lost: no answer for {seconds:,.0f} s",
         "run again when the network is back; results that had arrived are kept",
     )
 
@@ -72,7 +72,7 @@ def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
     """Return the error for a GPU that was not to be had in time."""
     return InfrastructureError(
         "no GPU",
-        f"no container with {gpu} within {seconds:.0f} s (phase: queue)",
+        f"no container with {gpu} within {seconds:,.0f} s (phase: queue)",
         'name other types too, gpu=["A100", "H100"], or wait longer: modal_acquire_timeout in the ini',
     )
 

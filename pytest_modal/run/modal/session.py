@@ -151,6 +151,8 @@ class Session:
     async def _attend(self, call_runner: CallRunner, queue: EnvironmentQueue, call: Call) -> None:
         try:
             outcome, value = await call_runner.run(queue, call)
+            tried = self._phases.containers.get(call.key, [])
+            outcome.fallen = [container for container in tried if container != outcome.container]
             await self._finish(call, outcome, value)
         finally:
             queue.out.pop(call.key, None)
