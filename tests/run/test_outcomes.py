@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -287,7 +288,7 @@ def test_a_signal_ends_a_run_in_good_order(pytester: pytest.Pytester, name: str,
         _wait_until(lambda pid=pid: not _alive(pid))
     assert [path.name for path in temporary.iterdir() if path.name.startswith("pytest-modal")] == []
     if workers == "0" or name == "SIGINT":
-        assert "interrupted: 12 of 40 calls are kept; pytest --modal-resume continues" in output
+        assert re.search(r"interrupted: \d+ of 40 calls are kept; pytest --modal-resume continues", output), output
 
 
 def test_a_killed_pytest_leaves_no_worker_behind(pytester: pytest.Pytester) -> None:
