@@ -255,3 +255,19 @@ def put_failure(report: pytest.TestReport, text: str, path: str, line: int, head
     entry = ReprEntry(text.splitlines(), None, None, None, "value")
     crash = ReprFileLocation(path, line, headline)
     report.longrepr = ExceptionChainRepr([(ReprTraceback([entry], None, "value"), crash, None)])
+
+
+def start_section(screen: Any, title: str) -> None:
+    """Write the title of a section of the summary, and an empty line above it."""
+    # Otherwise the first line of the section would end that of the last test file: with an empty line below the title.
+    screen.currentfspath = None
+    screen.write_line("")
+    screen.section(title)
+
+
+def start_line(screen: Any) -> None:
+    """Go to a new line of the screen, unless it is at the start of one."""
+    screen.ensure_newline()
+    # The letters of tests that workers of pytest-xdist ran are not known to the above.
+    if screen._tw.width_of_current_line:
+        screen._tw.line()

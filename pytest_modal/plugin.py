@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
+    if config.getoption("modal_clean"):
+        from pytest_modal.local.clean import watch_clean
+
+        watch_clean(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -77,7 +81,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         watch_infrastructure(session.config)
         watch_summary(session.config)
         from pytest_modal.run.runner import run_batch, show_plan
+        from pytest_modal.run.signals import watch_signals
 
+        watch_signals(session.config)
         if session.config.getoption("modal_plan"):
             show_plan(session.config, tests)
         else:
@@ -194,7 +200,7 @@ class SummaryHooks:
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None
         if results is not None or listed or self._skipped:
-            terminal.summarize(terminalreporter, results, listed, shown)
+            terminal.summarize(terminalreporter, results, listed, shown, quiet=config.get_verbosity() < 0)
             terminal.summarize_skipped(terminalreporter, self._skipped)
 
 
@@ -209,8 +215,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.pluginmanager.has_plugin("dsession"):
         from pytest_modal.gate.hooks import watch_gates
         from pytest_modal.local.hooks import watch_artifacts
+        from pytest_modal.run.signals import watch_signals
         from pytest_modal.run.xdist import watch_workers
 
+        watch_signals(session.config)
         watch_summary(session.config)
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
@@ -247,18 +255,19 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
     """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
-    from pytest_modal.local.saver import saver
+    from pytest_modal.local.saver import saver, writer
 
-    return saver(request.node, output_dir).csv
+    into = saver(request.node, output_dir)
+    return writer("save_csv", into.csv, into)
 
 
 @pytest.fixture
 def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
-    """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
-    from pytest_modal.local.saver import open_figures, saver
+    """``save_figure(name, figure=None, dpi=300, **savefig)`` writes a figure into ``output_dir`` and closes it."""
+    from pytest_modal.local.saver import open_figures, saver, writer
 
-    before = open_figures()
-    yield saver(request.node, output_dir).figure
+    before, into = open_figures(), saver(request.node, output_dir)
+    yield writer("save_figure", into.figure, into)
     # What this test left open, perhaps because it failed, would be the current figure of the next one.
     for number in open_figures() - before:
         sys.modules["matplotlib.pyplot"].close(number)
@@ -267,9 +276,10 @@ def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Ca
 @pytest.fixture
 def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
     """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
-    from pytest_modal.local.saver import saver
+    from pytest_modal.local.saver import saver, writer
 
-    return saver(request.node, output_dir).json
+    into = saver(request.node, output_dir)
+    return writer("save_json", into.json, into)
 
 
 @pytest.fixture

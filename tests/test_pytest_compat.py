@@ -130,3 +130,36 @@ def test_a_report_shows_the_failure_that_was_put_into_it(pytester: pytest.Pytest
     result = pytester.runpytest_inprocess()
     result.stdout.fnmatch_lines(["the text", "of the failure", "FAILED *::test_it - the headline"])
     pytester.runpytest_inprocess("--tb=line").stdout.fnmatch_lines(["model.py:7: the headline"])
+
+
+def test_lines_of_the_plugin_begin_on_a_line_of_their_own(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        def pytest_runtest_logreport(report):
+            pass
+
+        def pytest_runtest_logfinish(nodeid, location):
+            screen = config_of[0].pluginmanager.get_plugin("terminalreporter")
+            screen._tw.write(".")  # a letter of a test that a worker of pytest-xdist ran
+            screen.currentfspath = None
+            for line in ("first", "second"):
+                compat.start_line(screen)
+                screen.write_line(line)
+
+        config_of = []
+
+        def pytest_configure(config):
+            config_of.append(config)
+
+        def pytest_terminal_summary(terminalreporter):
+            compat.start_section(terminalreporter, "ours")
+            terminalreporter.write_line("third")
+        """
+    )
+    pytester.makepyfile(test_it="def test_it(): pass")
+    lines = pytester.runpytest_inprocess("-p", "no:randomly").outlines
+    assert lines[lines.index("first") + 1] == "second"
+    title = next(number for number, line in enumerate(lines) if " ours " in line)
+    assert (lines[title - 1], lines[title + 1]) == ("", "third")

@@ -56,6 +56,8 @@ class Outcome:
         Files that the call wrote and that are lost with the container.
     warnings : list of mapping
         Python warnings that it raised (see `pytest_modal.remote.framing.PythonWarning`).
+    fallen : list of str
+        The other containers that tried the call: those that ended under it.
     """
 
     key: str
@@ -77,6 +79,7 @@ class Outcome:
     recorded: str = ""
     lost_files: list[str] = field(default_factory=list)
     warnings: list[Mapping[str, Any]] = field(default_factory=list)
+    fallen: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

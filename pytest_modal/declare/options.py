@@ -83,6 +83,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="Directory for the files that tests write, relative to the rootdir (default: modal_output).",
     )
     group.addoption(
+        "--modal-clean",
+        dest="modal_clean",
+        action="store_true",
+        help="After a run of all tests that passes, delete what is in the output directory and no test wrote.",
+    )
+    group.addoption(
         "--modal-update-baselines",
         dest="modal_update_baselines",
         action="store_true",

@@ -72,6 +72,9 @@ class AccuracyGate:
         self._body_run = body_run_of(item)
         item.stash[RECORDS] = []
 
+    def __repr__(self) -> str:
+        return f"<accuracy_gate of {self._item.nodeid}>"
+
     def __call__(
         self,
         name: str,
@@ -95,8 +98,9 @@ class AccuracyGate:
         rows : list of dict or pandas.DataFrame
             One row per item.
         id, correct, input, output, cluster : str
-            Names of columns. ``correct`` is a bool, 0 or 1, or a score in [0, 1]; items of one ``cluster``, such as
-            the questions about one text, are not independent.
+            Names of columns. Without an ``input``, a column ``prompt``, ``question`` or ``problem`` is taken for it.
+            ``correct`` is a bool, 0 or 1, or a score in [0, 1]; items of one ``cluster``, such as the questions about
+            one text, are not independent.
         min_accuracy : float, optional
             The accuracy must not be below, with and without a baseline.
         must_pass : sequence of str
@@ -209,6 +213,7 @@ class AccuracyGate:
             line=messages.summary_line(result),
             # The speed varies: it is shown, without a warning.
             notes=messages.warnings_of(replace(result, speed_ratio=None)),
+            remark=messages.unnoticed_inputs(case.now),
             result=json.loads(json.dumps(result.record())),
             baseline=None if case.found is None else self._shown(case.found),
         )

@@ -53,6 +53,8 @@ class GateRecord:
         All of it in one line.
     notes : list of str
         Warnings, which fail nothing.
+    remark : str or None
+        A remark, which is not a warning.
     result : dict
         The `GateResult` as plain JSON data.
     baseline : str or None
@@ -74,6 +76,12 @@ class GateRecord:
     baseline: str | None = None
     update: str | None = None
     new_baseline: NewBaseline | None = None
+    remark: str | None = None
+
+    @property
+    def shown_notes(self) -> list[str]:
+        """All that is noted of the gate in summaries."""
+        return [*self.notes, *([self.remark] if self.remark else [])]
 
 
 @dataclass
@@ -134,6 +142,10 @@ class Ledger:
         for record in unpack(vars(report).get(REPORTED, "[]")):
             self.held.pop(record.test, None)
             self.records.append(record)
+
+    def is_recorded(self, record: GateRecord) -> bool:
+        """Whether a gate that had no baseline has one now."""
+        return not record.compared and record.new_baseline is not None and record.test not in self.failed
 
     def write_baselines(self) -> None:
         """Write the baselines of the tests that passed, and note what happened to each."""

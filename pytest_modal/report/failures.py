@@ -52,7 +52,7 @@ def headline(results: Results, outcome: Outcome) -> str:
     what = {
         "raised": f"{error.get('type')}: {message}" if message else str(error.get("type")),
         "not data": f"not data: {message}",
-        "timed out": f"timed out after {outcome.seconds:g} s",
+        "timed out": f"timed out after {outcome.seconds:,g} s",
         "crashed": f"crashed: {message or 'the container ended'}",
     }.get(outcome.status, message)
     return f"{what} (in {safe_line(subject)})"
@@ -151,7 +151,7 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
         remedy = f"raise timeout= to {longer}, or do less work per call"
         if outcome.phase == "start" and results.mode == "modal":
             remedy = f"set modal_startup_timeout = {longer} in the ini, or use a smaller image"
-        return f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})", remedy
+        return f"{subject} timed out after {outcome.seconds:,g} s (phase: {outcome.phase})", remedy
     if outcome.status == "crashed":
         return (
             f"{subject} crashed: {error.get('message', 'the container ended')} (phase: {outcome.phase})",

@@ -101,15 +101,16 @@ def _run(
     process_for: Callable[[Environment], _Process],
     progress: Callable[[Progress], None],
 ) -> tuple[Outcome, bytes]:
-    attempts = crashes = 0
+    attempts = 0
+    fallen: list[str] = []
     while True:
         attempts += 1
         process = process_for(call.environment)
         outcome, value = process.call(call, dispatch, progress)
-        outcome.attempts = attempts
-        if outcome.status == "crashed" and not crashes:
+        outcome.attempts, outcome.fallen = attempts, fallen
+        if outcome.status == "crashed" and not fallen:
             # A process can be killed for what earlier calls left in it: the call is tried again in its own process.
-            crashes += 1
+            fallen.append(process.name)
             progress(Progress("crashed, trying again:", call.label))
         elif outcome.status != "raised" or outcome.container_key or attempts > call.environment.retries:
             return outcome, value
@@ -179,7 +180,7 @@ class _Process:
         offsets: dict[str, int],
         printed: _Printed,
     ) -> tuple[Outcome, bytes]:
-        labels = dispatch.labels(call)
+        labels, began = dispatch.labels(call), time.monotonic()
         deadline = time.monotonic() + START_TIMEOUT
         phase, container_key = "start", ""
         if self._ready:
@@ -198,7 +199,8 @@ class _Process:
                 outcome = Outcome(call.key, "timed out", seconds=limit, phase=phase, error={"limit": limit})
                 break
             if message is None:
-                outcome = Outcome(call.key, "crashed", phase=phase, error={"message": self._epitaph()})
+                seconds, told = time.monotonic() - began, {"message": self._epitaph()}
+                outcome = Outcome(call.key, "crashed", seconds=seconds, phase=phase, error=told)
                 break
             header, value = message
             if header.get("event") == "ready":

@@ -129,9 +129,9 @@ def compute(
     # A replay is instant, so it has no progress line.
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
-    verbose = watched is not None and config.get_verbosity() > 0
+    verbosity = config.get_verbosity() if watched is not None else 0
     inline = settings_of(config).inline
-    with terminal.live(watched, left, verbose=verbose, plain=inline) as ticker:
+    with terminal.live(watched, left, verbosity=verbosity, plain=inline) as ticker:
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
@@ -140,11 +140,29 @@ def compute(
                 if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)
                 ticker.outcome(outcome)
+        except KeyboardInterrupt:
+            _say_what_is_kept(results, kept, screen)
+            raise
         finally:
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+
+
+def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:
+    if results.mode not in ("local", "modal"):
+        return
+    done = sum(outcome.ok for outcome in results.outcomes.values())
+    command = "pytest --modal --modal-resume" if results.mode == "modal" else "pytest --modal-resume"
+    said = f"interrupted: {done:,} of {count(len(results.batch.calls), 'call')} are kept; {command} continues"
+    if kept is None:
+        said = "interrupted: no call is kept, because pytest's cache is disabled or not writable"
+    if results.is_shared and screen is not None:
+        # The summary is the controller's, which the results of this worker won't reach.
+        screen.write_line(f"modal: {said}")
+    else:
+        results.run.notes.append(said)
 
 
 def _resume(results: Results, kept: OutcomeCache | None) -> None:

@@ -277,7 +277,7 @@ def test_a_powerless_gate_is_reported_when_it_is_recorded(pytester: pytest.Pytes
     ask(pytester, n=3)
     result = run(pytester, "--modal-update-baselines")
     result.assert_outcomes(passed=1, warnings=2)
-    result.stdout.fnmatch_lines(["*gate toy is powerless: with 3 items its smallest p-value is 0.12*"])
+    result.stdout.fnmatch_lines(["*gate toy can't fail: with 3 items its smallest p-value is 0.12*"])
 
 
 def test_an_improvement_is_suggested_and_never_recorded_by_itself(pytester: pytest.Pytester) -> None:
@@ -361,3 +361,60 @@ def test_the_more_gates_the_stricter_is_each(pytester: pytest.Pytester) -> None:
     assert {gate["result"]["outlook"]["level"] for gate in gates(pytester).values()} == {0.005}
     run(pytester, "-k", "test_1")
     assert gates(pytester)["gate-1"]["result"]["outlook"]["level"] == 0.01
+
+
+def test_the_run_that_records_a_first_baseline_says_so_and_nothing_else(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    pytester.makeini("[pytest]\nmodal_baseline_rounds = 5\n")
+    result = run(pytester, "--modal-update-baselines")
+    result.assert_outcomes(passed=1)
+    assert_lines(
+        result.outlines,
+        [
+            "toy  first baseline  100.0% [98.1, 100.0]; n=200: sees a drop of * points or more (80% power)",
+            "toy: baseline recorded, 5 rounds",
+            "0 gated, 1 recorded for the first time",
+        ],
+        consecutive=True,
+    )
+    for text in (result.stdout.str(), summary.read_text()):
+        assert not any(word in text for word in ("NO BASELINE", "without baseline", "compared with", "toothless"))
+    assert gates(pytester)["toy"]["verdict"] == "NO BASELINE"
+
+
+def test_a_first_baseline_that_is_not_written_is_not_said_to_be(pytester: pytest.Pytester) -> None:
+    edit(pytester, 'accuracy_gate("toy", answers)', 'accuracy_gate("toy", answers)\n    assert 0')
+    result = run(pytester, "--modal-update-baselines")
+    result.assert_outcomes(failed=1)
+    assert_lines(
+        result.outlines,
+        ["toy: baseline not written, test_it.py::test_accuracy failed", "0 gated, 1 without baseline"],
+        consecutive=True,
+    )
+
+
+@pytest.mark.parametrize("column", ["prompt", "question", "problem"])
+def test_inputs_are_noticed_under_their_usual_names(pytester: pytest.Pytester, column: str) -> None:
+    edit(pytester, '"input": each', f'"{column}": each')
+    record(pytester)
+    edit(pytester, '+ "?"', '+ "!"')
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    assert "gate 'toy': 200 items with another input than in the baseline" in result.stdout.str()
+
+
+def test_without_inputs_a_note_says_that_changed_ones_go_unnoticed(pytester: pytest.Pytester) -> None:
+    edit(pytester, '"input": each["id"] + "?", ', "")
+    record(pytester)
+    result = pytester.runpytest("-p", "no:randomly", "-W", "error::pytest_modal.AccuracyWarning")
+    result.assert_outcomes(passed=1)
+    assert_lines(
+        result.outlines,
+        [
+            "  note: the rows have no inputs ('input', 'prompt', 'question', 'problem'), so that changed ones can't be "
+            'noticed; name the column: input="..."'
+        ],
+    )

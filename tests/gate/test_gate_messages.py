@@ -141,7 +141,7 @@ def test_a_gate_that_compared_nothing_is_not_counted_as_gated() -> None:
 def test_a_gate_that_sees_little_says_so_when_it_is_recorded() -> None:
     powerless, small = messages.shortcomings(judged(evaluation([1] * 2), None).outlook, "gsm8k")
     assert powerless.startswith(
-        "gate gsm8k is powerless: with 2 items its smallest p-value is 0.25, but it fails at 0.01"
+        "gate gsm8k can't fail: with 2 items its smallest p-value is 0.25, but it fails at 0.01"
     )
     assert small == (
         "gate gsm8k: with 2 items a single flip makes the gate inconclusive: a drop of 3.0 points can't be ruled out; "

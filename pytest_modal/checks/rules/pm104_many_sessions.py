@@ -10,7 +10,7 @@ from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.script.remote_calls import has_own_client, is_app_run
 from pytest_modal.checks.script.script import GpuFunction, Script
-from pytest_modal.checks.script.tree import FunctionNode, is_guard, keyword
+from pytest_modal.checks.script.tree import FunctionNode, import_branch, is_guard, keyword
 
 HINT = "open one `with app.run():` around all of it and make every call inside"
 
@@ -90,7 +90,7 @@ def _session(call: ast.Call, app: str, script: Script) -> tuple[tuple[ast.AST, b
     child: ast.AST = call
     node = script.parents[call]
     while not isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        if isinstance(node, ast.If) and is_guard(node):
+        if isinstance(node, ast.If) and is_guard(node) and child not in import_branch(node):
             guarded = True
         elif isinstance(node, ast.If | ast.IfExp | ast.Match):
             path.append((id(node), _branch(node, child)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_modal.checks.script.script import GpuFunction
-from pytest_modal.checks.script.tree import Tree, is_guard
+from pytest_modal.checks.script.tree import Tree, import_branch, is_guard, is_main_only
 
 _MISSING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
@@ -98,7 +98,7 @@ def modules_seen(function: GpuFunction) -> set[str]:
     found |= {
         imported.top
         for node in _statements(function.script)
-        if not _is_inside_function(node, function.script)
+        if not _is_inside_function(node, function.script) and not is_main_only(node, function.script)
         for imported in _of(node, function.script, at_top=True)
     }
     return found
@@ -145,7 +145,9 @@ def _is_optional(node: ast.AST, tree: Tree) -> bool:
     while parent is not None:
         if isinstance(parent, ast.Try) and child in parent.body and any(map(_catches_missing, parent.handlers)):
             return True
-        if isinstance(parent, ast.ExceptHandler) or (isinstance(parent, ast.If) and is_guard(parent)):
+        if isinstance(parent, ast.ExceptHandler):
+            return True
+        if isinstance(parent, ast.If) and is_guard(parent) and child not in import_branch(parent):
             return True
         if isinstance(parent, ast.With) and any(_suppresses(item) for item in parent.items):
             return True

@@ -229,6 +229,7 @@ class Tree:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 continue
             if isinstance(node, ast.If) and is_guard(node):
+                stack += reversed(import_branch(node))
                 continue
             found.append(node)
             stack += reversed(self.children[node])
@@ -285,6 +286,53 @@ def is_guard(node: ast.If) -> bool:
         (isinstance(part, ast.Name) and part.id in GUARDS) or (isinstance(part, ast.Attribute) and part.attr in GUARDS)
         for part in ast.walk(node.test)
     )
+
+
+def import_branch(guard: ast.If) -> list[ast.stmt]:
+    """Return what runs under a guard although the file is imported: ``else``, or the body of one turned round."""
+    match _holds_for_main(guard.test):
+        case True:
+            return guard.orelse
+        case False:
+            return guard.body
+    return []
+
+
+def is_guarded(node: ast.AST, tree: Tree, top: ast.AST | None = None) -> bool:
+    """Whether a node runs only where a guard lets it, as far up as `top`."""
+    while node is not top and node in tree.parents:
+        child, node = node, tree.parents[node]
+        if isinstance(node, ast.If) and is_guard(node) and child not in import_branch(node):
+            return True
+    return False
+
+
+def is_main_only(node: ast.AST, tree: Tree) -> bool:
+    """Whether a node runs only in the process that the file was started with, never where it is imported."""
+    while node in tree.parents:
+        child, node = node, tree.parents[node]
+        if isinstance(node, ast.If) and _holds_for_main(node.test) is not None and child not in import_branch(node):
+            return child is not node.test
+    return False
+
+
+def _holds_for_main(test: ast.expr) -> bool | None:
+    """Whether a test holds where ``__name__`` is "__main__" and only there, the other way round, or neither."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _holds_for_main(test.operand)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        # "main and more" holds only there; "imported or more" holds wherever it is imported.
+        decisive = isinstance(test.op, ast.And)
+        return decisive if any(_holds_for_main(part) is decisive for part in test.values) else None
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return None
+    sides = [test.left, test.comparators[0]]
+    if not any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides):
+        return None
+    if not any(isinstance(side, ast.Constant) and side.value == "__main__" for side in sides):
+        return None
+    return True if isinstance(test.ops[0], ast.Eq) else False if isinstance(test.ops[0], ast.NotEq) else None
 
 
 def _children(node: ast.AST) -> list[ast.AST]:

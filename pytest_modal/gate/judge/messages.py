@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_modal.gate.judge.baseline import Baseline, align, update_command
 from pytest_modal.gate.judge.policy import TOLERABLE
-from pytest_modal.gate.judge.rows import Evaluation
+from pytest_modal.gate.judge.rows import INPUT_NAMES, Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
@@ -235,7 +235,10 @@ def summary_line(result: GateResult) -> str:
     """Return in one line the result of a gate, and what it can see."""
     line = f"{result.gate}  {result.verdict}  "
     change = result.change
-    if change is None:
+    if change is None and result.policy.updating and not result.failed:
+        # Nothing could be compared, and nothing had to be: this is what later runs are compared with.
+        line = f"{result.gate}  first baseline  {_percent(result.accuracy)} {_percents(result.accuracy_interval)}"
+    elif change is None:
         line += f"{_percent(result.accuracy)} {_percents(result.accuracy_interval)}, compared with nothing"
     else:
         low, high = (f"{100 * end:+.1f}" for end in change.interval)
@@ -258,7 +261,7 @@ def summary_line(result: GateResult) -> str:
 def sight(outlook: Sensitivity) -> str:
     """Return what a gate can see."""
     if outlook.powerless:
-        return f"n={outlook.n:,}: powerless, it can't fail even if every item does"
+        return f"n={outlook.n:,}: it can't fail, even if every item does"
     if outlook.detectable is None:
         return f"n={outlook.n:,}"
     return f"n={outlook.n:,}: sees a drop of {_points(outlook.detectable)} or more (80% power)"
@@ -269,7 +272,7 @@ def shortcomings(outlook: Sensitivity, gate: str) -> list[str]:
     found = []
     if outlook.powerless:
         found.append(
-            f"gate {gate} is powerless: with {count(outlook.n, 'item')} its smallest p-value is "
+            f"gate {gate} can't fail: with {count(outlook.n, 'item')} its smallest p-value is "
             f"{_p(outlook.smallest_p)}, but it fails at {_p(outlook.level)}; add items, or record more rounds"
         )
     if outlook.too_small:
@@ -299,10 +302,29 @@ def warnings_of(result: GateResult) -> list[str]:
     return found
 
 
-def totals_of(compared: Sequence[bool]) -> str:
-    """Return how many gates compared something: one that did not never counts as passed."""
-    without = len(compared) - sum(compared)
-    return f"{len(compared) - without:,} gated" + (f", {without:,} without baseline" if without else "")
+def unnoticed_inputs(now: Evaluation) -> str | None:
+    """Return a note for rows without inputs: an item whose input has changed is compared all the same."""
+    if any(now.digests):
+        return None
+    return (
+        f"the rows have no inputs ({', '.join(map(repr, INPUT_NAMES))}), so that changed ones can't be noticed; "
+        'name the column: input="..."'
+    )
+
+
+def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
+    """Return how many gates compared something: one that did not never counts as passed.
+
+    Parameters
+    ----------
+    recorded : int
+        How many of the others got their first baseline.
+    """
+    without = len(compared) - sum(compared) - recorded
+    parts = [f"{sum(compared):,} gated"]
+    parts += [f"{recorded:,} recorded for the first time"] if recorded else []
+    parts += [f"{without:,} without baseline"] if without else []
+    return ", ".join(parts)
 
 
 def properties(result: GateResult) -> dict[str, str]:

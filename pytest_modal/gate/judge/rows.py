@@ -11,7 +11,7 @@ import numbers
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,12 +21,16 @@ from pytest_modal.wording import count, some, three_parts
 
 T = TypeVar("T")
 
+INPUT_NAMES = ("input", "prompt", "question", "problem")  # of the column of inputs, where none is named
 DIGEST = 6  # hexadecimal digits: a changed input is missed once in 16 million
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns that the gate reads. Rows may lack `input` and `output` under their usual names."""
+    """Names of the columns that the gate reads. Rows may lack `input` and `output` under their usual names.
+
+    Where the rows have no "input", the first of `INPUT_NAMES` that they have is taken for it.
+    """
 
     id: str = "id"
     correct: str = "correct"
@@ -108,7 +112,8 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
         No rows, a missing column, missing or duplicate ids, no value or one outside [0, 1] in ``correct``,
         a missing cluster, an input that can't be compared. The message names the items.
     """
-    reader = _Reader(columns, gate, where)
+    reader = _Reader(_with_input(rows, columns), gate, where)
+    columns = reader.columns
     table = reader.table(rows)
     ids = reader.ids(table[columns.id])
     scores = reader.scores(ids, table[columns.correct])
@@ -128,6 +133,21 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
         outputs=tuple(outputs[i] for i in order),
         clusters=clusters,
     )
+
+
+def _with_input(rows: object, columns: Columns) -> Columns:
+    """Return the columns with the name under which the rows have their inputs."""
+    if columns.input != Columns.input:
+        return columns
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(rows, pandas.DataFrame):
+        names = set(rows.columns)
+    else:
+        mappings = rows if isinstance(rows, list | tuple) else []
+        names = {name for row in mappings if isinstance(row, Mapping) for name in row}
+    taken = {columns.id, columns.correct, columns.output, columns.cluster}
+    found = [name for name in INPUT_NAMES if name in names and name not in taken]
+    return replace(columns, input=found[0]) if found else columns
 
 
 def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:

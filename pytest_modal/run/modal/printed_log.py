@@ -9,7 +9,7 @@ from typing import Any
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote.modal_worker import MARK
 from pytest_modal.remote.streams import KEPT_OUTPUT
-from pytest_modal.run.modal.app_log import signs
+from pytest_modal.run.modal.app_log import signs_in
 from pytest_modal.run.printed import Balance, Lines, lines_of
 
 _CUT = 4  # bytes that a cut through a character may have taken away besides
@@ -43,7 +43,7 @@ class PrintedLog:
             if printed:
                 key = self._calls.get(handle) or self._running.get(container, "")
                 yield from self._printed((container, entry.source), key, printed)
-            for sign in signs(mark + event):
+            for sign in signs_in(mark + event):
                 if sign.event == "start":
                     self._running[container] = sign.key
                     if handle:

@@ -157,6 +157,8 @@ class Session:
     async def _attend(self, call_runner: CallRunner, queue: EnvironmentQueue, call: Call) -> None:
         try:
             outcome, value = await call_runner.run(queue, call)
+            tried = self._phases.containers.get(call.key, [])
+            outcome.fallen = [container for container in tried if container != outcome.container]
             await self._finish(call, outcome, value)
         finally:
             queue.out.pop(call.key, None)
@@ -205,7 +207,7 @@ class Session:
                 self._printed.opened()
             with contextlib.suppress(Exception):
                 async for entry in follow(app):
-                    for sign in signs(entry.message):
+                    for sign in signs(entry):
                         self._heard(sign)
                     for key, line in self._printed.add(entry) if self._printed is not None else ():
                         self._show(key, line)
