@@ -100,7 +100,7 @@ def test_a_drop_fails_and_lists_the_flips(pytester: pytest.Pytester) -> None:
             "E *10 newly failing, 0 newly passing*",
             'E *q020  1/1   0/1  "q020?"  "42" -> "forty"',
             "E *... 5 more: modal_output/test_it/test_accuracy/toy.flips.csv",
-            'E *intended? pytest --modal-update-baselines --modal-accept-regression="why"',
+            'E *intended? pytest "*" --modal-update-baselines --modal-accept-regression="why"',
             "toy  FAIL  100.0% -> 95.0%*",
             "1 gated",
         ],

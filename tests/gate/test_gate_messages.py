@@ -26,7 +26,7 @@ def failure(now: Evaluation, baseline: Baseline | None = THEN, *, csv: str | Non
 
 def test_a_regression_in_full() -> None:
     assert failure(CONFIRMED, confirm=2) == (
-        """\
+        f"""\
 ACCURACY REGRESSION  gsm8k  72.8% -> 68.5%   change -4.3 points, 95% interval [-7.3, -1.2]
   exact paired test against 5 baseline rounds: p=1.9e-11, confirmed by 2 fresh rounds
   9 newly failing, 0 newly passing (baseline flip rate 2.0%)
@@ -37,7 +37,7 @@ ACCURACY REGRESSION  gsm8k  72.8% -> 68.5%   change -4.3 points, 95% interval [-
   gsm8k/0003  5/5   0/3  "A train leaves gsm8k ..."  "42" -> "forty"
   gsm8k/0004  5/5   0/3  "A train leaves gsm8k ..."  "42" -> "forty"
   ... 4 more: modal_output/test_gsm8k/test_accuracy/gsm8k.flips.csv
-  intended? pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why\""""
+  intended? pytest "{TEST}" --modal-mode=replay --modal-update-baselines --modal-accept-regression="why\""""
     )
 
 
@@ -45,7 +45,7 @@ def test_a_regression_of_one_round() -> None:
     message = failure(evaluation([1] * 134 + [0] * 6 + [1] * 3 + [0] * 57))
     assert "exact paired test against 5 baseline rounds: p=3.3e-05\n" in message
     assert messages.failure(judged(CONFIRMED, THEN), [], test=TEST).endswith(
-        '\n  intended? pytest --modal-update-baselines --modal-accept-regression="why"'
+        f'\n  intended? pytest "{TEST}" --modal-update-baselines --modal-accept-regression="why"'
     )
 
 
@@ -99,7 +99,7 @@ def test_the_other_failures_have_three_parts() -> None:
     assert failure(one, None, ci=True) == (
         "NO BASELINE  gsm8k  99.5% of 200 items, compared with nothing\n"
         f"  where: {TEST}, baselines\n"
-        f'  what to do: record it and commit it: pytest "{TEST}" --modal-update-baselines'
+        f'  what to do: record it and commit it: pytest "{TEST}" --modal-mode=replay --modal-update-baselines'
     )
     renamed = messages.missing_baseline(judged(one, None), test=TEST, path="baselines/new.jsonl", renamed_from="old")
     assert "if the gate was 'old' before, rename old.jsonl and old.outputs.jsonl with git mv; else record" in renamed

@@ -105,13 +105,13 @@ def failure(
     csv : str, optional
         Where all flips are.
     mode : str, optional
-        The option that accepts without a GPU, such as ``--modal-mode=replay``, where there is a recording.
+        The option that has the same results again, such as ``--modal-mode=replay``.
     path, renamed_from : str, optional
         Of a missing baseline: where it is to be, and the gate whose baseline has the same items.
     """
     parts = []
     if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
-        parts.append(_regression(result, items, csv, mode))
+        parts.append(_regression(result, items, csv, accept_command(test, mode)))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
         what = (
             f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
@@ -123,17 +123,19 @@ def failure(
         what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}"
         parts.append(three_parts(what, test, "look at their outputs, or take them out of must_pass"))
     if "no baseline" in result.reasons:
-        parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
+        parts.append(missing_baseline(result, test=test, mode=mode, path=path, renamed_from=renamed_from))
     if "replaced" in result.reasons:
         what = f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run"
-        remedy = f"if they were replaced on purpose, {_accept(mode)}; else give the items their old ids"
+        remedy = f"if they were replaced on purpose, {accept_command(test, mode)}; else give the items their old ids"
         parts.append(three_parts(what, test, remedy))
     return "\n".join(parts)
 
 
-def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", renamed_from: str | None = None) -> str:
+def missing_baseline(
+    result: GateResult, *, test: str, mode: str = "", path: str = "baselines", renamed_from: str | None = None
+) -> str:
     """Say that a gate compared nothing, and which command records its baseline."""
-    remedy = f"record it and commit it: {update_command(test)}"
+    remedy = f"record it and commit it: {update_command(test, mode)}"
     if renamed_from is not None:
         remedy = (
             f"if the gate was {renamed_from!r} before, rename {renamed_from}.jsonl and {renamed_from}.outputs.jsonl "
@@ -145,7 +147,7 @@ def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", 
     return three_parts(what, f"{test}, {path}", remedy)
 
 
-def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode: str) -> str:
+def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, command: str) -> str:
     change = result.change
     assert change is not None, "a regression is a comparison"
     title = "ACCURACY REGRESSION" if "inconclusive" not in result.reasons else "ACCURACY INCONCLUSIVE"
@@ -175,7 +177,7 @@ def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode
     rate = "" if result.flip_rate is None else f" (baseline flip rate {_percent(result.flip_rate)})"
     lines.append(f"  {result.newly_failing:,} {failing}, {result.newly_passing:,} {passing}{rate}")
     lines += _table(items, csv)
-    lines.append(f"  intended? {_accept(mode)}")
+    lines.append(f"  intended? {command}")
     return "\n".join(lines)
 
 
@@ -200,9 +202,9 @@ def _fresh(result: GateResult) -> str:
     return f", confirmed by {count(fresh, 'fresh round')}"
 
 
-def _accept(mode: str) -> str:
-    words = ["pytest", mode, "--modal-update-baselines", '--modal-accept-regression="why"']
-    return " ".join(word for word in words if word)
+def accept_command(test: str, mode: str = "") -> str:
+    """Return the command that accepts what the gates of a test found, and what no other test's gates did."""
+    return f'{update_command(test, mode)} --modal-accept-regression="why"'
 
 
 def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
