@@ -189,14 +189,15 @@ class AccuracyGate:
             self._body_run.suspicious.append(record.line)
             return result
         self._item.user_properties += messages.properties(result).items()
-        missing: dict[str, Any] = {"path": self._shown(case.path), "renamed_from": None}
+        missing: dict[str, Any] = {
+            "mode": mode_option(self._item),
+            "path": self._shown(case.path),
+            "renamed_from": None,
+        }
         if result.change is None and case.baseline is None:
             missing["renamed_from"] = self._renamed_from(case)
         if result.failed:
-            mode = mode_option(self._item.config)
-            raise AccuracyRegression(
-                messages.failure(result, flips, test=self._item.nodeid, csv=csv, mode=mode, **missing)
-            )
+            raise AccuracyRegression(messages.failure(result, flips, test=self._item.nodeid, csv=csv, **missing))
         if case.baseline is None and not result.policy.updating:
             self._warn(messages.missing_baseline(result, test=self._item.nodeid, **missing))
         for note in record.notes:

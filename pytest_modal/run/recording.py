@@ -18,13 +18,20 @@ from pytest_modal.wording import first_few
 
 
 def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -> int:
-    """Return the number of rounds in which all calls of some tests are recorded, at least one."""
+    """Return the number of rounds in which all calls of some tests are recorded, at least one.
+
+    Rounds that were recorded before something changed don't count once the first was recorded again.
+    """
     from pytest_modal.store.recordings.finding import Finder
     from pytest_modal.store.recordings.slots import slots
 
-    number, finder = 1, Finder()
+    finder, first = Finder(), slots(first_round(batch), rootdir)
+    keys = {part for key in calls_of(items) for part in batch.parts(key)}
+    fresh = all(finder.is_fresh(slot) for key, slot in first.items() if key in keys)
+    counts = finder.is_fresh if fresh else finder.is_there
+    number = 1
     while (repeated := repeat(batch, calls_of(items), [number])).calls:
-        if not all(finder.is_there(slot) for slot in slots(repeated, rootdir).values()):
+        if not all(map(counts, slots(repeated, rootdir).values())):
             break
         number += 1
     return number

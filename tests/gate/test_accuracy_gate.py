@@ -101,7 +101,7 @@ def test_a_drop_fails_and_lists_the_flips(pytester: pytest.Pytester) -> None:
             'E *q020  1/1   0/1  "q020?"  "42" -> "forty"',
             "E *... 5 more: modal_output/test_it/test_accuracy/toy.flips.csv",
             "E *what to do: find what changed the model; if the change is intended, accept it: "
-            'pytest --modal-update-baselines --modal-accept-regression="why"',
+            'pytest "*" --modal-update-baselines --modal-accept-regression="why"',
             "toy  FAIL  100.0% -> 95.0%*",
             "1 gated",
         ],

@@ -39,7 +39,8 @@ ACCURACY REGRESSION  gsm8k  72.8% -> 68.5%   change -4.3 points, 95% interval [-
   ... 4 more: modal_output/test_gsm8k/test_accuracy/gsm8k.flips.csv
   where: test_gsm8k.py::test_accuracy
   what to do: find what changed the model; if the change is intended, accept it: """
-        'pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"'
+        'pytest "test_gsm8k.py::test_accuracy" --modal-mode=replay --modal-update-baselines '
+        '--modal-accept-regression="why"'
     )
 
 
@@ -47,7 +48,8 @@ def test_a_regression_of_one_round() -> None:
     message = failure(evaluation([1] * 134 + [0] * 6 + [1] * 3 + [0] * 57))
     assert "exact paired test against 5 baseline rounds: p=3.3e-05\n" in message
     assert messages.failure(judged(CONFIRMED, THEN), [], test=TEST).endswith(
-        '; if the change is intended, accept it: pytest --modal-update-baselines --modal-accept-regression="why"'
+        f'; if the change is intended, accept it: pytest "{TEST}" --modal-update-baselines '
+        '--modal-accept-regression="why"'
     )
 
 
@@ -101,7 +103,7 @@ def test_the_other_failures_have_three_parts() -> None:
     assert failure(one, None, ci=True) == (
         "NO BASELINE  gsm8k  99.5% of 200 items, compared with nothing\n"
         f"  where: {TEST}, baselines\n"
-        f'  what to do: record it and commit it: pytest "{TEST}" --modal-update-baselines'
+        f'  what to do: record it and commit it: pytest "{TEST}" --modal-mode=replay --modal-update-baselines'
     )
     renamed = messages.missing_baseline(judged(one, None), test=TEST, path="baselines/new.jsonl", renamed_from="old")
     way_out = "if the gate was 'old' before, rename old.jsonl and old.outputs.jsonl with git mv; otherwise record"

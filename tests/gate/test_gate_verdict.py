@@ -295,7 +295,7 @@ def test_a_drop_is_recorded_with_a_reason_only() -> None:
     accepted = updated(dropped, STEADY, accept="4-bit weights", date="2026-02-01")
     baseline = accepted.baseline
     assert baseline is not None
-    assert accepted.note == "gsm8k: regression accepted, 75.0% -> 65.0%: 4-bit weights"
+    assert accepted.note == "gsm8k: regression accepted, 75.0% -> 65.0%, 5 rounds: 4-bit weights"
     assert (baseline.anchor.accuracy, baseline.anchor.date) == (0.65, "2026-02-01")
     assert baseline.anchor_sums.tolist() == baseline.sums.tolist()
     assert baseline.history[0] == STEADY.history[0]

@@ -217,49 +217,42 @@ REFUSALS = {
         "test_container_fixture_in_a_test.py::test_container_fixture_in_a_test",
         "write a @pytest_modal.fixture that takes 'small' and returns data",
     ),
-    "container_fixture_made_of_a_module": Refusal(
+    "data_fixture_that_outlives_a_parameter[a]": Refusal(
         """
         import pytest
         import pytest_modal
 
-        @pytest.fixture(scope="module")
-        def per_module(): return 1
-
-        @pytest_modal.fixture(scope="container")
-        def loaded(per_module): return 1
-
-        @pytest_modal.fixture
-        def answer(loaded): return 1
-
-        def test_container_fixture_made_of_a_module(answer): pass
-        """,
-        "container fixture 'loaded' takes 'per_module' of scope 'module'; a container outlives tests",
-        "test_container_fixture_made_of_a_module.py:7, "
-        "for test_container_fixture_made_of_a_module.py::test_container_fixture_made_of_a_module",
-        "give 'per_module' scope=\"session\"",
-    ),
-    "container_fixture_parametrized_by_a_test[a]": Refusal(
-        """
-        import pytest
-        import pytest_modal
-
-        @pytest_modal.fixture(scope="container")
-        def named(name): return name
-
-        @pytest_modal.fixture
-        def answer(named): return named
+        @pytest_modal.fixture(scope="session")
+        def answer(name): return name
 
         @pytest.mark.parametrize("name", ["a"])
-        def test_container_fixture_parametrized_by_a_test(answer): pass
+        def test_data_fixture_that_outlives_a_parameter(answer): pass
 
         @pytest.mark.parametrize("name", ["a"], scope="session")
         def test_named(answer): assert answer == "a"
         """,
-        "container fixture 'named' takes 'name', which is parametrized for one test at a time; "
-        "a container outlives tests",
-        "test_container_fixture_parametrized_by_a_test.py:4, "
-        "for test_container_fixture_parametrized_by_a_test.py::test_container_fixture_parametrized_by_a_test[a]",
-        '@pytest.mark.parametrize("name", [...], scope="session")',
+        "remote fixture 'answer' has a wider scope than what it takes: "
+        "'name', which is parametrized with scope 'function'",
+        "test_data_fixture_that_outlives_a_parameter.py:4, "
+        "for test_data_fixture_that_outlives_a_parameter.py::test_data_fixture_that_outlives_a_parameter[a]",
+        "leave scope= out of 'answer': the same call runs once, whatever the scope",
+    ),
+    "data_fixture_that_outlives_another": Refusal(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def first(): return 1
+
+        @pytest_modal.fixture(scope="module")
+        def answer(first): return first
+
+        def test_data_fixture_that_outlives_another(answer): pass
+        """,
+        "remote fixture 'answer' has a wider scope than what it takes: the fixture 'first' of scope 'function'",
+        "test_data_fixture_that_outlives_another.py:6, "
+        "for test_data_fixture_that_outlives_another.py::test_data_fixture_that_outlives_another",
+        "leave scope= out of 'answer': the same call runs once, whatever the scope",
     ),
 }
 HELPERS = "VALUE = 3\ndef triple(x): return VALUE * x\n"

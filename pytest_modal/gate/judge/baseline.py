@@ -156,6 +156,6 @@ def check_items(baseline: Baseline, now: Evaluation, alignment: Alignment, where
     raise BaselineError(three_parts(f"{what}: {some(alignment.changed)}", where, remedy))
 
 
-def update_command(test: str) -> str:
-    """Return the command that records the baselines of a test."""
-    return f'pytest "{test}" --modal-update-baselines'
+def update_command(test: str, mode: str = "") -> str:
+    """Return the command that records the baselines of a test; `mode` is the option that says where it runs."""
+    return " ".join(word for word in ("pytest", f'"{test}"', mode, "--modal-update-baselines") if word)

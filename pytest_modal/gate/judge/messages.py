@@ -105,13 +105,13 @@ def failure(
     csv : str, optional
         Where all flips are.
     mode : str, optional
-        The option that accepts without a GPU, such as ``--modal-mode=replay``, where there is a recording.
+        The option that has the same results again, such as ``--modal-mode=replay``.
     path, renamed_from : str, optional
         Of a missing baseline: where it is to be, and the gate whose baseline has the same items.
     """
     parts = []
     if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
-        parts.append(_regression(result, items, test, csv, mode))
+        parts.append(_regression(result, items, test, csv, accept_command(test, mode)))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
         what = (
             f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
@@ -123,17 +123,21 @@ def failure(
         what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} of must_pass failed: {names}"
         parts.append(three_parts(what, test, "look at their outputs, or remove them from must_pass"))
     if "no baseline" in result.reasons:
-        parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
+        parts.append(missing_baseline(result, test=test, mode=mode, path=path, renamed_from=renamed_from))
     if "replaced" in result.reasons:
         what = f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run"
-        remedy = f"use the old ids of the items; if they were replaced on purpose, accept that: {_accept(mode)}"
+        remedy = (
+            f"use the old ids of the items; if they were replaced on purpose, accept that: {accept_command(test, mode)}"
+        )
         parts.append(three_parts(what, test, remedy))
     return "\n".join(parts)
 
 
-def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", renamed_from: str | None = None) -> str:
+def missing_baseline(
+    result: GateResult, *, test: str, mode: str = "", path: str = "baselines", renamed_from: str | None = None
+) -> str:
     """Return that a gate compared nothing, and which command records its baseline."""
-    remedy = f"record it and commit it: {update_command(test)}"
+    remedy = f"record it and commit it: {update_command(test, mode)}"
     if renamed_from is not None:
         remedy = (
             f"if the gate was {renamed_from!r} before, rename {renamed_from}.jsonl and {renamed_from}.outputs.jsonl "
@@ -145,7 +149,7 @@ def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", 
     return three_parts(what, f"{test}, {path}", remedy)
 
 
-def _regression(result: GateResult, items: Sequence[Flip], test: str, csv: str | None, mode: str) -> str:
+def _regression(result: GateResult, items: Sequence[Flip], test: str, csv: str | None, command: str) -> str:
     change = result.change
     assert change is not None, "a regression is a comparison"
     title = "ACCURACY REGRESSION" if "inconclusive" not in result.reasons else "ACCURACY INCONCLUSIVE"
@@ -174,7 +178,7 @@ def _regression(result: GateResult, items: Sequence[Flip], test: str, csv: str |
     lines.append(f"  {result.newly_failing:,} {failing}, {result.newly_passing:,} {passing}{rate}")
     lines += _table(items, csv)
     first = "add items, or record more rounds" if "inconclusive" in result.reasons else "find what changed the model"
-    remedy = f"{first}; if the change is intended, accept it: {_accept(mode)}"
+    remedy = f"{first}; if the change is intended, accept it: {command}"
     return three_parts("\n".join(lines), test, remedy)
 
 
@@ -199,9 +203,9 @@ def _fresh(result: GateResult) -> str:
     return f", confirmed by {count(fresh, 'fresh round')}"
 
 
-def _accept(mode: str) -> str:
-    words = ["pytest", mode, "--modal-update-baselines", '--modal-accept-regression="why"']
-    return " ".join(word for word in words if word)
+def accept_command(test: str, mode: str = "") -> str:
+    """Return the command that accepts what the gates of a test found, and what no other test's gates did."""
+    return f'{update_command(test, mode)} --modal-accept-regression="why"'
 
 
 def _table(items: Sequence[Flip], csv: str | None) -> list[str]:

@@ -82,6 +82,15 @@ class Finder:
             return False
         return True
 
+    def is_fresh(self, slot: Slot) -> bool:
+        """Whether a call has a recording that is not stale; one that is damaged is there, and its reader says how."""
+        try:
+            path = self.find(slot)
+        except MissingRecordingError:
+            return False
+        recording = self._beside(path).get(path)
+        return recording is None or not differences(recording.keys, slot.keys)
+
     def superseded(self, slot: Slot) -> list[Path]:
         """Return the recordings of the same call under other names, its code aside."""
         path = recording_path(slot.directory, slot.name)
