@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from _pytest.compat import NOTSET
 from _pytest.fixtures import SubRequest
+from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
@@ -135,3 +136,8 @@ def come_back_to(item: pytest.Item) -> None:
     for plugin in item.config.pluginmanager.get_plugins():
         if hasattr(plugin, "item_index") and hasattr(plugin, "testrunuid"):
             plugin.item_index = item.session.items.index(item)
+
+
+def skip_at_item(reason: str) -> NoReturn:
+    """Skip a test; the place that is reported is the test's."""
+    raise pytest.skip.Exception(reason, _use_item_location=True)

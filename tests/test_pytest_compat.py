@@ -107,3 +107,24 @@ def test_a_test_runs_silently_as_often_as_it_is_wanted(pytester: pytest.Pytester
     )
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio")
     result.assert_outcomes(passed=1)
+
+
+def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        class Both(compat.Failed, AssertionError): pass
+
+        def pytest_runtest_setup(item):
+            if item.name == "test_skipped":
+                compat.skip_at_item("not here")
+
+        def pytest_runtest_call(item):
+            raise Both("told in full", pytrace=False)
+        """
+    )
+    pytester.makepyfile(test_it="def test_skipped(): pass\n\ndef test_failed(): pass\n")
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio", "-rs")
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*_ test_failed _*", "told in full", "SKIPPED * test_it.py:1: not here"])

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_modal.declare.keywords import ENVIRONMENT, checked_settings, declaration_error
-from pytest_modal.declare.remote_function import UNSET, RemoteFunction, check_function, check_mock_and_shard
+from pytest_modal.declare.remote_function import UNSET, RemoteFunction, check_function, check_remote
 
-MARKER_KEYWORDS = ("function", "args", "mock", "shard", *ENVIRONMENT)
+MARKER_KEYWORDS = ("function", "args", "mock", "shard", "on_error", *ENVIRONMENT)
 MARKER = "modal_gpu"
 
 
@@ -57,8 +57,9 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
         given = dict(mark.kwargs)
         function, own_args = given.pop("function", None), given.pop("args", {})
         mock, shard = given.pop("mock", UNSET), given.pop("shard", None)
+        on_error = given.pop("on_error", None)
         settings = {**checked_settings(given, what, where, MARKER_KEYWORDS), **settings}
-        if function is None and (own_args or mock is not UNSET or shard is not None):
+        if function is None and (own_args or mock is not UNSET or shard is not None or on_error is not None):
             raise declaration_error(f"{what}: args=, mock= and shard= need a function=", where, "add function=...")
         if function is not None and remote is None:
             check_function(function, f"{what}(function=...)", where, generator=False)
@@ -67,7 +68,7 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
                     f"{what}: args= is a {type(own_args).__name__}, not a dict", where, 'write args={"name": value}'
                 )
             remote, args = (
-                RemoteFunction(function.__name__, function, mock=mock, shard=shard),
+                RemoteFunction(function.__name__, function, mock=mock, shard=shard, on_error=on_error or "error"),
                 own_args,
             )
             unknown = set(args) - set(inspect.signature(function).parameters)
@@ -78,5 +79,5 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
                     where,
                     f"use its parameters: {known}" if known else f"remove args=: {function.__name__} has no parameters",
                 )
-            check_mock_and_shard(remote, what, where)
+            check_remote(remote, what, where)
     return Marker(remote, args, settings)

@@ -11,6 +11,7 @@ from pytest_modal.declare.keywords import declaration_error, one_of
 
 CONTAINER = "container"
 SCOPES = ("function", "class", "module", "package", "session", CONTAINER)
+ON_ERROR = ("error", "value")
 SPECIFICATION = "__pytest_modal__"
 _declared = False  # whether this process has declared a remote fixture
 
@@ -35,6 +36,8 @@ class RemoteFunction:
         "container" for values that stay on the GPU.
     settings : mapping
         The environment as far as it was declared here.
+    on_error : str
+        "error", or "value" where a failed call is handed to the tests as data.
     """
 
     name: str
@@ -43,6 +46,7 @@ class RemoteFunction:
     mock: object = UNSET
     shard: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    on_error: str = "error"
 
     @property
     def in_container(self) -> bool:
@@ -117,8 +121,16 @@ def check_function(function: object, what: str, where: str, *, generator: bool) 
             raise declaration_error(f"{what}: parameter {name!r} can't be bound by name", where, remedy)
 
 
-def check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None:
+def check_remote(remote: RemoteFunction, what: str, where: str) -> None:
     parameters = parameters_of(remote.function)
+    if remote.on_error not in ON_ERROR:
+        raise declaration_error(f"{what}: on_error={remote.on_error!r}", where, one_of(remote.on_error, ON_ERROR))
+    if remote.on_error == "value" and remote.in_container:
+        raise declaration_error(
+            f'{what}: on_error="value" on a container fixture, whose value no test gets',
+            where,
+            'set on_error="value" on the fixtures that use it: its failure is theirs too',
+        )
     if callable(remote.mock):
         check_function(remote.mock, f"{what}: mock", where_is(remote.mock), generator=remote.in_container)
         unknown = [

@@ -16,12 +16,13 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pytest_modal.remote import data, lost_files
+from pytest_modal.remote import data, lost_files, standins
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
 from pytest_modal.remote.state import State
+from pytest_modal.remote.verdicts import values_of, verdict_of
 
 KEPT_OUTPUT = 64 * 1024  # characters of a call's output that are returned: the last ones
 MAX_FRAMES = 100
@@ -65,7 +66,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     frames = [
         (frame.f_code.co_filename, line, frame.f_code.co_name)
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename != __file__
+        if frame.f_code.co_filename not in (__file__, standins.__file__)
     ]
     try:
         message = str(error)
@@ -78,6 +79,9 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
         "notes": [encodable(str(note)) for note in getattr(error, "__notes__", [])],
         "frames": frames[-MAX_FRAMES:],
     }
+    if verdict := verdict_of(error):
+        described["verdict"] = verdict
+        described["values"] = values_of(error) if isinstance(error, AssertionError) else []
     cause, context = error.__cause__, error.__context__
     if cause is not None and id(cause) not in seen:
         described["cause"] = describe(cause, seen)
@@ -86,6 +90,12 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     if isinstance(error, BaseExceptionGroup):
         described["exceptions"] = [describe(each, seen) for each in error.exceptions[:20]]
     return described
+
+
+def status_of(error: Described) -> Literal["raised", "skipped", "xfailed"]:
+    """Return the status of a call that raised."""
+    verdict = error.get("verdict")
+    return "raised" if verdict is None or verdict == "failed" else verdict
 
 
 def encodable(text: str) -> str:
@@ -181,7 +191,7 @@ class Worker:
             except MissingError as missing:
                 return {"status": "missing", "blobs": list(missing.args)}, []
             except ContainerError as failed:
-                reply |= {"status": "raised", "container_key": failed.key, "error": failed.error}
+                reply |= {"status": status_of(failed.error), "container_key": failed.key, "error": failed.error}
             except data.NotDataError as error:
                 refused: Described = {"type": "NotDataError", "message": str(error)}
                 reply |= {"status": "not data", "error": refused}
@@ -189,7 +199,8 @@ class Worker:
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                reply |= {"status": "raised", "error": describe(error)}
+                described = describe(error)
+                reply |= {"status": status_of(described), "error": described}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             use = self.device.look()
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
