@@ -1,4 +1,4 @@
-"""What a container has of pytest: `skip`, `fail` and `xfail`, for functions that were written with them.
+"""Stand-ins for pytest in a container: `skip`, `fail` and `xfail`, for functions that were written with them.
 
 A function that names the module `pytest` gets this module in its place: pytest is not in the image.
 """

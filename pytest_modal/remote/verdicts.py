@@ -43,13 +43,18 @@ def values_of(error: BaseException) -> list[tuple[str, str]]:
     found = {}
     for name in _names(frame.f_code, frames[-1].tb_lasti):
         value = values.get(name, types)
-        says_nothing = callable(value) or type(value).__repr__ in (object.__repr__, types.ModuleType.__repr__)
-        if not says_nothing:
+        # An address, or the name of a module, says nothing.
+        if not callable(value) and not isinstance(value, types.ModuleType) and _has_own_repr(value):
             # A repr is the user's code, and may fail.
             with contextlib.suppress(Exception):
                 text = _Short().repr(value)
                 found[name] = text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
     return list(found.items())[-_MAX_VALUES:]
+
+
+def _has_own_repr(value: object) -> bool:
+    own: object = type(value).__repr__
+    return own is not object.__repr__
 
 
 def _entries(error: BaseException) -> Iterator[types.TracebackType]:
