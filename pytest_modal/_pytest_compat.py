@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from _pytest.compat import NOTSET
 from _pytest.doctest import DoctestModule
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
+from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
@@ -271,3 +272,8 @@ def start_line(screen: Any) -> None:
     # The letters of tests that workers of pytest-xdist ran are not known to the above.
     if screen._tw.width_of_current_line:
         screen._tw.line()
+
+
+def skip_at_item(reason: str) -> NoReturn:
+    """Skip a test; the place that is reported is the test's."""
+    raise pytest.skip.Exception(reason, _use_item_location=True)

@@ -113,6 +113,12 @@ class GpuTestHooks:
 
         check_item(item)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        from pytest_modal.local.verdicts import raise_held
+
+        raise_held(item)
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         from pytest_modal.local.setup import teardown_errors

@@ -163,3 +163,24 @@ def test_lines_of_the_plugin_begin_on_a_line_of_their_own(pytester: pytest.Pytes
     assert lines[lines.index("first") + 1] == "second"
     title = next(number for number, line in enumerate(lines) if " ours " in line)
     assert (lines[title - 1], lines[title + 1]) == ("", "third")
+
+
+def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        class Both(compat.Failed, AssertionError): pass
+
+        def pytest_runtest_setup(item):
+            if item.name == "test_skipped":
+                compat.skip_at_item("not here")
+
+        def pytest_runtest_call(item):
+            raise Both("told in full", pytrace=False)
+        """
+    )
+    pytester.makepyfile(test_it="def test_skipped(): pass\n\ndef test_failed(): pass\n")
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio", "-rs")
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*_ test_failed _*", "told in full", "SKIPPED * test_it.py:1: not here"])

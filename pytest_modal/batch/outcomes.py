@@ -10,6 +10,8 @@ Status = Literal[
     "ok",
     "raised",
     "not data",
+    "skipped",
+    "xfailed",
     "timed out",
     "crashed",
     "dependency failed",
@@ -85,6 +87,11 @@ class Outcome:
     def ok(self) -> bool:
         """Whether there is a result."""
         return self.status == "ok"
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no result, and the call did not say that there is nothing to test."""
+        return self.status not in ("ok", "skipped", "xfailed")
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 
+from pytest_modal._pytest_compat import Failed
 from pytest_modal.batch.digest import digest_of
+from pytest_modal.plan.failures import verdict_of
 from pytest_modal.wording import safe_line
 
 if TYPE_CHECKING:
@@ -43,10 +45,15 @@ class Failure(TypedDict):
 _RAISED = pytest.StashKey[tuple[BaseException, Failure]]()
 
 
-def fail_for(item: pytest.Item, results: Results, outcomes: Sequence[Outcome], hints: Iterable[str]) -> NoReturn:
-    """Fail a test for calls that failed; hints follow their explanations."""
-    __tracebackhide__ = True
-    from pytest_modal.report.failures import cause_of, explain, headline, location_of
+def failure_for(
+    item: pytest.Item,
+    results: Results,
+    outcomes: Sequence[Outcome],
+    hints: Iterable[str],
+    kind: type[Failed],
+) -> Failed:
+    """Return the exception that fails a test for calls that failed; hints follow their explanations."""
+    from pytest_modal.report.failures import cause_of, explain, explain_assertion, headline, location_of
 
     brief = item.config.getoption("tbstyle") == "short"
     path, line = location_of(results, outcomes[0], item.config.rootpath)
@@ -56,10 +63,15 @@ def fail_for(item: pytest.Item, results: Results, outcomes: Sequence[Outcome], h
         path=path,
         line=line,
     )
-    text = "\n\n".join([*(explain(results, outcome, brief=brief) for outcome in outcomes), *hints])
-    error = pytest.fail.Exception(text, pytrace=False)
+    explained = [
+        explain_assertion(results, outcome, brief=brief)
+        if verdict_of(outcome) == "failed"
+        else explain(results, outcome, brief=brief)
+        for outcome in outcomes
+    ]
+    error = kind("\n\n".join([*explained, *hints]), pytrace=False)
     item.stash[_RAISED] = error, failure
-    raise error
+    return error
 
 
 def describe(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

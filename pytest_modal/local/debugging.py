@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pytest_modal.batch.outcomes import Outcome
 
 
-def raise_inline(config: pytest.Config, failed: Sequence[Outcome]) -> None:
-    """Raise what a function has raised in this process, with its own frames: ``--pdb`` goes to them."""
-    __tracebackhide__ = True
+def raised_here(config: pytest.Config, failed: Sequence[Outcome]) -> BaseException | None:
+    """Return what a function has raised in this process, with its own frames: ``--pdb`` goes to them."""
     raised = raised_inline(config)
     for outcome in failed:
         if outcome.status == "raised" and (found := raised.get(outcome.container_key or outcome.key)):
             error, trace = found
-            raise error.with_traceback(trace)
+            return error.with_traceback(trace)
+    return None
 
 
 def debugger_hint(item: pytest.Item, failed: Sequence[Outcome]) -> Iterator[str]:

@@ -8,9 +8,9 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import remote_of
-from pytest_modal.local.causes import fail_for
-from pytest_modal.local.debugging import debugger_hint, raise_inline
 from pytest_modal.local.python_warnings import issue_warnings
+from pytest_modal.local.verdicts import decide, release
+from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.remote_fixtures import unknown_fixture_error
 from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def check_item(item: pytest.Item) -> None:
     """Fail a test at its setup if it could not be planned, or if a call that it needs has failed."""
     __tracebackhide__ = True
+    release(item)
     plan = plan_of(item)
     if plan is None:
         return
@@ -40,9 +41,7 @@ def check_item(item: pytest.Item) -> None:
         for stream in ("stdout", "stderr"):
             if text := getattr(outcome, stream):
                 item.add_report_section("setup", f"modal {stream}{label}", text)
-    failed = [outcome for outcome in outcomes.values() if not outcome.ok]
-    # A failure that only follows from another one adds nothing, unless there is no other.
-    causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
+    causes = causes_of(item, plan, results)
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
     errors = [
         error
@@ -50,8 +49,7 @@ def check_item(item: pytest.Item) -> None:
         if (error := issue_warnings(results, outcome, _label(results, outcome))) is not None
     ]
     if causes:
-        raise_inline(item.config, causes)
-        fail_for(item, results, causes, debugger_hint(item, causes))
+        decide(item, results, causes)
     if errors:
         pytest.fail("\n\n".join(errors), pytrace=False)
 

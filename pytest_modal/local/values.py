@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_modal.local.container_value import ContainerValue
+from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.state import ItemPlan, Sent, plan_of, results_of
 from pytest_modal.wording import three_parts
 
@@ -32,7 +33,7 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
         _check_container_fixtures(item, plan)
     if plan is None or remote not in plan.calls:
         _fail_not_planned(item, remote, plan)
-    return _value(item, plan.calls[remote], remote.name)
+    return _value(item, plan, plan.calls[remote], remote)
 
 
 def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object:
@@ -46,7 +47,7 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
                     if owner is planned and name in item.funcargs:
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
                 _check_container_fixtures(item, plan)
-                return _value(item, key, remote.name)
+                return _value(item, plan, key, planned)
     if remote is None:
         what = "modal_result has no value: the test's marker names no function"
         remedy = "set function= on the marker: @pytest.mark.modal_gpu(function=...)"
@@ -54,19 +55,36 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
     return _fail_not_planned(item, remote, plan)
 
 
-def _value(item: pytest.Item, key: str, name: str) -> object:
+def _value(item: pytest.Item, plan: ItemPlan, key: str, remote: RemoteFunction) -> object:
     __tracebackhide__ = True
     results = results_of(item.config)
-    if results is None or not (outcomes := results.of(key)) or not all(outcome.ok for outcome in outcomes):
+    missing = results is None or len(results.of(key)) < len(results.batch.parts(key))
+    if results is None or missing or (not results.is_good(key) and causes_of(item, plan, results)):
         if results is not None and results.is_shared and (difference := _difference(results, key)):
             pytest.fail(three_parts(difference, item.nodeid, _DETERMINISTIC), pytrace=False)
-        what = f"the result of {name} is missing: the batch ended without it"
+        what = f"the result of {remote.name} is missing: the batch ended without it"
         remedy = 'run pytest again; if it happens again, see the section "modal" in the summary below'
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     try:
-        return results.value(key)
+        return results.value(key) if results.is_good(key) else _partial(results, key, remote)
     except TypeError as error:
-        pytest.fail(three_parts(f"{name}: {error}", item.nodeid, "return a list"), pytrace=False)
+        pytest.fail(three_parts(f"{remote.name}: {error}", item.nodeid, "return a list"), pytrace=False)
+
+
+def _partial(results: Results, key: str, remote: RemoteFunction) -> object:
+    """Return a result that failed, or in part: a `Failure`, of a sharded call one for each item of its failed parts."""
+    from pytest_modal.report.failures import as_failure
+
+    if key not in results.batch.shards:
+        return as_failure(results, results.outcomes[key])
+    joined: list[object] = []
+    for part in results.batch.shards[key]:
+        outcome = results.outcomes[part]
+        if outcome.ok:
+            joined += results.rows(part)
+        else:
+            joined += [as_failure(results, outcome)] * results.items_sent(part, str(remote.shard))
+    return joined
 
 
 def _difference(results: Results, key: str) -> str | None:

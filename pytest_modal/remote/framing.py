@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any, Literal, NotRequired, TypedDict
 
 from pytest_modal.remote import data
+from pytest_modal.remote.verdicts import Verdict
 
 Buffers = list[bytes | memoryview]
 
@@ -18,12 +19,18 @@ class Described(TypedDict):
     ----------
     frames : list
         ``(file, line, function)``; the source lines are looked up on the user's machine.
+    verdict : str
+        What it says of the tests; left out where something went wrong.
+    values : list
+        ``(name, value)`` of what an assertion that failed was about.
     """
 
     type: str
     message: str
     notes: NotRequired[list[str]]
     frames: NotRequired[list[tuple[str, int, str]]]
+    verdict: NotRequired[Verdict]
+    values: NotRequired[list[tuple[str, str]]]
     cause: NotRequired[Described]
     context: NotRequired[Described]
     exceptions: NotRequired[list[Described]]
@@ -126,7 +133,7 @@ class Reply(TypedDict, total=False):
         Whether the process is unusable from now on, after a CUDA fault.
     """
 
-    status: Literal["ok", "raised", "not data"]
+    status: Literal["ok", "raised", "not data", "skipped", "xfailed"]
     container: str
     phase: str
     loads: list[Loaded]

@@ -14,17 +14,18 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pytest_modal.remote import data, debugger, lost_files
+from pytest_modal.remote import data, debugger, lost_files, standins
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
 from pytest_modal.remote.python_warnings import WarningRecorder
 from pytest_modal.remote.state import State
 from pytest_modal.remote.streams import Streams, encodable
+from pytest_modal.remote.verdicts import values_of, verdict_of
 
 MAX_FRAMES = 100
-_OWN = (__file__, debugger.__file__)  # their frames say nothing of the function
+_OWN = (__file__, debugger.__file__, standins.__file__)  # their frames say nothing of the function
 
 
 class ContainerError(Exception):
@@ -78,6 +79,9 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
         "notes": [encodable(str(note)) for note in getattr(error, "__notes__", [])],
         "frames": frames[-MAX_FRAMES:],
     }
+    if verdict := verdict_of(error):
+        described["verdict"] = verdict
+        described["values"] = values_of(error) if isinstance(error, AssertionError) else []
     cause, context = error.__cause__, error.__context__
     if cause is not None and id(cause) not in seen:
         described["cause"] = describe(cause, seen)
@@ -86,6 +90,12 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     if isinstance(error, BaseExceptionGroup):
         described["exceptions"] = [describe(each, seen) for each in error.exceptions[:20]]
     return described
+
+
+def status_of(error: Described) -> Literal["raised", "skipped", "xfailed"]:
+    """Return the status of a call that raised."""
+    verdict = error.get("verdict")
+    return "raised" if verdict is None or verdict == "failed" else verdict
 
 
 class Worker:
@@ -153,7 +163,7 @@ class Worker:
             except MissingError as missing:
                 return {"status": "missing", "blobs": list(missing.args)}, []
             except ContainerError as failed:
-                reply |= {"status": "raised", "container_key": failed.key, "error": failed.error}
+                reply |= {"status": status_of(failed.error), "container_key": failed.key, "error": failed.error}
             except data.NotDataError as error:
                 refused: Described = {"type": "NotDataError", "message": str(error)}
                 reply |= {"status": "not data", "error": refused}
@@ -162,7 +172,8 @@ class Worker:
                 if self._is_fatal(error):
                     raise
                 self._raised(request["call"]["key"], error)
-                reply |= {"status": "raised", "error": describe(error)}
+                described = describe(error)
+                reply |= {"status": status_of(described), "error": described}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             use = self.device.look()
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.digest import digest_of
+from pytest_modal.batch.failure import Failure
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.code.local_code import is_local
 from pytest_modal.store.results import Results
@@ -82,6 +84,40 @@ def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str,
         function = results.batch.containers[outcome.container_key].function
     path, _, number = function.location.rpartition(":")
     return path, int(number) if number.isdecimal() else 1
+
+
+def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
+    """Explain an assertion that failed in a GPU function: what it says, where it is, the values in it."""
+    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    path, line, _ = (error.get("frames") or [("", 0, "")])[-1]
+    statement = linecache.getline(path, line).strip()
+    said = error["message"].strip() or (statement if statement.startswith("assert") else "no message")
+    lines = [f"{error['type']}: {said.splitlines()[0]} (in {call.label})"]
+    lines.append(f"  where: {_where(results.batch, call, outcome)}")
+    lines += [f"  {name} = {value}" for name, value in error.get("values", [])]
+    return safe("\n".join(lines if brief else [*lines, "", remote_traceback(error)]))
+
+
+def as_failure(results: Results, outcome: Outcome) -> Failure:
+    """Return a failed call as data."""
+    error = root = outcome.error or {}
+    while root.get("cause_key") in results.outcomes:
+        root = results.outcomes[root["cause_key"]].error or {}
+    message = str(error.get("message", ""))
+    if outcome.status == "timed out":
+        message = f"timed out after {outcome.seconds:,g} s (phase: {outcome.phase})"
+    elif outcome.status == "crashed":
+        message = f"crashed: {message} (phase: {outcome.phase})"
+    elif outcome.status == "dependency failed" and "frames" in root:
+        message += f": {root['type']}: {root['message']}"
+    return Failure(
+        _call(results.batch, outcome.key).label,
+        outcome.status,
+        str(error.get("type", "")) if outcome.status != "not data" else "",
+        message,
+        outcome.stdout + outcome.stderr,
+        remote_traceback(root) if "frames" in root else "",
+    )
 
 
 def pointers(results: Results) -> list[str]:

@@ -119,7 +119,7 @@ class _Lines:
     def outcome(self, outcome: Outcome) -> None:
         total = len(self._batch.calls)
         before, self._done = self._done, self._done + 1
-        self._failed += not outcome.ok
+        self._failed += outcome.failed
         if outcome.status == "infrastructure":
             # One cause can fail many calls; it is shown once.
             _, message, _ = _failure(outcome)
@@ -156,7 +156,7 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
 
         def outcome(self, outcome: Outcome) -> None:
             self._loads += len(outcome.loads)
-            self._failed += not outcome.ok
+            self._failed += outcome.failed
             failed = f"[red]{self._failed:,} failed" if self._failed else ""
             self._bar.update(self._task, advance=1, loads=f"{self._loads:,}", failed=failed)
 

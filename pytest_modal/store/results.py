@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.calls import Batch, Buffers, Data
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
@@ -118,14 +118,30 @@ class Results:
         """
         if key not in self.batch.shards:
             return data.decode(read_value(self.path(key)))
-        joined: list[object] = []
-        for part in self.batch.shards[key]:
-            value = self.value(part)
-            if not isinstance(value, list):
-                label = self.run.labels.get(part, part)
-                raise TypeError(f"{label} returned a {type(value).__name__}, but shard= joins lists")
-            joined += value
-        return joined
+        return [row for part in self.batch.shards[key] for row in self.rows(part)]
+
+    def rows(self, part: str) -> list[Any]:
+        """Return the result of a part of a sharded call.
+
+        Raises
+        ------
+        TypeError
+            It is not a list.
+        """
+        value = self.value(part)
+        if not isinstance(value, list):
+            label = self.run.labels.get(part, part)
+            raise TypeError(f"{label} returned a {type(value).__name__}, but shard= joins lists")
+        return value
+
+    def items_sent(self, part: str, shard: str) -> int:
+        """Return how many items of the sharded list went to a part."""
+        sent = next(call for call in self.batch.calls if call.key == part).arguments[shard]
+        return len(data.decode(b"".join(sent.buffers))) if isinstance(sent, Data) else 0
+
+    def is_good(self, key: str) -> bool:
+        """Whether a call, or each of its parts, has a result."""
+        return all(part in self.outcomes and self.outcomes[part].ok for part in self.batch.parts(key))
 
     def of(self, key: str) -> list[Outcome]:
         """Return the outcomes of a call, or of its parts; those without an outcome are left out."""

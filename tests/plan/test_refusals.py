@@ -135,9 +135,10 @@ REFUSALS = {
 
         def test_pytest_in_the_function(answer): pass
         """,
-        "answer uses 'pytest', which a container does not have",
+        "answer uses 'pytest.approx', which a container does not have",
         "test_pytest_in_the_function.py:4",
-        "return data from the function and assert, skip or fail in the test",
+        "return data from the function and use pytest.approx in the test; a container has pytest.skip, pytest.fail, "
+        "pytest.xfail",
     ),
     "fixture_used_as_a_function": Refusal(
         """
