@@ -73,6 +73,59 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
     result.assert_outcomes(passed=1, skipped=1)
 
 
+def test_parametrizations_and_definitions_of_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtestloop(session):
+            first, second, *_ = session.items
+            assert list(compat.params_of(first).items()) == [("n", 1), ("x", 5), ("y", [6])]
+            assert list(compat.ids_of(first)) == ["one", "5-y0"]
+            assert compat.position_of(first) < compat.position_of(second)
+            found = {each.argname: each for each in compat.definitions_for(session.items)}
+            assert {"wide", "narrow", "late", "by_test"} <= set(found)
+            assert compat.outlives(first, found["wide"], found["narrow"])
+            assert not compat.outlives(first, found["narrow"], found["wide"])
+            compat.request_nothing(found["late"])
+            compat.cache_by(found["by_test"], lambda item: item.name)
+            return (yield)
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_call(item):
+            assert compat.value_of(item, "wide") == [item.name]
+            return (yield)
+        """
+    )
+    pytester.makepyfile(
+        """
+        import inspect
+        import pytest
+
+        @pytest.fixture
+        def narrow(): return 1
+
+        def late(request, **narrower): return narrower
+        late.__signature__ = inspect.signature(lambda request, narrow: None)
+        late = pytest.fixture(scope="session")(late)
+
+        @pytest.fixture(scope="session")
+        def by_test(request): return request._pyfuncitem.name
+
+        @pytest.fixture(scope="session")
+        def wide(by_test): return [by_test]
+
+        @pytest.mark.parametrize("x, y", [(5, [6])])
+        @pytest.mark.parametrize("n", [pytest.param(1, id="one"), 2])
+        def test_it(late, wide, n, x, y, request):
+            assert late == {} and wide == [request.node.name]
+        """
+    )
+    pytester.runpytest("-p", "no:randomly", "-p", "no:modal", "-p", "no:asyncio").assert_outcomes(passed=2)
+
+
 def test_a_test_runs_silently_as_often_as_it_is_wanted(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,6 +53,24 @@ def test_the_order_of_the_tests_does_not_matter() -> None:
     for seed in range(5):
         random.Random(seed).shuffle(calls)
         assert order(*calls) == expected
+
+
+def test_calls_run_in_the_order_of_their_tests_by_line_number() -> None:
+    calls = [call(name, *models) for name, *models in (("a", "z"), ("b",), ("c", "y"), ("d", "z"), ("e", "x", "y"))]
+    for number, each in enumerate(calls):
+        each.rank = (("test_it.py",), 8 + number)
+    expected = ["a", "d", "b", "c", "e"]  # the second user of z follows the first
+    assert order(*calls) == expected
+    for each in calls:
+        each.rank = (each.rank[0], each.rank[1] + 90)
+    assert order(*reversed(calls)) == expected
+
+
+def test_many_models_are_put_in_order_in_no_time() -> None:
+    started = time.perf_counter()
+    keys = order(*(call(f"{n:05}", f"model{n}") for n in range(10_000)))
+    assert keys == sorted(keys)
+    assert time.perf_counter() - started < 5
 
 
 def test_each_call_says_up_to_where_its_models_are_needed() -> None:
