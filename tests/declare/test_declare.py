@@ -86,7 +86,7 @@ def test_a_marker_that_swallowed_its_test_is_a_collection_error(pytester: pytest
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*generate is marked modal_gpu, but it is not a test*",
+            "test_generate is not a test: `@pytest.mark.modal_gpu(generate)` marks generate itself, and then *",
             "*write @pytest.mark.modal_gpu(function=generate)",
         ]
     )

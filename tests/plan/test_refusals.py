@@ -39,11 +39,11 @@ REFUSALS = {
 
         def test_fixture_of_pytest_with_function_scope(answer): pass
         """,
-        "remote fixture 'answer' takes the function-scoped local fixture 'tmp_path': "
-        "it would have another value when the test runs than when the batch is sent",
+        "remote fixture 'answer' requests the function-scoped local fixture 'tmp_path': "
+        "its value at test time would differ from the one sent with the batch",
         "test_fixture_of_pytest_with_function_scope.py:3, "
         "for test_fixture_of_pytest_with_function_scope.py::test_fixture_of_pytest_with_function_scope",
-        "give 'tmp_path' scope=\"module\" or wider, or use it in the test",
+        "return the data, and use 'tmp_path' in the test, where the result arrives",
     ),
     "fixture_with_function_scope": Refusal(
         """
@@ -58,11 +58,11 @@ REFUSALS = {
 
         def test_fixture_with_function_scope(answer): pass
         """,
-        "remote fixture 'answer' takes the function-scoped local fixture 'per_test': "
-        "it would have another value when the test runs than when the batch is sent",
+        "remote fixture 'answer' requests the function-scoped local fixture 'per_test': "
+        "its value at test time would differ from the one sent with the batch",
         "test_fixture_with_function_scope.py:7, "
         "for test_fixture_with_function_scope.py::test_fixture_with_function_scope",
-        "give 'per_test' scope=\"module\" or wider, or use it in the test",
+        "set scope=\"module\" or wider on 'per_test', or use it in the test",
     ),
     "argument_that_is_not_data": Refusal(
         """
@@ -103,9 +103,9 @@ REFUSALS = {
 
         def test_local_module(answer): pass
         """,
-        "answer reaches the local module 'helpers', which a container does not have (PM105)",
+        "answer uses the local module 'helpers', which a container does not have (PM105)",
         "test_local_module.py:4",
-        "`from helpers import ...` what it needs at the top of the file, so that it travels by value, "
+        "write `from helpers import ...` for what it needs at the top of the file, so that it travels by value, "
         'or ship the package: local_packages=["helpers"]',
     ),
     "lock": Refusal(
@@ -121,7 +121,7 @@ REFUSALS = {
 
         def test_lock(answer): pass
         """,
-        "answer can't be shipped: it reaches something that can't be pickled (cannot pickle '_thread.lock' object)",
+        "answer can't be shipped: it uses something that can't be pickled (cannot pickle '_thread.lock' object)",
         "test_lock.py:6",
         "open or build that object in the function's body, or pass data as a parameter",
     ),
@@ -154,7 +154,7 @@ REFUSALS = {
         def test_fixture_used_as_a_function(answer): pass
         def test_good(good): assert good == 6
         """,
-        "answer uses the fixture 'good' as if it were a value",
+        "answer uses the fixture 'good' directly instead of requesting it",
         "test_fixture_used_as_a_function.py:4",
         "name the fixture as a parameter, as in pytest",
     ),
@@ -174,7 +174,8 @@ REFUSALS = {
 
         def test_local_fixture_made_of_a_result(answer): pass
         """,
-        "answer takes the local fixture 'graded', which itself needs a result from the GPU",
+        "answer requests the local fixture 'graded', which needs a result from the GPU: its value is not known when "
+        "the batch is sent",
         "test_local_fixture_made_of_a_result.py:10, "
         "for test_local_fixture_made_of_a_result.py::test_local_fixture_made_of_a_result",
         "do that step on the GPU too: make 'graded' a @pytest_modal.fixture",
@@ -214,9 +215,10 @@ REFUSALS = {
 
         def test_container_fixture_in_a_test(good, small): pass
         """,
-        "test_container_fixture_in_a_test asks for the container fixture 'small', whose value never leaves the GPU",
+        "test_container_fixture_in_a_test requests the container fixture 'small', but its value never leaves the "
+        "container",
         "test_container_fixture_in_a_test.py::test_container_fixture_in_a_test",
-        "write a @pytest_modal.fixture that takes 'small' and returns data",
+        "write a @pytest_modal.fixture that requests 'small' and returns data, and request that",
     ),
     "data_fixture_that_outlives_a_parameter[a]": Refusal(
         """
