@@ -43,7 +43,7 @@ def _refuse(value: ContainerValue, use: str) -> NoReturn:
         three_parts(
             f"the value of the container fixture {name!r} never leaves the container, but the test uses {use}",
             where,
-            f"write a @pytest_modal.fixture that takes {name!r} and returns data, and request that",
+            f"write a @pytest_modal.fixture that requests {name!r} and returns data, and request that",
         )
     )
 

@@ -57,7 +57,7 @@ def check_container_fixtures(item: pytest.Item) -> None:
         if remote is not None and remote.in_container and name not in foreseen:
             what = f"{name!r} is a container fixture, whose value never leaves the container"
             remedy = (
-                f"write a @pytest_modal.fixture that takes {name!r} and returns data, and request that as a "
+                f"write a @pytest_modal.fixture that requests {name!r} and returns data, and request that as a "
                 "parameter of the test: request.getfixturevalue() runs after the batch was sent"
             )
             pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)

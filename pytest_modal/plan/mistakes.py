@@ -79,10 +79,10 @@ def _nothing_sent(item: pytest.Function, containers: Sequence[str]) -> str:
     if containers:
         names = ", ".join(map(repr, containers))
         what = f"the test uses {names} and no remote fixture that returns data: nothing would run on a GPU"
-        remedy = f"request a @pytest_modal.fixture that takes {names} and returns data"
+        remedy = f"request a @pytest_modal.fixture that requests {names} and returns data"
     elif MODAL_RESULT in compat.initial_names(item):
-        what = "modal_result needs a function to be the result of"
-        remedy = "set it on the marker: @pytest.mark.modal_gpu(function=...)"
+        what = "modal_result has no value: the test's marker names no function"
+        remedy = "set function= on the marker: @pytest.mark.modal_gpu(function=...)"
     else:
         what = "marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU"
         remedy = "request a @pytest_modal.fixture by name, set function= on the marker, or remove the marker"

@@ -18,10 +18,10 @@ MODEL = """
     def model():
         raise RuntimeError("never built")
 """
-REMEDY = "  what to do: write a @pytest_modal.fixture that takes 'model' and returns data, and request that"
+REMEDY = "  what to do: write a @pytest_modal.fixture that requests 'model' and returns data, and request that"
 LATE = (
-    "  what to do: write a @pytest_modal.fixture that takes 'model' and returns data, and request that as a parameter "
-    "of the test: request.getfixturevalue() runs after the batch was sent"
+    "  what to do: write a @pytest_modal.fixture that requests 'model' and returns data, and request that as a "
+    "parameter of the test: request.getfixturevalue() runs after the batch was sent"
 )
 # The tests of a file; none of them runs anything on a GPU.
 REQUESTED = {
@@ -75,7 +75,7 @@ def test_one_that_only_usefixtures_names_runs_nothing(pytester: pytest.Pytester)
         [
             "the test uses 'model' and no remote fixture that returns data: nothing would run on a GPU",
             "  where: *::test_it",
-            "  what to do: request a @pytest_modal.fixture that takes 'model' and returns data",
+            "  what to do: request a @pytest_modal.fixture that requests 'model' and returns data",
         ],
         consecutive=True,
     )

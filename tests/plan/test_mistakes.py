@@ -26,7 +26,8 @@ def answers(): return 1
 
 def test_good(answers): assert answers == 1
 """
-TO_THE_TOP = "move it to the top level of the module: a container has neither the instance nor the closure"
+INSIDE = "a container has neither its instance nor its closure"
+TO_THE_TOP = "move it to the top level of the module"
 MISTAKES = {
     "no_remote_fixture": Mistake(
         "@pytest.mark.modal_gpu\ndef test_it(): pass",
@@ -47,9 +48,9 @@ MISTAKES = {
     "no_function": Mistake(
         "@pytest.mark.modal_gpu\ndef test_it(modal_result): pass",
         (
-            "modal_result needs a function to be the result of",
+            "modal_result has no value: the test's marker names no function",
             "  where: test_no_function.py::test_it",
-            "  what to do: set it on the marker: @pytest.mark.modal_gpu(function=...)",
+            "  what to do: set function= on the marker: @pytest.mark.modal_gpu(function=...)",
         ),
     ),
     "keyword_of_the_marker": Mistake(
@@ -73,7 +74,7 @@ MISTAKES = {
         "def make():\n    def inner(): return 1\n    return inner\n"
         "@pytest.mark.modal_gpu(function=make())\ndef test_it(modal_result): pass",
         (
-            "@pytest.mark.modal_gpu(function=...) is defined inside make",
+            f"@pytest.mark.modal_gpu(function=...) is defined inside make: {INSIDE}",
             "  where: test_function_in_a_function.py::test_it",
             f"  what to do: {TO_THE_TOP}",
         ),
@@ -82,7 +83,7 @@ MISTAKES = {
         "class TestIt:\n    @pytest_modal.fixture\n    def rows(self): return 1\n    def test_it(self, rows): pass\n"
         "    def test_other(self, answers): assert answers == 1",
         (
-            "@pytest_modal.fixture 'rows' is defined inside TestIt",
+            f"@pytest_modal.fixture 'rows' is defined inside TestIt: {INSIDE}",
             "  where: *test_fixture_in_a_class.py:*",
             f"  what to do: {TO_THE_TOP}",
         ),
@@ -90,7 +91,7 @@ MISTAKES = {
     "static_fixture_in_a_class": Mistake(
         "class TestIt:\n    @pytest_modal.fixture\n    @staticmethod\n    def rows(): return 1\n"
         "    def test_it(self, rows): pass",
-        ("@pytest_modal.fixture 'rows' is defined inside TestIt", "  where: *", "  what to do: move it to*"),
+        (f"@pytest_modal.fixture 'rows' is defined inside TestIt: {INSIDE}", "  where: *", "  what to do: move it to*"),
     ),
     "misspelt_fixture": Mistake(
         "@pytest.mark.modal_gpu\ndef test_it(anwsers): pass",
@@ -129,8 +130,8 @@ MISTAKES = {
     "output_dir_sent_away": Mistake(
         "@pytest_modal.fixture\ndef rows(output_dir): return 1\ndef test_it(rows): pass",
         (
-            "remote fixture 'rows' takes the function-scoped local fixture 'output_dir': it would have another value "
-            "when the test runs than when the batch is sent",
+            "remote fixture 'rows' requests the function-scoped local fixture 'output_dir': its value at test time "
+            "would differ from the one sent with the batch",
             "  where: test_output_dir_sent_away.py:*, for test_output_dir_sent_away.py::test_it",
             "  what to do: return the data, and use 'output_dir' in the test, where the result arrives",
         ),
@@ -173,7 +174,7 @@ def _error_of(run: pytest.RunResult, name: str) -> list[str]:
 @pytest.mark.parametrize("mode", ["modal", "replay"])
 def test_it_is_no_other_in_other_modes(pytester: pytest.Pytester, mode: str) -> None:
     pytester.makepyfile(f"{GOOD}\n@pytest.mark.modal_gpu\ndef test_it(anwsers): pass")
-    result = pytester.runpytest(f"--modal-mode={mode}", "-k", "test_it")
+    result = pytester.runpytest(f"--modal-mode={mode}", "-k", "not test_good")
     result.assert_outcomes(errors=1, deselected=1)
     assert_lines(result.outlines, ["E       fixture 'anwsers' not found", ">       did you mean 'answers'?"])
     assert "modal:" not in result.stdout.str()

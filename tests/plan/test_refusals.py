@@ -39,11 +39,11 @@ REFUSALS = {
 
         def test_fixture_of_pytest_with_function_scope(answer): pass
         """,
-        "remote fixture 'answer' takes the function-scoped local fixture 'tmp_path': "
-        "it would have another value when the test runs than when the batch is sent",
+        "remote fixture 'answer' requests the function-scoped local fixture 'tmp_path': "
+        "its value at test time would differ from the one sent with the batch",
         "test_fixture_of_pytest_with_function_scope.py:3, "
         "for test_fixture_of_pytest_with_function_scope.py::test_fixture_of_pytest_with_function_scope",
-        "give 'tmp_path' scope=\"module\" or wider, or use it in the test",
+        "return the data, and use 'tmp_path' in the test, where the result arrives",
     ),
     "fixture_with_function_scope": Refusal(
         """
@@ -58,11 +58,11 @@ REFUSALS = {
 
         def test_fixture_with_function_scope(answer): pass
         """,
-        "remote fixture 'answer' takes the function-scoped local fixture 'per_test': "
-        "it would have another value when the test runs than when the batch is sent",
+        "remote fixture 'answer' requests the function-scoped local fixture 'per_test': "
+        "its value at test time would differ from the one sent with the batch",
         "test_fixture_with_function_scope.py:7, "
         "for test_fixture_with_function_scope.py::test_fixture_with_function_scope",
-        "give 'per_test' scope=\"module\" or wider, or use it in the test",
+        "set scope=\"module\" or wider on 'per_test', or use it in the test",
     ),
     "argument_that_is_not_data": Refusal(
         """
@@ -213,9 +213,10 @@ REFUSALS = {
 
         def test_container_fixture_in_a_test(good, small): pass
         """,
-        "test_container_fixture_in_a_test asks for the container fixture 'small', whose value never leaves the GPU",
+        "test_container_fixture_in_a_test requests the container fixture 'small', but its value never leaves the "
+        "container",
         "test_container_fixture_in_a_test.py::test_container_fixture_in_a_test",
-        "write a @pytest_modal.fixture that takes 'small' and returns data",
+        "write a @pytest_modal.fixture that requests 'small' and returns data, and request that",
     ),
     "container_fixture_made_of_a_module": Refusal(
         """
