@@ -53,7 +53,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     report = yield
-    if report.passed and report.result:
+    if report.passed and (report.result or isinstance(collector, pytest.Module)):
         from pytest_modal.plan.collection import check_collected
 
         check_collected(collector, report)

@@ -28,11 +28,12 @@ def vanished_tests(module: ModuleType, path: Path, rootdir: Path) -> list[str]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return []
+    place = path.relative_to(rootdir) if path.is_relative_to(rootdir) else path
     return [
         three_parts(
             f"{node.name} is not a test: `@{ast.unparse(decorator)}` marks {shown} itself, and then calls it with "
             f"{node.name}",
-            f"{path}:{decorator.lineno}",
+            f"{place}:{decorator.lineno}",
             f"write @{ast.unparse(decorator.func)}(function={shown})",
         )
         for node in ast.walk(tree)

@@ -178,7 +178,7 @@ def _error_of(run: pytest.RunResult, name: str) -> list[str]:
 @pytest.mark.parametrize("mode", ["modal", "replay"])
 def test_it_is_no_other_in_other_modes(pytester: pytest.Pytester, mode: str) -> None:
     pytester.makepyfile(f"{GOOD}\n@pytest.mark.modal_gpu\ndef test_it(anwsers): pass")
-    result = pytester.runpytest(f"--modal-mode={mode}", "-k", "test_it")
+    result = pytester.runpytest(f"--modal-mode={mode}", "-k", "not test_good")
     result.assert_outcomes(errors=1, deselected=1)
     assert_lines(result.outlines, ["E       fixture 'anwsers' not found", ">       did you mean 'answers'?"])
     assert "modal:" not in result.stdout.str()
