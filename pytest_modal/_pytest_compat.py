@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from _pytest.compat import NOTSET
-from _pytest.fixtures import SubRequest
+from _pytest.doctest import DoctestModule
+from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
 from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
@@ -18,6 +20,8 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 FixtureDef = pytest.FixtureDef[Any]
 NOTHING = object()
 PARAMETRIZED = "get_direct_param_fixture_func"
+# Of pytest's fixture manager: dicts by the names of fixtures; the first in older versions, the others in newer ones.
+_KNOWN_FIXTURES = ("_arg2fixturedefs", "_arg2node2fixturedefs", "_arg2nodeid2fixturedefs")
 CURRENT_TEST = "PYTEST_CURRENT_TEST"
 
 
@@ -32,7 +36,7 @@ def own_names(item: pytest.Function) -> tuple[str, ...]:
 
 
 def initial_names(item: pytest.Function) -> tuple[str, ...]:
-    """Return the fixtures that a test asks for: parameters, ``usefixtures``, autouse."""
+    """Return the fixtures that a test requests: parameters, ``usefixtures``, autouse."""
     return tuple(item._fixtureinfo.initialnames)
 
 
@@ -43,7 +47,7 @@ def fixture_chain(item: pytest.Function, name: str) -> Sequence[FixtureDef]:
 
 
 def is_parametrized(fixturedef: FixtureDef) -> bool:
-    """Whether it stands for an argument given by ``parametrize`` directly."""
+    """Whether it is the pseudo fixture of a value from ``parametrize``."""
     return getattr(fixturedef.func, "__name__", "") == PARAMETRIZED
 
 
@@ -51,6 +55,99 @@ def param_of(item: pytest.Function, name: str) -> object:
     """Return the parametrized value of a name, or `NOTHING`."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(name, NOTHING) if callspec is not None else NOTHING
+
+
+def nearest_marks(item: pytest.Item, name: str) -> list[pytest.Mark]:
+    """Return the marks of a test, the nearest first: those of its parameters, its function, its classes, its module."""
+    # pytest puts those of the parameters behind those of the function.
+    of_parameters = getattr(getattr(item, "callspec", None), "marks", ())
+    return sorted(item.iter_markers(name), key=lambda mark: not any(mark is each for each in of_parameters))
+
+
+def is_doctest_module(collector: pytest.Collector) -> bool:
+    """Whether it collects the doctests of a module, whose tests another collector collects."""
+    return isinstance(collector, DoctestModule)
+
+
+def visible_fixtures(item: pytest.Item) -> list[str]:
+    """Return the names of all fixtures that a test can request."""
+    manager, parent = item.session._fixturemanager, item.parent
+    known = {name for attribute in _KNOWN_FIXTURES for name in getattr(manager, attribute, ())}
+    return sorted(name for name in known if parent is not None and manager.getfixturedefs(name, parent))
+
+
+def active_fixtures(item: pytest.Item) -> dict[str, FixtureDef]:
+    """Return the fixtures that a test has requested, also by ``request.getfixturevalue``."""
+    return getattr(getattr(item, "_request", None), "_fixture_defs", {})
+
+
+def fixture_not_found(request: pytest.FixtureRequest, name: str, hint: str) -> pytest.FixtureLookupError:
+    """Return the error that pytest raises where a fixture is requested that doesn't exist, with a hint below it."""
+    error = pytest.FixtureLookupError(name, request)
+    original = error.formatrepr
+
+    def formatrepr() -> FixtureLookupErrorRepr:
+        shown = original()
+        if hint:
+            first, newline, rest = shown.errorstring.partition("\n")
+            shown.errorstring = f"{first}\n {hint}{newline}{rest}"
+        return shown
+
+    vars(error)["formatrepr"] = formatrepr
+    return error
+
+
+def value_of(item: pytest.Function, name: str) -> object:
+    """Return the value of a fixture that a test needs, as the test itself would get it."""
+    return item._request.getfixturevalue(name)
+
+
+def params_of(item: pytest.Function) -> Mapping[str, object]:
+    """Return all parametrized values of a test, in the order in which they stand in its id."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec is not None else {}
+
+
+def ids_of(item: pytest.Function) -> Sequence[str]:
+    """Return the parts of a test's id: one for each parametrization, hidden ones left out."""
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec._idlist) if callspec is not None else ()
+
+
+def position_of(item: pytest.Function) -> tuple[int, ...]:
+    """Return where a test stands among those that its function was parametrized into."""
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec.indices.values()) if callspec is not None else ()
+
+
+def outlives(item: pytest.Function, one: FixtureDef, other: FixtureDef) -> bool:
+    """Whether a test gets one fixture in a wider scope than the other has, so that it may not request it."""
+    # A parametrization may have set a scope of its own for the one that requests.
+    scopes = getattr(getattr(item, "callspec", None), "_arg2scope", {})
+    scope: Scope = scopes.get(one.argname, Scope(one.scope))
+    return scope > Scope(other.scope)
+
+
+def definitions_for(items: Iterable[pytest.Item]) -> Iterator[FixtureDef]:
+    """Yield the definitions of the fixtures that tests need by name, overridden ones included, each once."""
+    seen: set[FixtureDef] = set()
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for found in item._fixtureinfo.name2fixturedefs.values():
+                new = [each for each in found if each not in seen]
+                seen.update(new)
+                yield from new
+
+
+def request_nothing(fixturedef: FixtureDef) -> None:
+    """Let a fixture be set up without the fixtures that it names; those stay among what its tests request."""
+    fixturedef.argnames = ("request",)  # type: ignore[misc]
+
+
+def cache_by(fixturedef: FixtureDef, key: Callable[[pytest.Function], object]) -> None:
+    """Set a fixture up again for a test with another key, whatever its scope is, and what depends on it too."""
+    usual = fixturedef.cache_key
+    fixturedef.cache_key = lambda request: (usual(request), key(item_of(request)))  # type: ignore[method-assign]
 
 
 def session_autouse(item: pytest.Function) -> list[str]:
@@ -61,10 +158,24 @@ def session_autouse(item: pytest.Function) -> list[str]:
 
 def sends_nothing(item: pytest.Item) -> bool:
     """Whether marks say that the test will not run."""
-    if evaluate_skip_marks(item) is not None:
-        return True
-    xfailed = evaluate_xfail_marks(item)
+    try:
+        if evaluate_skip_marks(item) is not None:
+            return True
+        xfailed = evaluate_xfail_marks(item)
+    except (Exception, pytest.fail.Exception):
+        return True  # a mark that can't be evaluated is an error at the test's setup
     return xfailed is not None and not xfailed.run and not item.config.option.runxfail
+
+
+def condition_that_skips(item: pytest.Item) -> str | None:
+    """Return the reason of a ``skipif`` that skips a test; None for a test that runs, or is skipped in any case."""
+    if next(item.iter_markers("skip"), None) is not None:
+        return None
+    try:
+        skipped = evaluate_skip_marks(item)
+    except (Exception, pytest.fail.Exception):
+        return None
+    return skipped.reason if skipped is not None else None
 
 
 @contextlib.contextmanager
@@ -104,7 +215,7 @@ def _current_test(item: pytest.Item) -> Iterator[None]:
 
 
 class _Chain:
-    """Stands in for the next test: all that teardown asks of one is its chain."""
+    """Replaces the next test in teardown, which only uses its chain."""
 
     def __init__(self, nodes: list[object]) -> None:
         self._nodes = nodes
@@ -114,15 +225,15 @@ class _Chain:
 
 
 def request_for(
-    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING
+    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING, scope: str = ""
 ) -> pytest.FixtureRequest:
     """Return the request that a fixture's function would see, without running it.
 
-    What it resolves is what pytest would hand to that function: overrides and scopes included.
+    It resolves the values that pytest would pass to that function: overrides and scopes included. Another `scope` than
+    that of the fixture decides what it may request.
     """
     value = NOTSET if param is NOTHING else param
-    scope = Scope(fixturedef.scope)
-    return SubRequest(request, scope, value, 0, fixturedef, _ispytest=True)
+    return SubRequest(request, Scope(scope or fixturedef.scope), value, 0, fixturedef, _ispytest=True)
 
 
 def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
@@ -132,7 +243,7 @@ def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytes
 
 
 def come_back_to(item: pytest.Item) -> None:
-    """Make a worker of pytest-xdist take the next reports for those of this test: it had gone on to others."""
+    """Make a worker of pytest-xdist assign the next reports to this test, after it has run others."""
     for plugin in item.config.pluginmanager.get_plugins():
         if hasattr(plugin, "item_index") and hasattr(plugin, "testrunuid"):
             plugin.item_index = item.session.items.index(item)
@@ -141,3 +252,12 @@ def come_back_to(item: pytest.Item) -> None:
 def skip_at_item(reason: str) -> NoReturn:
     """Skip a test; the place that is reported is the test's."""
     raise pytest.skip.Exception(reason, _use_item_location=True)
+
+
+def put_failure(report: pytest.TestReport, text: str, path: str, line: int, headline: str) -> None:
+    """Replace what a report shows: the text under its title, and the line in the short summary, in JUnit's message and
+    with ``--tb=line``.
+    """
+    entry = ReprEntry(text.splitlines(), None, None, None, "value")
+    crash = ReprFileLocation(path, line, headline)
+    report.longrepr = ExceptionChainRepr([(ReprTraceback([entry], None, "value"), crash, None)])

@@ -1,8 +1,9 @@
-"""Options and hooks; everything else is elsewhere, and imported when a GPU test is there."""
+"""Options, hooks and fixtures; everything else is imported when a GPU test was selected."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 
 from pytest_modal.declare import options
 from pytest_modal.declare.marker import MARKER
+from pytest_modal.declare.remote_function import any_remote_fixture
 from pytest_modal.declare.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: objec
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     report = yield
-    if report.passed and isinstance(collector, pytest.Module | pytest.Class):
+    if report.passed and report.result:
         from pytest_modal.plan.collection import check_collected
 
         check_collected(collector, report)
@@ -65,6 +67,11 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     from pytest_modal.plan.selection import gpu_tests
 
+    if any_remote_fixture():
+        session.config.pluginmanager.register(ContainerFixtureHooks(), "pytest_modal_container_fixtures")
+        from pytest_modal.plan.lookups import look_values_up
+
+        look_values_up(session)
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)
@@ -95,7 +102,6 @@ class GpuTestHooks:
 
         return body_runs.run(item, nextitem) if rounds.is_gated(item) else None
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         from pytest_modal.local.setup import check_item
 
@@ -103,7 +109,7 @@ class GpuTestHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
-        from pytest_modal.local.setup import raise_held
+        from pytest_modal.local.verdicts import raise_held
 
         raise_held(item)
 
@@ -115,17 +121,41 @@ class GpuTestHooks:
             pytest.fail("\n\n".join(errors), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        from pytest_modal.local.setup import fell_with_infrastructure
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        from pytest_modal.local.causes import describe
+        from pytest_modal.local.setup import fell_with_infrastructure, skip_reason
 
         report = yield
+        describe(item, call, report)
         if report.failed and fell_with_infrastructure(item):
             report.modal_infrastructure = True
+        if (reason := skip_reason(item, report)) is not None:
+            report.modal_skipped = reason
         return report
 
 
+class ContainerFixtureHooks:
+    """Registered if remote fixtures were declared: a test that got a container fixture's placeholder must not pass."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        from pytest_modal.local.setup import check_container_fixtures
+
+        done = yield
+        check_container_fixtures(item)
+        return done
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        from pytest_modal.local.setup import check_container_fixtures
+
+        done = yield
+        check_container_fixtures(item)
+        return done
+
+
 class InfrastructureHooks:
-    """Registered where the verdict of the whole run is made: the exit status tells whose fault it was."""
+    """Registered where the exit status of the whole run is decided: it shows that only the infrastructure failed."""
 
     def __init__(self) -> None:
         self._errors = 0
@@ -139,13 +169,23 @@ class InfrastructureHooks:
 
 
 def watch_infrastructure(config: pytest.Config) -> None:
-    """Tell by the exit status when nothing but the infrastructure went wrong."""
+    """Set another exit status if nothing but the infrastructure failed, and report each cause once."""
     if not hasattr(config, "workerinput"):
+        from pytest_modal.local.causes import watch_causes
+
         config.pluginmanager.register(InfrastructureHooks(), "pytest_modal_infrastructure")
+        watch_causes(config)
 
 
 class SummaryHooks:
-    """Registered where there is something to sum up: GPU tests were selected, or a test has written files."""
+    """Registered if there is something to sum up: GPU tests were selected, or a test has written files."""
+
+    def __init__(self) -> None:
+        self._skipped = Counter[str]()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if (reason := vars(report).get("modal_skipped")) is not None:
+            self._skipped[reason] += 1
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
@@ -157,12 +197,15 @@ class SummaryHooks:
         controller = controller_of(config)
         results = results_of(config) if controller is None else controller.results()
         listed, shown = read_index(config)
-        if results is not None or listed:
+        if results is not None and not (self._skipped or terminal.has_news(results)):
+            results = None
+        if results is not None or listed or self._skipped:
             terminal.summarize(terminalreporter, results, listed, shown)
+            terminal.summarize_skipped(terminalreporter, self._skipped)
 
 
 def watch_summary(config: pytest.Config) -> None:
-    """Sum up at the end of the run; workers of pytest-xdist have terminals too, which nobody sees."""
+    """Sum up at the end of the run; nobody sees the terminals of pytest-xdist's workers."""
     if not hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("pytest_modal_summary"):
         config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
@@ -198,7 +241,7 @@ def modal_result(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def output_dir(request: pytest.FixtureRequest) -> Path:
-    """Directory of this test's own, emptied when the test first asks for it."""
+    """This test's own directory, emptied when the test first requests it."""
     from pytest_modal.local.hooks import watch_artifacts
     from pytest_modal.local.output_dir import own_directory
 

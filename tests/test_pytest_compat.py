@@ -128,3 +128,26 @@ def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio", "-rs")
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(["*_ test_failed _*", "told in full", "SKIPPED * test_it.py:1: not here"])
+
+
+def test_a_report_shows_the_failure_that_was_put_into_it(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = yield
+            if report.failed:
+                compat.put_failure(report, "the text\\nof the failure", "model.py", 7, "the headline")
+                again = pytest.TestReport._from_json(report._to_json())
+                assert again.longreprtext == report.longreprtext == "the text\\nof the failure"
+                assert str(again.longrepr.reprcrash) == "model.py:7: the headline"
+            return report
+        """
+    )
+    pytester.makepyfile(test_it="def test_it(): assert 0")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["the text", "of the failure", "FAILED *::test_it - the headline"])
+    pytester.runpytest_inprocess("--tb=line").stdout.fnmatch_lines(["model.py:7: the headline"])

@@ -56,6 +56,8 @@ class Outcome:
         When a replayed result was recorded.
     lost_files : list of str
         Files that the call wrote and that are lost with the container.
+    warnings : list of mapping
+        Python warnings that it raised (see `pytest_modal.remote.framing.PythonWarning`).
     """
 
     key: str
@@ -76,6 +78,7 @@ class Outcome:
     attempts: int = 1
     recorded: str = ""
     lost_files: list[str] = field(default_factory=list)
+    warnings: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -90,7 +93,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Progress:
-    """An event to show while the batch runs: a call starts, a model is loaded."""
+    """An event to show while the batch runs: a call starts, a model is loaded, a function prints.
+
+    Attributes
+    ----------
+    printed : str or None
+        The line that a function has printed, for an event of that kind.
+    """
 
     what: str
     label: str
+    printed: str | None = None

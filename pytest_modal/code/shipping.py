@@ -1,4 +1,4 @@
-"""Ship functions by value: what a container unpickles needs no module of the project.
+"""Shipping of functions by value: what a container unpickles needs no module of the project.
 
 A function travels with the helpers, classes and constants that it reaches by name in any module under the
 rootdir, compiled from source, free of pytest's assertion rewriting. What unpickles it travels too.

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from pytest_modal.declare.keywords import ENVIRONMENT, checked_settings, declaration_error
-from pytest_modal.declare.remote_function import UNSET, RemoteFunction, check_function, check_remote
+from pytest_modal.declare.remote_function import (
+    UNSET,
+    RemoteFunction,
+    check_function,
+    check_remote,
+    check_top_level,
+)
 
 MARKER_KEYWORDS = ("function", "args", "mock", "shard", "on_error", *ENVIRONMENT)
 MARKER = "modal_gpu"
@@ -63,6 +69,7 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
             raise declaration_error(f"{what}: args=, mock= and shard= need a function=", where, "add function=...")
         if function is not None and remote is None:
             check_function(function, f"{what}(function=...)", where, generator=False)
+            check_top_level(function, f"{what}(function=...)", where)
             if not isinstance(own_args, Mapping):
                 raise declaration_error(
                     f"{what}: args= is a {type(own_args).__name__}, not a dict", where, 'write args={"name": value}'

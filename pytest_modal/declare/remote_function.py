@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_modal.declare.keywords import declaration_error, one_of
+from pytest_modal.declare.keywords import DeclarationError, declaration_error, one_of
+from pytest_modal.wording import three_parts
 
 CONTAINER = "container"
 SCOPES = ("function", "class", "module", "package", "session", CONTAINER)
@@ -38,6 +39,8 @@ class RemoteFunction:
         The environment as far as it was declared here.
     on_error : str
         "error", or "value" where a failed call is handed to the tests as data.
+    mistake : str or None
+        Why it can't run, which tests that use it report.
     """
 
     name: str
@@ -47,6 +50,7 @@ class RemoteFunction:
     shard: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     on_error: str = "error"
+    mistake: str | None = None
 
     @property
     def in_container(self) -> bool:
@@ -108,17 +112,28 @@ def check_function(function: object, what: str, where: str, *, generator: bool) 
             where,
             'return the data, or set scope="container" if the value never leaves the container',
         )
-    if "." in function.__qualname__:
-        raise declaration_error(
-            f"{what} is defined inside {function.__qualname__.rpartition('.')[0].removesuffix('.<locals>')}: a "
-            "container has neither its instance nor its closure",
-            where,
-            "move it to the top level of the module",
-        )
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             remedy = "write each parameter by its name, without *args, **kwargs and /"
             raise declaration_error(f"{what}: parameter {name!r} can't be bound by name", where, remedy)
+
+
+def check_top_level(function: Callable[..., object], what: str, where: str) -> None:
+    """Refuse a function that is not defined at the top level of its module."""
+    if (mistake := nested(function, what, where)) is not None:
+        raise DeclarationError(mistake)
+
+
+def nested(function: Callable[..., object], what: str, where: str) -> str | None:
+    """Return the message for a function that is not defined at the top level of its module; None for one that is."""
+    if "." not in function.__qualname__:
+        return None
+    outer = function.__qualname__.rpartition(".")[0].removesuffix(".<locals>")
+    return three_parts(
+        f"{what} is defined inside {outer}: a container has neither its instance nor its closure",
+        where,
+        "move it to the top level of the module",
+    )
 
 
 def check_remote(remote: RemoteFunction, what: str, where: str) -> None:
@@ -133,6 +148,7 @@ def check_remote(remote: RemoteFunction, what: str, where: str) -> None:
         )
     if callable(remote.mock):
         check_function(remote.mock, f"{what}: mock", where_is(remote.mock), generator=remote.in_container)
+        check_top_level(remote.mock, f"{what}: mock", where_is(remote.mock))
         unknown = [
             name for name, default in parameters_of(remote.mock).items() if not default and name not in parameters
         ]

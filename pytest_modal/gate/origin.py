@@ -1,4 +1,4 @@
-"""Where an evaluation comes from: device, model and speed, as the calls of its test tell."""
+"""Where an evaluation comes from: device, model and speed, from the calls of its test."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _models(calls: list[Call], containers: dict[str, Container]) -> str:
         node = containers[key]
         sent = [each for _, each in sorted(node.arguments.items())] + ([node.param] if node.param else [])
         digests = [each.digest[:_DIGITS] for each in sent if isinstance(each, Data)]
-        names["@".join([node.label, *digests])] = None
+        names["@".join([node.own_label, *digests])] = None
     return ", ".join(names)
 
 
@@ -54,7 +54,7 @@ def round_name(item: pytest.Item, number: int) -> str:
 
 
 def mode_option(config: pytest.Config) -> str:
-    """Return the option that has the same results again, if there is one without a GPU."""
+    """Return the option that returns the same results again, without a GPU if possible."""
     settings = settings_of(config)
     if settings.mode == "replay" or settings.record:
         return "--modal-mode=replay"

@@ -39,7 +39,7 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
 
 
 def _take_over(shared: Path, ledger: Ledger) -> None:
-    """Learn which tests workers have held."""
+    """Add the tests that workers have held."""
     if not shared.is_dir():
         return
     from pytest_modal.gate.xdist import left_behind
@@ -67,7 +67,7 @@ def show(screen: Screen, ledger: Ledger) -> None:
         for note in record.notes:
             screen.write_line(f"  note: {note}", yellow=True)
     for line in ledger.unconfirmed:
-        screen.write_line(f"{line}; its fresh rounds never came, so it counts as failed", red=True)
+        screen.write_line(f"{line}; its fresh rounds were not run, so it counts as failed", red=True)
     for line in ledger.written:
         screen.write_line(line)
     screen.write_line(totals_of([record.compared for record in ledger.records]))

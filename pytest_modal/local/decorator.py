@@ -18,6 +18,7 @@ from pytest_modal.declare.remote_function import (
     RemoteFunction,
     check_function,
     check_remote,
+    nested,
     note_remote_fixture,
     where_is,
 )
@@ -63,6 +64,8 @@ def fixture(
     """
 
     def declare(function: Callable[..., object]) -> object:
+        if isinstance(function, staticmethod | classmethod):
+            function = function.__func__
         what = f"@pytest_modal.fixture {getattr(function, '__name__', function)!r}"
         where = where_is(function)
         check_function(function, what, where, generator=scope == CONTAINER)
@@ -74,8 +77,11 @@ def fixture(
             )
         known = (*ENVIRONMENT, "mock", "shard", "on_error", "params", "ids", "name")
         settings = checked_settings(environment, what, where, known)
-        remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings, on_error)
-        check_remote(remote, what, where)
+        # A class is still to be read to its end: what is wrong with its fixture is an error of the tests that use it.
+        mistake = nested(function, what, where)
+        remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings, on_error, mistake)
+        if mistake is None:
+            check_remote(remote, what, where)
         # pytest has to know how long the value exists: as long as the containers of the session.
         note_remote_fixture()
         local_scope = cast(Any, "session" if scope == CONTAINER else scope)

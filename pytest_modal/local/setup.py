@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modal._pytest_compat import Failed, skip_at_item
-from pytest_modal.plan.failures import causes_of, verdict_of
+from pytest_modal import _pytest_compat as compat
+from pytest_modal.declare.remote_function import remote_of
+from pytest_modal.local.python_warnings import issue_warnings
+from pytest_modal.local.verdicts import decide, release
+from pytest_modal.plan.failures import causes_of
+from pytest_modal.plan.remote_fixtures import unknown_fixture_error
+from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
-from pytest_modal.wording import safe
+from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
     from pytest_modal.batch.outcomes import Outcome
@@ -24,6 +28,8 @@ def check_item(item: pytest.Item) -> None:
     plan = plan_of(item)
     if plan is None:
         return
+    if plan.unknown is not None:
+        raise unknown_fixture_error(item, plan.unknown)
     if plan.error is not None:
         pytest.fail(plan.error, pytrace=False)
     results = results_of(item.config)
@@ -37,73 +43,40 @@ def check_item(item: pytest.Item) -> None:
                 item.add_report_section("setup", f"modal {stream}{label}", text)
     causes = causes_of(item, plan, results)
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
-    if causes:
-        _decide(item, results, causes)
-
-
-def _decide(item: pytest.Item, results: Results, causes: list[Outcome]) -> None:
-    """End the setup of a test as the failed calls that it needs say: the worst of them counts."""
-    __tracebackhide__ = True
-    from pytest_modal.report.failures import explain, explain_assertion
-
-    verdicts = {outcome.key: verdict_of(outcome) for outcome in causes}
-    told = [
-        explain_assertion(results, outcome) if verdicts[outcome.key] == "failed" else explain(results, outcome)
-        for outcome in causes
-        if verdicts[outcome.key] in ("error", "failed")
+    errors = [
+        error
+        for outcome in outcomes.values()
+        if (error := issue_warnings(results, outcome, _label(results, outcome))) is not None
     ]
-    if "error" in verdicts.values():
-        pytest.fail("\n\n".join(told), pytrace=False)
-    if told:
-        hold(item, GpuAssertionError("\n\n".join(told), pytrace=False))
-        return
-    reasons = {verdict: _reason(causes, verdicts, verdict) for verdict in verdicts.values()}
-    if "xfailed" in reasons:
-        pytest.xfail(reasons["xfailed"])
-    skip_at_item(reasons["skipped"])
+    if causes:
+        decide(item, results, causes)
+    if errors:
+        pytest.fail("\n\n".join(errors), pytrace=False)
 
 
-def _reason(causes: list[Outcome], verdicts: Mapping[str, str], verdict: str) -> str:
-    said = [safe((each.error or {}).get("message", "")) for each in causes if verdicts[each.key] == verdict]
-    return "; ".join(dict.fromkeys(said))
+def check_container_fixtures(item: pytest.Item) -> None:
+    """Fail a test that requested a container fixture without a plan: by ``request.getfixturevalue``."""
+    __tracebackhide__ = True
+    plan = plan_of(item)
+    foreseen = () if plan is None else getattr(item, "fixturenames", ())
+    for name, definition in compat.active_fixtures(item).items():
+        remote = remote_of(definition.func)
+        if remote is not None and remote.in_container and name not in foreseen:
+            what = f"the test requests the container fixture {name!r}, but its value never leaves the container"
+            remedy = (
+                f"write a @pytest_modal.fixture that requests {name!r} and returns data, and request that as a "
+                "parameter of the test: request.getfixturevalue() runs after the batch was sent"
+            )
+            pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
-class GpuAssertionError(Failed, AssertionError):
-    """An assertion failed in a GPU function: the tests that need its result fail, as if it had failed in them."""
-
-    # Reports name an exception by these: it is one of pytest's.
-    __module__, __qualname__ = Failed.__module__, Failed.__qualname__
-
-
-HELD = pytest.StashKey[GpuAssertionError]()
-
-
-def hold(item: pytest.Item, failure: GpuAssertionError) -> None:
-    """Keep a failure until the test is called: raised at setup it would be an error.
-
-    The test's own fixtures are not set up meanwhile: they would get a result that is not there.
-    """
-    item.stash[HELD] = failure
-    for name in ("setup", "teardown"):
-        vars(item)[name] = _nothing
-
-
-def raise_held(item: pytest.Item) -> None:
-    """Fail a test for an assertion that failed on the GPU."""
-    if (failure := item.stash.get(HELD, None)) is not None:
-        raise failure
-
-
-def release(item: pytest.Item) -> None:
-    """Make a test as it was before a failure was held: it may be run again."""
-    if HELD in item.stash:
-        del item.stash[HELD]
-        for name in ("setup", "teardown"):
-            vars(item).pop(name, None)
-
-
-def _nothing() -> None:
-    pass
+def skip_reason(item: pytest.Item, report: pytest.TestReport) -> str | None:
+    """Return why a GPU test was skipped; None if it wasn't, or is skipped wherever it runs."""
+    if not report.skipped or hasattr(report, "wasxfail") or not is_marked(item):
+        return None
+    if next(item.iter_markers("skip"), None) is not None or not isinstance(report.longrepr, tuple):
+        return None
+    return str(report.longrepr[2]).removeprefix("Skipped: ")
 
 
 def fell_with_infrastructure(item: pytest.Item) -> bool:

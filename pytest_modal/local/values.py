@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from pytest_modal.local.container_value import ContainerValue
 from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.state import ItemPlan, Sent, plan_of, results_of
 from pytest_modal.wording import three_parts
@@ -14,28 +15,6 @@ from pytest_modal.wording import three_parts
 if TYPE_CHECKING:
     from pytest_modal.declare.remote_function import RemoteFunction
     from pytest_modal.store.results import Results
-
-
-class ContainerValue:
-    """The placeholder that local code gets for the value of a container fixture."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __repr__(self) -> str:
-        return f"<the value of container fixture {self._name!r}, which never leaves the container>"
-
-    def __getattr__(self, attribute: str) -> NoReturn:
-        raise AttributeError(
-            f"{self!r} has no {attribute!r} here: write a @pytest_modal.fixture that requests {self._name!r} "
-            "and returns data"
-        )
-
-    def __call__(self, *args: object, **kwargs: object) -> NoReturn:
-        self.__getattr__("__call__")
-
-    def __iter__(self) -> NoReturn:
-        self.__getattr__("__iter__")
 
 
 def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments: Mapping[str, Any]) -> object:
@@ -49,7 +28,9 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
         for name, value in arguments.items():
             _check_sent(item, plan, remote, name, value)
     if remote.in_container:
-        return ContainerValue(remote.name)
+        return ContainerValue(remote.name, remote.where)
+    if plan is not None:
+        _check_container_fixtures(item, plan)
     if plan is None or remote not in plan.calls:
         _fail_not_planned(item, remote, plan)
     return _value(item, plan, plan.calls[remote], remote)
@@ -65,6 +46,7 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
                 for (owner, name), sent in plan.sent.items():
                     if owner is planned and name in item.funcargs:
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
+                _check_container_fixtures(item, plan)
                 return _value(item, plan, key, planned)
     if remote is None:
         what = "modal_result has no value: the test's marker names no function"
@@ -125,6 +107,16 @@ def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name:
     sent = plan.sent.get((remote, name))
     if sent is not None:
         _check_same(item, remote.name, name, sent, value)
+
+
+def _check_container_fixtures(item: pytest.Function, plan: ItemPlan) -> None:
+    """Check what was sent to container fixtures: pytest sets those up without it."""
+    __tracebackhide__ = True
+    from pytest_modal._pytest_compat import value_of
+
+    for (owner, name), sent in plan.sent.items():
+        if owner.in_container and sent.by_fixture:
+            _check_same(item, owner.name, name, sent, value_of(item, name))
 
 
 def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: object) -> None:

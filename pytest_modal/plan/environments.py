@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_modal.batch.environment import Environment
+from pytest_modal.declare.gpus import wrong_gpu
 from pytest_modal.declare.keywords import ENVIRONMENT
 from pytest_modal.declare.remote_function import RemoteFunction
 from pytest_modal.plan.state import PlanningError
@@ -29,7 +30,7 @@ class Environments:
         self._alike: dict[str, list[str]] = {}
 
     def of(
-        self, remote: RemoteFunction, marked: Mapping[str, Any], containers: Sequence[RemoteFunction]
+        self, remote: RemoteFunction, marked: Mapping[str, Any], containers: Sequence[RemoteFunction], nodeid: str
     ) -> Environment:
         """Return the environment of a call.
 
@@ -39,11 +40,13 @@ class Environments:
             The settings of the test's markers.
         containers : sequence of RemoteFunction
             The container fixtures that the call needs.
+        nodeid : str
+            The test that needs it first.
 
         Raises
         ------
         PlanningError
-            Two container fixtures declare different settings, and nothing nearer decides.
+            Two container fixtures declare different settings, and nothing nearer decides; or Modal has no such GPU.
         """
         # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
         own = {**remote.settings, **marked}
@@ -60,10 +63,22 @@ class Environments:
                 if name in settings and settings[name] != value:
                     raise self._conflict(remote, name, (declared_by[name], settings[name]), (container, value))
                 settings[name], declared_by[name] = value, container
+        if "gpu" in settings:
+            self._check_gpu(settings["gpu"], declared_by.get("gpu", remote), marked, nodeid)
         return Environment(**{**self._defaults, **settings})
 
+    def _check_gpu(
+        self, gpu: str | tuple[str, ...] | None, remote: RemoteFunction, marked: Mapping[str, Any], nodeid: str
+    ) -> None:
+        if gpu is None:
+            return
+        for name in [gpu] if isinstance(gpu, str) else gpu:
+            if (wrong := wrong_gpu(name)) is not None:
+                where = nodeid if "gpu" in marked else f"{self._location(remote.function)}, for {nodeid}"
+                raise PlanningError(three_parts(f"gpu={wrong[0]}", where, wrong[1]))
+
     def key(self, environment: Environment) -> str:
-        """Return what tells an environment from others, the same in every process."""
+        """Return a key that differs between environments and is the same in every process."""
         # Two images may describe themselves alike.
         alike = self._alike.setdefault(environment.declared, [])
         if environment.key not in alike:

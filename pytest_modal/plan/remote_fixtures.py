@@ -10,21 +10,17 @@ import pytest
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.marker import MARKER, Marker, read_marker
 from pytest_modal.declare.remote_function import RemoteFunction, remote_of
+from pytest_modal.plan.state import Unknown
 
 
 def marker_of(item: pytest.Item) -> Marker:
     """Read the ``modal_gpu`` markers of a test."""
-    return read_marker(list(item.iter_markers(MARKER)), item.nodeid)
-
-
-def is_remote(item: pytest.Item) -> bool:
-    """Whether a test is one of ours."""
-    return item.get_closest_marker(MARKER) is not None
+    return read_marker(compat.nearest_marks(item, MARKER), item.nodeid)
 
 
 def reaches_remote(item: pytest.Function) -> bool:
-    """Whether a test uses, directly or not, a value that is computed on the GPU."""
-    return any(not remote.in_container for remote, _, _ in reached(item))
+    """Whether a test requests, directly or not, a remote fixture."""
+    return any(True for _ in reached(item))
 
 
 def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:
@@ -64,10 +60,33 @@ def leads_to_remote(item: pytest.Function, *path: str) -> bool:
     return any(True for _ in _reached(item, path, None, set()))
 
 
+def unknown_fixture(item: pytest.Function) -> tuple[str, ...] | None:
+    """Return the names that lead to a fixture that doesn't exist, if the test or a local fixture requests one."""
+    seen = set[Any]()
+    waiting: list[tuple[str, ...]] = [(name,) for name in compat.initial_names(item)]
+    while waiting:
+        path = waiting.pop(0)
+        definition = definition_at(item, path)
+        if definition is None:
+            if path[-1] != "request" and path[-1] not in item.funcargs:
+                return path
+        elif remote_of(definition.func) is None and definition not in seen:
+            seen.add(definition)
+            waiting += [(*path, name) for name in definition.argnames]
+    return None
+
+
+def unknown_fixture_error(item: pytest.Item, unknown: Unknown) -> pytest.FixtureLookupError:
+    """Return pytest's own error about a fixture that doesn't exist."""
+    assert isinstance(item, pytest.Function)
+    *path, name = unknown.path
+    return compat.fixture_not_found(request_along(item, item._request, tuple(path)), name, unknown.hint)
+
+
 def request_along(
     item: pytest.Function, request: pytest.FixtureRequest, path: tuple[str, ...]
 ) -> pytest.FixtureRequest:
-    """Return the request that stands at the end of a path of fixtures."""
+    """Return the request at the end of a path of fixtures."""
     for length in range(1, len(path) + 1):
         definition = definition_at(item, path[:length])
         if definition is not None:

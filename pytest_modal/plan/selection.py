@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.marker import MARKER
 
 DESELECTED = pytest.StashKey[bool]()
@@ -19,6 +22,25 @@ def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
     if session.testsfailed and not option.continue_on_collection_errors:
         return []
     return [item for item in session.items if is_marked(item)]
+
+
+def waiting_for_results(tests: Sequence[pytest.Item]) -> tuple[list[pytest.Function], Counter[str]]:
+    """Separate the tests that will run from those that marks skip.
+
+    Returns
+    -------
+    list of pytest.Function
+        Those that will run.
+    Counter
+        For each condition, how many tests a ``skipif`` skips.
+    """
+    waiting, conditions = list[pytest.Function](), Counter[str]()
+    for item in (item for item in tests if isinstance(item, pytest.Function)):
+        if not compat.sends_nothing(item):
+            waiting.append(item)
+        elif (reason := compat.condition_that_skips(item)) is not None:
+            conditions[reason] += 1
+    return waiting, conditions
 
 
 def is_everything(session: pytest.Session) -> bool:

@@ -37,6 +37,26 @@ class Described(TypedDict):
     container_key: NotRequired[str]
 
 
+class PythonWarning(TypedDict):
+    """A Python warning as data.
+
+    Attributes
+    ----------
+    categories : list of str
+        Module and name of its class, then of the warning classes that this one is derived from.
+    file, line : str, int
+        Where it was raised.
+    module : str
+        Name of the module there, which filters may name; empty if it is not known.
+    """
+
+    categories: list[str]
+    message: str
+    file: str
+    line: int
+    module: str
+
+
 class Bound(TypedDict):
     """A function with its arguments: a call, or a container fixture.
 
@@ -119,6 +139,7 @@ class Reply(TypedDict, total=False):
     loads: list[Loaded]
     teardown_errors: list[Described]
     lost_files: list[str]
+    warnings: list[PythonWarning]
     error: Described
     container_key: str
     seconds: float

@@ -74,7 +74,7 @@ def type_name(kind: type) -> str:
 
 
 def way_out(value: object, kind: type) -> str:
-    """Return the usual way out for a result that is not data; ``{}`` stands for its path."""
+    """Return the usual way out for a result that is not data; ``{}`` is replaced by its path."""
     if hasattr(value, "_asdict"):
         return "return {}._asdict()"
     if callable(getattr(value, "read", None)):

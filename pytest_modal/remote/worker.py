@@ -7,25 +7,25 @@ serves the local worker process and Modal's containers.
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import io
 import pickle
 import sys
 import time
 import traceback
 import types
-from collections.abc import Callable, Generator, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal
 
-from pytest_modal.remote import data, lost_files, standins
+from pytest_modal.remote import data, debugger, lost_files, standins
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
+from pytest_modal.remote.python_warnings import WarningRecorder
 from pytest_modal.remote.state import State
+from pytest_modal.remote.streams import Streams, encodable
 from pytest_modal.remote.verdicts import values_of, verdict_of
 
-KEPT_OUTPUT = 64 * 1024  # characters of a call's output that are returned: the last ones
 MAX_FRAMES = 100
+_OWN = (__file__, debugger.__file__, standins.__file__)  # their frames say nothing of the function
 
 
 class ContainerError(Exception):
@@ -66,7 +66,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     frames = [
         (frame.f_code.co_filename, line, frame.f_code.co_name)
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename not in (__file__, standins.__file__)
+        if frame.f_code.co_filename not in _OWN
     ]
     try:
         message = str(error)
@@ -98,44 +98,6 @@ def status_of(error: Described) -> Literal["raised", "skipped", "xfailed"]:
     return "raised" if verdict is None or verdict == "failed" else verdict
 
 
-def encodable(text: str) -> str:
-    """Make text encodable; exception messages can hold anything."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-class Tee(io.TextIOBase):
-    """Pass writes on, and keep the last of them for the call's outcome."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._kept: collections.deque[str] = collections.deque()
-        self._size = 0
-
-    def write(self, text: str) -> int:
-        self._kept.append(text[-KEPT_OUTPUT:])
-        self._size += len(self._kept[-1])
-        while self._size - len(self._kept[0]) >= KEPT_OUTPUT:
-            self._size -= len(self._kept.popleft())
-        self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def fileno(self) -> int:
-        return int(self._stream.fileno())
-
-    def writable(self) -> bool:
-        return True
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "encoding", None) or "utf-8"
-
-    def text(self) -> str:
-        return encodable("".join(self._kept)[-KEPT_OUTPUT:])
-
-
 class Worker:
     """Runs calls one after the other and keeps container fixtures between them.
 
@@ -147,6 +109,10 @@ class Worker:
         Called with each phase as it begins, so that a call that never returns can be explained.
     is_fatal : callable
         Whether an exception ends this container, and is not the outcome of a call.
+    raised : callable
+        Takes each exception of a function, with the key of the call or the container fixture.
+    capture : bool
+        Whether what functions print is captured.
     """
 
     def __init__(
@@ -154,10 +120,16 @@ class Worker:
         name: str,
         notify: Callable[[str, str], None] = lambda phase, key: None,
         is_fatal: Callable[[BaseException], bool] = lambda error: False,
+        *,
+        raised: Callable[[str, BaseException], None] = lambda key, error: None,
+        capture: bool = True,
     ) -> None:
         self.name = name
         self._notify = notify
         self._is_fatal = is_fatal
+        self._raised = raised
+        self._streams = Streams(capture=capture)
+        self._warnings = WarningRecorder()
         self._functions: dict[str, Callable[..., object]] = {}
         self._containers: dict[str, object] = {}
         self._failed: dict[str, Described] = {}
@@ -184,7 +156,7 @@ class Worker:
         reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": [], "teardown_errors": []}
         value: Buffers = []
         started = time.perf_counter()
-        with self._captured() as (stdout, stderr):
+        with self._streams.captured(), self._warnings.recording() as reply["warnings"]:
             try:
                 with lost_files.watching(request.get("mounts", ())) as reply["lost_files"]:
                     value = self._call(request, reply)
@@ -199,6 +171,7 @@ class Worker:
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
+                self._raised(request["call"]["key"], error)
                 described = describe(error)
                 reply |= {"status": status_of(described), "error": described}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
@@ -212,7 +185,8 @@ class Worker:
                 # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
                 free_memory()
             reply["teardown_errors"] += self._release_until(request["position"])
-        reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
+            self._state.leave()
+        reply |= {"stdout": self._streams.text("stdout"), "stderr": self._streams.text("stderr")}
         return reply, value if reply["status"] == "ok" else []
 
     def release_all(self) -> list[Described]:
@@ -256,7 +230,8 @@ class Worker:
         self._notify("call", "")
         reply["phase"] = "call"
         self._state.enter([spec["key"] for spec in request["containers"]], request["call"].get("seed"))
-        result = self._run(request["call"], blobs)
+        with warnings.catch_warnings():  # a filter that a call adds does not reach the next one
+            result = self._run(request["call"], blobs)
         reply["phase"] = "return"
         notes: list[str] = []
         value = data.encode(result, where=request["call"]["name"], notes=notes)
@@ -294,6 +269,7 @@ class Worker:
         except BaseException as error:
             if self._is_fatal(error):
                 raise
+            self._raised(key, error)
             self._failed[key] = describe(error)
             raise ContainerError(key, self._failed[key]) from None
         self._containers[key], self._until[key] = value, spec["until"]
@@ -310,9 +286,3 @@ class Worker:
         if spec["request"]:
             arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
         return function(**arguments)
-
-    @contextlib.contextmanager
-    def _captured(self) -> Iterator[tuple[Tee, Tee]]:
-        stdout, stderr = Tee(sys.stdout), Tee(sys.stderr)
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            yield stdout, stderr

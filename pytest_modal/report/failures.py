@@ -5,15 +5,21 @@ from __future__ import annotations
 import linecache
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.failure import Failure
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.code.local_code import is_local
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe, three_parts
+from pytest_modal.wording import count, safe, safe_line, three_parts
 
+_DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (and -n0, with pytest-xdist)"
 _LIKELY = {
+    "BreakpointError": _DEBUG,
+    "BdbQuit": _DEBUG,
     "ModuleNotFoundError": "add the package to packages=, or, if it is local code, import what is needed by name "
     "(`from helpers import f`) or set local_packages=",
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
@@ -21,8 +27,8 @@ _LIKELY = {
 }
 
 
-def explain(results: Results, outcome: Outcome) -> str:
-    """Explain a failed call in three parts."""
+def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
+    """Explain a failed call in three parts; briefly, without what was called on the way and without the log."""
     call = _call(results.batch, outcome.key)
     what, remedy = _what(results, call, outcome)
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
@@ -30,13 +36,13 @@ def explain(results: Results, outcome: Outcome) -> str:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
     lines += pointers(results)
     if outcome.error and "frames" in outcome.error:
-        lines += ["", remote_traceback(outcome.error)]
-    if outcome.error and outcome.error.get("log"):
+        lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
+    if outcome.error and outcome.error.get("log") and not brief:
         lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]
     return safe("\n".join(lines))
 
 
-def explain_assertion(results: Results, outcome: Outcome) -> str:
+def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     """Explain an assertion that failed in a GPU function: what it says, where it is, the values in it."""
     call, error = _call(results.batch, outcome.key), outcome.error or {}
     path, line, _ = (error.get("frames") or [("", 0, "")])[-1]
@@ -45,7 +51,8 @@ def explain_assertion(results: Results, outcome: Outcome) -> str:
     lines = [f"{error['type']}: {said.splitlines()[0]} (in {call.label})"]
     lines.append(f"  where: {_where(results.batch, call, outcome)}")
     lines += [f"  {name} = {value}" for name, value in error.get("values", [])]
-    return safe("\n".join([*lines, "", remote_traceback(error)]))
+    trace = _last_frame(error) if brief else [remote_traceback(error)]
+    return safe("\n".join([*lines, "", *trace]))
 
 
 def as_failure(results: Results, outcome: Outcome) -> Failure:
@@ -68,6 +75,50 @@ def as_failure(results: Results, outcome: Outcome) -> Failure:
         outcome.stdout + outcome.stderr,
         remote_traceback(root) if "frames" in root else "",
     )
+
+
+def headline(results: Results, outcome: Outcome) -> str:
+    """Say in one line what became of a failed call; what is new comes first, for lines that are cut at their end."""
+    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    subject = call.label
+    if outcome.container_key is not None:
+        subject = results.batch.containers[outcome.container_key].label
+    message = safe_line(next(iter(str(error.get("message", "")).splitlines()), ""))
+    if outcome.status in ("infrastructure", "dependency failed"):
+        return message
+    what = {
+        "raised": f"{error.get('type')}: {message}" if message else str(error.get("type")),
+        "not data": f"not data: {message}",
+        "timed out": f"timed out after {outcome.seconds:g} s",
+        "crashed": f"crashed: {message or 'the container ended'}",
+    }.get(outcome.status, message)
+    return f"{what} (in {safe_line(subject)})"
+
+
+def cause_of(outcome: Outcome) -> str:
+    """Return a digest of why a call failed: equal for calls that failed for one cause."""
+    error = outcome.error or {}
+    if outcome.status == "dependency failed":
+        return digest_of(outcome.status, str(error.get("cause_key", outcome.key)))
+    told = tuple(str(error.get(name, "")) for name in ("type", "message", "remedy"))
+    if outcome.status in ("infrastructure", "not recorded", "stale recording"):
+        return digest_of(outcome.status, *told)
+    if outcome.status == "raised" and error.get("frames"):
+        return digest_of(outcome.status, outcome.container_key or "", *told, str(error["frames"]))
+    return digest_of(outcome.status, outcome.container_key or outcome.key)
+
+
+def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str, int]:
+    """Return the file and line to look at: where the project's own code raised, else the function's definition."""
+    for path, line, _ in reversed((outcome.error or {}).get("frames", [])):
+        if is_local(path, rootdir):
+            return Path(path).relative_to(rootdir).as_posix() if Path(path).is_relative_to(rootdir) else path, line
+    call = _call(results.batch, outcome.key)
+    function = call.function
+    if outcome.container_key is not None:
+        function = results.batch.containers[outcome.container_key].function
+    path, _, number = function.location.rpartition(":")
+    return path, int(number) if number.isdecimal() else 1
 
 
 def pointers(results: Results) -> list[str]:
@@ -107,6 +158,13 @@ def remote_traceback(error: Mapping[str, Any]) -> str:
     for inner in error.get("exceptions", []):
         lines += ["", *(f"  | {line}" for line in remote_traceback(inner).splitlines())]
     return "\n".join(lines)
+
+
+def _last_frame(error: Mapping[str, Any]) -> list[str]:
+    path, line, name = error["frames"][-1] if error["frames"] else ("", 0, "")
+    frame = traceback.StackSummary.from_list([traceback.FrameSummary(path, line, name)]).format() if path else []
+    raised = f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+    return [*"".join(frame).splitlines(), *raised.splitlines()]
 
 
 def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:

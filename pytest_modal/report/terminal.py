@@ -13,7 +13,7 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.failures import pointers
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe
+from pytest_modal.wording import count, safe, safe_line
 
 
 class Lines(Protocol):
@@ -38,7 +38,9 @@ def size(number: float) -> str:
 
 
 def announce(screen: Lines, where: str, batch: Batch) -> None:
-    """Write in one line where the batch runs, so that nobody takes a mock for a GPU run."""
+    """Write in one line where the batch runs, so that nobody takes a mock for a GPU run; nothing for an empty one."""
+    if not batch.calls:
+        return
     models = f", {count(len(batch.containers), 'container fixture')}" if batch.containers else ""
     screen.write_line(
         f"modal: {where}: {count(len(batch.calls), 'call')} for {count(batch.tests, 'test')}, "
@@ -52,6 +54,25 @@ def warn(screen: Lines, lines: Sequence[str]) -> None:
         screen.write_line(line, yellow=True)
 
 
+def skipped_before(conditions: Counter[str]) -> list[str]:
+    """Return the line about the conditions that have skipped GPU tests, which are not in the batch; none without."""
+    return [f"modal: {_skipped(conditions)} before the batch: {_reasons(conditions)}"] if conditions else []
+
+
+def summarize_skipped(screen: Lines, reasons: Counter[str]) -> None:
+    """Write into the summary how many GPU tests were skipped, and why."""
+    if reasons:
+        screen.write_line(f"{_skipped(reasons)}: {_reasons(reasons)}", yellow=True)
+
+
+def _skipped(reasons: Counter[str]) -> str:
+    return f"{count(reasons.total(), 'GPU test')} skipped"
+
+
+def _reasons(reasons: Counter[str]) -> str:
+    return ", ".join(f'"{safe_line(reason, 100)}" ({number:,})' for reason, number in reasons.most_common())
+
+
 class Ticker(Protocol):
     """Shows what happens while the batch runs."""
 
@@ -60,9 +81,9 @@ class Ticker(Protocol):
 
 
 @contextlib.contextmanager
-def live(screen: Lines | None, batch: Batch, *, verbose: bool) -> Iterator[Ticker]:
-    """Show a live line on a terminal, and plain lines elsewhere."""
-    if screen is not None and sys.stdout.isatty():
+def live(screen: Lines | None, batch: Batch, *, verbose: bool, plain: bool = False) -> Iterator[Ticker]:
+    """Show a live line on a terminal, and plain lines elsewhere, or where functions have the terminal themselves."""
+    if screen is not None and sys.stdout.isatty() and not plain:
         with _live_line(batch) as ticker:
             yield ticker
     else:
@@ -75,10 +96,12 @@ class _Lines:
     def __init__(self, write: Callable[[str], None], batch: Batch, verbose: bool) -> None:
         self._write, self._batch, self._verbose = write, batch, verbose
         self._done = self._failed = 0
-        self._told = set[str]()
+        self._messages = set[str]()
 
     def progress(self, event: Progress) -> None:
-        if event.what != "running" or self._verbose:
+        if event.printed is not None:
+            self._write(_printed(event))
+        elif event.what != "running" or self._verbose:
             self._write(f"modal: {event.what} {safe(event.label)}")
 
     def outcome(self, outcome: Outcome) -> None:
@@ -88,12 +111,16 @@ class _Lines:
         if outcome.status == "infrastructure":
             # One cause can fail many calls; it is shown once.
             _, message, _ = _failure(outcome)
-            if message not in self._told:
+            if message not in self._messages:
                 self._write(f"modal: {safe(message)}")
-            self._told.add(message)
+            self._messages.add(message)
         elif self._verbose or self._done * 10 // total > before * 10 // total:
             failed = f", {self._failed:,} failed" if self._failed else ""
             self._write(f"modal: {self._done:,}/{count(total, 'call')} done{failed}")
+
+
+def _printed(event: Progress) -> str:
+    return safe(f"{event.label} | {event.printed}")
 
 
 @contextlib.contextmanager
@@ -110,6 +137,9 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
             self._failed = self._loads = 0
 
         def progress(self, event: Progress) -> None:
+            if event.printed is not None:
+                self._bar.console.print(_printed(event), markup=False, highlight=False, emoji=False, soft_wrap=True)
+                return
             self._bar.update(self._task, description=escape(f"{event.what} {safe(event.label)}"[:60]))
 
         def outcome(self, outcome: Outcome) -> None:
@@ -183,6 +213,12 @@ def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any],
             screen.write_line(f"  ... and {len(artifacts) - 20:,} more")
 
 
+def has_news(results: Results) -> bool:
+    """Whether there is something to sum up: a run that sent nothing has no summary."""
+    run = results.run
+    return bool(run.labels or run.notes or run.error or run.mode == "skip")
+
+
 def reused(results: Results) -> str:
     """Return how many calls are reused from earlier runs, and how many are left, as a line."""
     total, taken = len(results.run.labels), len(results.run.reused)
@@ -193,7 +229,7 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     run, outcomes = results.run, list(results.outcomes.values())
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
     dates = sorted(outcome.recorded[:10] for outcome in outcomes if outcome.recorded)
-    when = f", recorded {dates[0]}{f' to {dates[-1]}' if dates[-1] != dates[0] else ''}" if dates else ""
+    when = f", recorded {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
     if run.seed:
         screen.write_line(f"seed: {run.seed}")

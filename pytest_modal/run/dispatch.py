@@ -117,6 +117,7 @@ class Dispatch:
             loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
             teardown_errors=[*reply["teardown_errors"]],
             lost_files=reply.get("lost_files", []),
+            warnings=[*reply.get("warnings", [])],
         )
 
 

@@ -14,8 +14,10 @@ import pytest
 from pytest_modal.batch.calls import Batch
 from pytest_modal.declare.settings import Settings, settings_of
 from pytest_modal.plan.checking import check_batch
+from pytest_modal.plan.mistakes import refuse_mistakes
 from pytest_modal.plan.planner import Planner
 from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
+from pytest_modal.plan.selection import waiting_for_results
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
 from pytest_modal.report import terminal
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
@@ -40,20 +42,24 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         _skip(config, tests)
         return
     results = config.stash[RESULTS] = Results(settings.mode, Batch())
+    waiting, conditions = waiting_for_results(tests)
     try:
+        waiting = refuse_mistakes(waiting)
         shared = shared_by_workers(config)
         started = time.perf_counter()
-        backend, batch, warnings = _plan(config, settings, tests)
-        if settings.gates.updating and (gated := [item for item in tests if is_gated(item)]):
+        backend, batch, warnings = _plan(config, settings, waiting)
+        if settings.gates.updating and (gated := [item for item in waiting if is_gated(item)]):
             replayed = settings.mode == "replay"
             rounds = recorded_rounds(batch, gated, config.rootpath) if replayed else settings.gates.rounds
             config.stash[ROUNDS] = rounds
             batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
-        directory = shared.outcomes if shared else run_directory(cache) if cache else None
+        directory = shared.outcomes if shared else None
+        if directory is None and cache is not None:
+            directory = run_directory(cache)
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
         config.add_cleanup(results.close)
-        results.run.warnings = warnings
+        results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
         results.run.seconds["plan"] = time.perf_counter() - started
         kept = OutcomeCache(cache / "outcomes" / backend.mode) if cache else None
         if shared is None:
@@ -68,9 +74,12 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     results.save()
         if cache is not None:
             clean(cache)
+    except pytest.exit.Exception:
+        # Somebody has left the debugger; workers of pytest-xdist have none.
+        raise
     except Exception as error:
         results.run.error = _words(error)
-        for item in tests:
+        for item in waiting:
             item.stash.setdefault(PLAN, ItemPlan()).error = results.run.error
     spare_reruns(config, results, tests)
 
@@ -92,14 +101,19 @@ def _run(
     screen: Lines | None,
 ) -> None:
     batch = results.batch
-    if settings.resume:
+    resumed = settings.resume and bool(batch.calls)
+    if resumed:
         _resume(results, kept)
     if screen is not None:
         terminal.warn(screen, results.run.warnings)
         terminal.announce(screen, backend.describe(), batch)
-        if settings.resume:
+        if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
     compute(config, backend, results, kept, screen)
+    if settings.inline:
+        results.run.notes.append(
+            "modal: inline: in pytest's process, without isolation and time limits; nothing is kept"
+        )
     results.run.notes += [*lost_file_lines(results), *unused_gpu_lines(results)]
     if kept is not None:
         kept.prune(spare=results.outcomes)
@@ -117,12 +131,14 @@ def compute(
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
     verbose = watched is not None and config.get_verbosity() > 0
-    with terminal.live(watched, left, verbose=verbose) as ticker:
+    inline = settings_of(config).inline
+    with terminal.live(watched, left, verbose=verbose, plain=inline) as ticker:
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
                 results.put(outcome, value)
-                if kept is not None and backend.mode != "replay":
+                # What ran inline may have been changed in a debugger.
+                if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)
                 ticker.outcome(outcome)
         finally:
@@ -146,27 +162,30 @@ def _resume(results: Results, kept: OutcomeCache | None) -> None:
 def _words(error: Exception) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
-    told = "".join(traceback.format_exception(error)).rstrip()
+    trace = "".join(traceback.format_exception(error)).rstrip()
     what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
-    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{told}"
+    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{trace}"
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     """Print what would be sent, and send nothing."""
-    backend, batch, warnings = _plan(config, settings_of(config), tests)
+    waiting, conditions = waiting_for_results(tests)
+    backend, batch, warnings = _plan(config, settings_of(config), refuse_mistakes(waiting))
     screen = config.pluginmanager.get_plugin("terminalreporter")
     if screen is not None:
-        terminal.warn(screen, warnings)
+        terminal.warn(screen, [*warnings, *terminal.skipped_before(conditions)])
         errors = [
             (item.nodeid, message)
             for item in tests
             if (plan := plan_of(item)) is not None and (message := plan.error or plan.reason)
         ]
-        notes = costs(batch, [item for item in tests if is_gated(item)], settings_of(config).gates)
+        notes = costs(batch, [item for item in waiting if is_gated(item)], settings_of(config).gates)
         terminal.print_plan(screen, backend.describe(), batch, errors, notes)
 
 
-def _plan(config: pytest.Config, settings: Settings, tests: Sequence[pytest.Item]) -> tuple[Backend, Batch, list[str]]:
+def _plan(
+    config: pytest.Config, settings: Settings, tests: Sequence[pytest.Function]
+) -> tuple[Backend, Batch, list[str]]:
     backend = backend_of(config, settings)
     planner = Planner(
         config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
@@ -180,14 +199,18 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     if settings.mode == "modal":
         from pytest_modal.run.modal.backend import ModalBackend
 
-        return ModalBackend(config.rootpath, settings.session)
+        return ModalBackend(config.rootpath, settings.session, stream=settings.stream)
     if settings.mode == "replay":
         from pytest_modal.run.replay import ReplayBackend
 
         return ReplayBackend(config.rootpath)
+    if settings.inline:
+        from pytest_modal.run.inline import InlineBackend
+
+        return InlineBackend(config)
     from pytest_modal.run.local import LocalBackend
 
-    return LocalBackend(config.rootpath)
+    return LocalBackend(config.rootpath, stream=settings.stream)
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

@@ -82,6 +82,7 @@ class Results:
         )
         self.is_shared = shared
         self._directory = directory
+        self._asked = set[str]()
 
     @property
     def mode(self) -> str:
@@ -153,6 +154,18 @@ class Results:
             self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
         self._directory.mkdir(parents=True, exist_ok=True)
         return self._directory / key
+
+    def is_first(self, what: str) -> bool:
+        """Return whether nobody has asked this before, in any process of the run."""
+        if self.is_shared:
+            try:
+                self.path(f".{what}").touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            return True
+        new = what not in self._asked
+        self._asked.add(what)
+        return new
 
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""

@@ -220,7 +220,7 @@ def test_a_suspicious_gate_without_its_fresh_rounds_never_passes(counted: pytest
     path.write_text(path.read_text() + "\n\ndef test_wrong():\n    assert False\n")
     result = run(counted, "-x", "-o", "modal_gate_confirm=2")
     result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(["toy  FAIL*; its fresh rounds never came, so it counts as failed"])
+    result.stdout.fnmatch_lines(["toy  FAIL*; its fresh rounds were not run, so it counts as failed"])
 
 
 def test_a_test_that_fails_by_itself_is_not_confirmed(counted: pytest.Pytester) -> None:
@@ -294,7 +294,7 @@ def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest
     refused.assert_outcomes(failed=1)
     assert_lines(
         refused.stdout.lines,
-        ['*intended? pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"'],
+        ['*accept it: pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"'],
     )
     refused.stdout.no_fnmatch_line("*no test uses these recordings*")
     accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")

@@ -43,8 +43,8 @@ class Failure:
         return [
             self.what.format(call=call, function=call.partition("[")[0], process=mode.process),
             f"  where: {at}, in container {mode.container}" if named else f"  where: {at}",
-            *([f"  tried: {self.attempts} times"] if self.attempts > 1 else []),
             f"  what to do: {self.remedy}",
+            *([f"  tried: {self.attempts} times"] if self.attempts > 1 else []),
             *(["  logs: modal app logs ap-* or https://*"] if mode is MODAL else []),
         ]
 
@@ -145,8 +145,8 @@ CALLS = {
         "import hypothesis",
         "raised",
         "{call} raised ModuleNotFoundError",
-        "is it a package of the image, or local code? Local code travels by name (`from helpers import f`) "
-        "or with local_packages=[...]",
+        "add the package to packages=, or, if it is local code, import what is needed by name "
+        "(`from helpers import f`) or set local_packages=",
         traceback=(TRACEBACK, "ModuleNotFoundError: No module named 'hypothesis'"),
         modes=(MODAL,),
     ),

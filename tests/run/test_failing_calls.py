@@ -123,9 +123,7 @@ def test_the_summary_counts_the_calls_of_each_status(run: Run) -> None:
     counts["dependency failed"] = len(TAKEN) + sum(load.users for load in LOADS.values())
     good = 38 - counts.total()
     listed = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    assert_lines(
-        section(run.result, "modal"), [f"38 calls in 5 environments and * containers: {good} good, {listed}; *"]
-    )
+    assert_lines(section(run.result, "modal"), [f"38 calls in 5 environments and * containers: {good} ok, {listed}; *"])
 
 
 def test_calls_of_one_environment_are_inputs_of_one_function(modal_run: Run) -> None:

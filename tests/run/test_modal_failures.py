@@ -82,7 +82,7 @@ def test_an_image_that_can_not_be_built_shows_its_log(pytester: pytest.Pytester,
         [
             "modal: an image could not be built: error: no space left on device",
             "an image could not be built: error: no space left on device",
-            "  what to do: mend packages=*",
+            "  what to do: fix packages=*",
             "  | downloading numpy",
             "image build: an image could not be built: error: no space left on device (1 call)",
         ]
@@ -133,17 +133,17 @@ def test_before_the_session_there_is_an_answer_within_ten_seconds(
         (
             {"rpc": "AppCreate", "status": "RESOURCE_EXHAUSTED", "message": "too many apps"},
             "Modal refused the session (quota): too many apps",
-            "see the limits and the budget*",
+            "raise the limits or the budget*",
         ),
         (
             {"rpc": "AppCreate", "status": "PERMISSION_DENIED", "message": "not you"},
             "Modal refused the session (permission): not you",
-            "ask for access*",
+            "get access to it*",
         ),
         (
             {"rpc": "FunctionMap", "status": "RESOURCE_EXHAUSTED", "message": "GPU budget spent"},
             "Modal refused the session (quota): GPU budget spent",
-            "see the limits and the budget*",
+            "raise the limits or the budget*",
         ),
     ],
     ids=["quota", "permission", "budget spent midway"],
@@ -186,7 +186,7 @@ def test_an_image_with_another_python_is_refused_before_anything_runs(
     assert result.ret == 70
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     result.stdout.fnmatch_lines(
-        [f"an image could not be built: pytest-modal: this image must have Python {here}, as the machine*"]
+        [f"an image could not be built: pytest-modal: this image must have Python {here}, the version that*"]
     )
     assert modal_server.facts()["functions"] == [] or not modal_server.facts()["containers"]
 

@@ -24,8 +24,9 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         if len(names) > 1:
             for name in names:
                 function, load = next(user for user in users if user[0].name == name)
-                others = " and ".join(other for other in names if other != name)
-                yield finding(function, load, f"{function.name} loads {model}, and so does {others}")
+                others = [other for other in names if other != name]
+                verb = "does" if len(others) == 1 else "do"
+                yield finding(function, load, f"{function.name} loads {model}, and so {verb} {' and '.join(others)}")
 
 
 def finding(function: GpuFunction, load: ModelLoad, what: str) -> Finding:
@@ -33,9 +34,9 @@ def finding(function: GpuFunction, load: ModelLoad, what: str) -> Finding:
     return load.scope.tree.find(
         "PM108",
         load.node,
-        f"{what}: each call pays for the load again",
+        f"{what}: each call loads it again",
         f'load it once per container: move it into a @pytest_modal.fixture(scope="container") that {function.name} '
-        "takes as a parameter",
+        "requests",
     )
 
 
@@ -48,8 +49,8 @@ Loading a model takes longer than most calls on it. In the body of a data fixtur
 parametrization, and again by every other fixture that uses the same model.
 """,
     instead="""
-Load it in a fixture of scope "container" and take that as a parameter: it is built once in the container, stays there,
-and is released after its last user.
+Load it in a fixture of scope "container" and request that fixture: it is built once in the container, stays there, and
+is released after its last user.
 """,
     bad="""
 import pytest_modal

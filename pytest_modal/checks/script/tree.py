@@ -1,4 +1,4 @@
-"""A file as a tree: what is above and below each node, and what its names stand for."""
+"""A file as a tree: what is above and below each node, and what its names refer to."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class Tree:
         return scope
 
     def scope_at(self, node: ast.AST) -> Scope:
-        """Return the scope in which a node stands."""
+        """Return the scope of a node."""
         while not isinstance(node, ScopeNode):
             node = self.parents[node]
         return self.scope_of(node)
@@ -207,7 +207,7 @@ class Tree:
         return self._walked[function]
 
     def release(self) -> None:
-        """Drop everything: scopes point back here, and a thousand trees need not wait for a collection."""
+        """Drop everything: scopes refer back to their tree, which would be freed only by a garbage collection."""
         vars(self).clear()
 
     def all(self, kind: type[AnyNode]) -> list[AnyNode]:
@@ -221,7 +221,7 @@ class Tree:
 
     @functools.cached_property
     def at_import(self) -> list[ast.AST]:
-        """The nodes that run when the file is imported; what stands under a guard doesn't."""
+        """The nodes that run when the file is imported; those under a guard don't."""
         found: list[ast.AST] = []
         stack: list[ast.AST] = list(reversed(self.source.tree.body))
         while stack:
@@ -235,7 +235,7 @@ class Tree:
         return found
 
     def method_of_self(self, expression: ast.Attribute, scope: Scope) -> FunctionNode | None:
-        """Return the method that ``self.name`` stands for."""
+        """Return the method that ``self.name`` refers to."""
         owner = self.class_at(scope)
         if owner is None or not isinstance(expression.value, ast.Name) or expression.value.id not in ("self", "cls"):
             return None
@@ -280,7 +280,7 @@ def methods(node: ast.ClassDef) -> list[FunctionNode]:
 
 
 def is_guard(node: ast.If) -> bool:
-    """Whether an ``if`` asks who runs the file: its main guard, ``modal.is_local()``, type checkers."""
+    """Whether an ``if`` depends on how the file is run: its main guard, ``modal.is_local()``, type checkers."""
     return any(
         (isinstance(part, ast.Name) and part.id in GUARDS) or (isinstance(part, ast.Attribute) and part.attr in GUARDS)
         for part in ast.walk(node.test)
@@ -288,7 +288,7 @@ def is_guard(node: ast.If) -> bool:
 
 
 def _children(node: ast.AST) -> list[ast.AST]:
-    """Return what is below a node; load and store contexts and operators, which say nothing here, are left out."""
+    """Return what is below a node, without load and store contexts and operators, which no rule needs."""
     found: list[ast.AST] = []
     for name in node._fields:
         value = getattr(node, name, None)
@@ -317,7 +317,7 @@ def keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def argument(call: ast.Call, index: int, name: str) -> ast.expr | None:
-    """Return an argument given by position or by keyword."""
+    """Return an argument, passed by position or by keyword."""
     given = keyword(call, name)
     if given is None and index < len(call.args) and not any(isinstance(arg, ast.Starred) for arg in call.args[:index]):
         given = call.args[index]

@@ -24,7 +24,7 @@ class Update:
     baseline : Baseline or None
         What to write, once the whole test has passed; None if there is nothing to write.
     note : str
-        What is said about it, in one line.
+        What happens to it, in one line.
     refused : bool
         Whether the gate failed, so that nothing may be written.
     """
@@ -56,7 +56,7 @@ def plan_update(
     """
     gate = result.gate
     if result.failed:
-        return Update(None, f"{gate}: baseline not written, the gate fails", refused=True)
+        return Update(None, f"{gate}: baseline not written, because the gate failed", refused=True)
     accepted = result.verdict is Verdict.ACCEPTED
     alignment = None if old is None else align(old, now)
     accuracy = round(now.accuracy, 6)

@@ -16,6 +16,7 @@ from typing import Any
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.requirements import Requirements, requirements_of
+from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import entry_class
@@ -76,7 +77,7 @@ def function_settings(environment: Environment, requirements: Requirements, opti
     region = environment.region
     return {
         "image": image(environment, requirements),
-        "gpu": list(gpu) if isinstance(gpu, tuple) else gpu,
+        "gpu": [*map(as_modal_takes, gpu)] if isinstance(gpu, tuple) else gpu and as_modal_takes(gpu),
         "timeout": min(_DAY, math.ceil(environment.timeout)),
         "startup_timeout": min(_DAY, math.ceil(options.startup_timeout)),
         "scaledown_window": SCALEDOWN_WINDOW,

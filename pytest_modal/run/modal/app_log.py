@@ -62,11 +62,10 @@ def without_signs(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
 
 
-async def follow(app: Any) -> AsyncIterator[Sign]:
-    """Yield the reports of an app's containers as they arrive."""
+async def follow(app: Any) -> AsyncIterator[Any]:
+    """Yield the entries of an app's log, from its beginning, as they arrive."""
     async for entry in app.logs.stream.aio():
-        for sign in signs(entry.message):
-            yield sign
+        yield entry
 
 
 async def last_output(call: Any, phases: Phases, entries: int = 400) -> dict[str, str]:

@@ -42,13 +42,16 @@ class ModalBackend:
     ----------
     rootdir : Path
         The directory of the project, which the app is named after.
+    stream : bool
+        Whether what functions print is reported while they run.
     """
 
     mode = "modal"
 
-    def __init__(self, rootdir: Path, options: SessionOptions) -> None:
+    def __init__(self, rootdir: Path, options: SessionOptions, *, stream: bool = False) -> None:
         self._rootdir = rootdir
         self._options = options
+        self._stream = stream
         self._session: Session | None = None
         self._network = Network()  # made before the batch is planned, which sets up fixtures
 
@@ -78,20 +81,20 @@ class ModalBackend:
             await asyncio.wrap_future(stored.done)
 
         session = self._session = Session(
-            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put
+            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put, stream=self._stream
         )
         thread = _SessionThread(session, inbox.put)
         with self._network.as_before():
             thread.start()
             try:
-                while (said := inbox.get()) is not None:
-                    if isinstance(said, BaseException):
-                        raise said
-                    if isinstance(said, Progress):
-                        progress(said)
+                while (event := inbox.get()) is not None:
+                    if isinstance(event, BaseException):
+                        raise event
+                    if isinstance(event, Progress):
+                        progress(event)
                         continue
-                    yield said.outcome, [said.value]
-                    said.done.set_result(None)
+                    yield event.outcome, [event.value]
+                    event.done.set_result(None)
             finally:
                 thread.stop()
 
@@ -99,9 +102,9 @@ class ModalBackend:
 class _SessionThread(threading.Thread):
     """The event loop of a session."""
 
-    def __init__(self, session: Session, say: Callable[[BaseException | None], None]) -> None:
+    def __init__(self, session: Session, put: Callable[[BaseException | None], None]) -> None:
         super().__init__(name="pytest-modal session", daemon=True)
-        self._session, self._say = session, say
+        self._session, self._put = session, put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._begun = threading.Event()
@@ -122,7 +125,7 @@ class _SessionThread(threading.Thread):
             error = raised
         finally:
             # Nobody has to wait for the end of the loop, which may take long.
-            self._say(error)
+            self._put(error)
 
     def stop(self) -> None:
         """End the session if it still runs: the app stops, its containers are cancelled."""

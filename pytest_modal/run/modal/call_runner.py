@@ -134,8 +134,6 @@ class CallRunner:
     async def _try(self, queue: EnvironmentQueue, call: Call, *, whole: bool, alone: bool) -> _Try:
         payload = queue.payload(call, self._dispatch, whole=whole, alone=alone)
         queue.out[call.key] = len(payload)
-        if not queue.seen_at:
-            queue.sign_of_life()
         self._phases.seen.pop(call.key, None)
         tried = _Try()
         try:

@@ -86,6 +86,8 @@ class EnvironmentQueue:
         if not done(first):
             return None
         self._turn = first.key if first.key in self._in_order else ""
+        # The time without a GPU counts from the first call on, not from the start of the machine.
+        self.seen_at = self.seen_at or time.monotonic()
         self.out[first.key] = first.payload_bytes
         self.sending.add(first.key)
         return self.waiting.popleft()

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
@@ -27,7 +28,7 @@ class Name:
     params : tuple of str
         Its parameters as they are shown.
     apart : str
-        What tells the call from others of the same fixture and params; empty for most calls.
+        What distinguishes the call from others of the same fixture and params; empty for most calls.
     """
 
     module: str
@@ -118,6 +119,15 @@ class Recording:
     status: Status = "ok"
     stdout: str | None = None
     stderr: str | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the recording of a call belongs, and what it depends on."""
+
+    directory: Path
+    name: Name
+    keys: Keys
 
 
 def declared(environment: Environment) -> dict[str, Any]:
