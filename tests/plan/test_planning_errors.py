@@ -38,7 +38,7 @@ def test_a_value_that_changed_since_it_was_sent_is_an_error(pytester: pytest.Pyt
     result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(passed=1, errors=2)
     result.stdout.fnmatch_lines(
-        ["the local fixture 'run_id' has another value now than when the batch was sent to answers*"]
+        ["the local fixture 'run_id' has changed since the batch was sent: the result of answers was computed *"]
     )
 
 
@@ -62,9 +62,9 @@ def test_a_result_asked_for_too_late_is_an_error(pytester: pytest.Pytester) -> N
     result.assert_outcomes(failed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*modal_result needs a function to be the result of*",
-            "*answers was not planned: nothing that pytest knows before the tests run asks for it*",
-            "*<the value of container fixture 'model', which lives on the GPU only> has no 'generate' here*",
+            "modal_result has no value: the test's marker names no function",
+            "answers was not planned: no test or fixture requests it by name",
+            "*the value of the container fixture 'model' never leaves the container, but the test uses its *'generate'",
         ]
     )
 
