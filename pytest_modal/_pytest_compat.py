@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from _pytest.compat import NOTSET
 from _pytest.doctest import DoctestModule
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
+from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
@@ -19,6 +22,7 @@ NOTHING = object()
 PARAMETRIZED = "get_direct_param_fixture_func"
 # Of pytest's fixture manager: dicts by the names of fixtures; the first in older versions, the others in newer ones.
 _KNOWN_FIXTURES = ("_arg2fixturedefs", "_arg2node2fixturedefs", "_arg2nodeid2fixturedefs")
+CURRENT_TEST = "PYTEST_CURRENT_TEST"
 
 
 def item_of(request: pytest.FixtureRequest) -> pytest.Function:
@@ -32,7 +36,7 @@ def own_names(item: pytest.Function) -> tuple[str, ...]:
 
 
 def initial_names(item: pytest.Function) -> tuple[str, ...]:
-    """Return the fixtures that a test asks for: parameters, ``usefixtures``, autouse."""
+    """Return the fixtures that a test requests: parameters, ``usefixtures``, autouse."""
     return tuple(item._fixtureinfo.initialnames)
 
 
@@ -43,7 +47,7 @@ def fixture_chain(item: pytest.Function, name: str) -> Sequence[FixtureDef]:
 
 
 def is_parametrized(fixturedef: FixtureDef) -> bool:
-    """Whether it stands for an argument given by ``parametrize`` directly."""
+    """Whether it is the pseudo fixture of a value from ``parametrize``."""
     return getattr(fixturedef.func, "__name__", "") == PARAMETRIZED
 
 
@@ -73,7 +77,7 @@ def visible_fixtures(item: pytest.Item) -> list[str]:
 
 
 def active_fixtures(item: pytest.Item) -> dict[str, FixtureDef]:
-    """Return the fixtures that a test has got, also by ``request.getfixturevalue``."""
+    """Return the fixtures that a test has requested, also by ``request.getfixturevalue``."""
     return getattr(getattr(item, "_request", None), "_fixture_defs", {})
 
 
@@ -91,6 +95,59 @@ def fixture_not_found(request: pytest.FixtureRequest, name: str, hint: str) -> p
 
     vars(error)["formatrepr"] = formatrepr
     return error
+
+
+def value_of(item: pytest.Function, name: str) -> object:
+    """Return the value of a fixture that a test needs, as the test itself would get it."""
+    return item._request.getfixturevalue(name)
+
+
+def params_of(item: pytest.Function) -> Mapping[str, object]:
+    """Return all parametrized values of a test, in the order in which they stand in its id."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec is not None else {}
+
+
+def ids_of(item: pytest.Function) -> Sequence[str]:
+    """Return the parts of a test's id: one for each parametrization, hidden ones left out."""
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec._idlist) if callspec is not None else ()
+
+
+def position_of(item: pytest.Function) -> tuple[int, ...]:
+    """Return where a test stands among those that its function was parametrized into."""
+    callspec = getattr(item, "callspec", None)
+    return tuple(callspec.indices.values()) if callspec is not None else ()
+
+
+def outlives(item: pytest.Function, one: FixtureDef, other: FixtureDef) -> bool:
+    """Whether a test gets one fixture in a wider scope than the other has, so that it may not request it."""
+    # A parametrization may have set a scope of its own for the one that requests.
+    scopes = getattr(getattr(item, "callspec", None), "_arg2scope", {})
+    scope: Scope = scopes.get(one.argname, Scope(one.scope))
+    return scope > Scope(other.scope)
+
+
+def definitions_for(items: Iterable[pytest.Item]) -> Iterator[FixtureDef]:
+    """Yield the definitions of the fixtures that tests need by name, overridden ones included, each once."""
+    seen: set[FixtureDef] = set()
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for found in item._fixtureinfo.name2fixturedefs.values():
+                new = [each for each in found if each not in seen]
+                seen.update(new)
+                yield from new
+
+
+def request_nothing(fixturedef: FixtureDef) -> None:
+    """Let a fixture be set up without the fixtures that it names; those stay among what its tests request."""
+    fixturedef.argnames = ("request",)  # type: ignore[misc]
+
+
+def cache_by(fixturedef: FixtureDef, key: Callable[[pytest.Function], object]) -> None:
+    """Set a fixture up again for a test with another key, whatever its scope is, and what depends on it too."""
+    usual = fixturedef.cache_key
+    fixturedef.cache_key = lambda request: (usual(request), key(item_of(request)))  # type: ignore[method-assign]
 
 
 def session_autouse(item: pytest.Function) -> list[str]:
@@ -129,19 +186,36 @@ def active(item: pytest.Function, following: pytest.Function | None) -> Iterator
     below session scope is torn down.
     """
     state = item.session._setupstate
+    with _current_test(item):
+        try:
+            for node in item.listchain():
+                if node not in state.stack:
+                    state.stack[node] = ([], None)
+            yield item._request
+        finally:
+            chain = following.listchain()[:-1] if following is not None else [item.session]
+            state.teardown_exact(_Chain(chain))  # type: ignore[arg-type]
+            item._initrequest()
+
+
+@contextlib.contextmanager
+def _current_test(item: pytest.Item) -> Iterator[None]:
+    """Name the test in the environment, as pytest does while it sets one up.
+
+    A fixture that restores ``os.environ`` at its end restores the variable too, and pytest fails without it.
+    """
+    before = os.environ.get(CURRENT_TEST)
+    os.environ[CURRENT_TEST] = f"{item.nodeid} (setup)".replace("\x00", "(null)")
     try:
-        for node in item.listchain():
-            if node not in state.stack:
-                state.stack[node] = ([], None)
-        yield item._request
+        yield
     finally:
-        chain = following.listchain()[:-1] if following is not None else [item.session]
-        state.teardown_exact(_Chain(chain))  # type: ignore[arg-type]
-        item._initrequest()
+        os.environ.pop(CURRENT_TEST, None)
+        if before is not None:
+            os.environ[CURRENT_TEST] = before
 
 
 class _Chain:
-    """Stands in for the next test: all that teardown asks of one is its chain."""
+    """Replaces the next test in teardown, which only uses its chain."""
 
     def __init__(self, nodes: list[object]) -> None:
         self._nodes = nodes
@@ -151,15 +225,15 @@ class _Chain:
 
 
 def request_for(
-    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING
+    request: pytest.FixtureRequest, fixturedef: FixtureDef, param: object = NOTHING, scope: str = ""
 ) -> pytest.FixtureRequest:
     """Return the request that a fixture's function would see, without running it.
 
-    What it resolves is what pytest would hand to that function: overrides and scopes included.
+    It resolves the values that pytest would pass to that function: overrides and scopes included. Another `scope` than
+    that of the fixture decides what it may request.
     """
     value = NOTSET if param is NOTHING else param
-    scope = Scope(fixturedef.scope)
-    return SubRequest(request, scope, value, 0, fixturedef, _ispytest=True)
+    return SubRequest(request, Scope(scope or fixturedef.scope), value, 0, fixturedef, _ispytest=True)
 
 
 def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytest.TestReport]:
@@ -169,7 +243,37 @@ def run_silently(item: pytest.Item, following: pytest.Item | None) -> list[pytes
 
 
 def come_back_to(item: pytest.Item) -> None:
-    """Make a worker of pytest-xdist take the next reports for those of this test: it had gone on to others."""
+    """Make a worker of pytest-xdist assign the next reports to this test, after it has run others."""
     for plugin in item.config.pluginmanager.get_plugins():
         if hasattr(plugin, "item_index") and hasattr(plugin, "testrunuid"):
             plugin.item_index = item.session.items.index(item)
+
+
+def put_failure(report: pytest.TestReport, text: str, path: str, line: int, headline: str) -> None:
+    """Replace what a report shows: the text under its title, and the line in the short summary, in JUnit's message and
+    with ``--tb=line``.
+    """
+    entry = ReprEntry(text.splitlines(), None, None, None, "value")
+    crash = ReprFileLocation(path, line, headline)
+    report.longrepr = ExceptionChainRepr([(ReprTraceback([entry], None, "value"), crash, None)])
+
+
+def start_section(screen: Any, title: str) -> None:
+    """Write the title of a section of the summary, and an empty line above it."""
+    # Otherwise the first line of the section would end that of the last test file: with an empty line below the title.
+    screen.currentfspath = None
+    screen.write_line("")
+    screen.section(title)
+
+
+def start_line(screen: Any) -> None:
+    """Go to a new line of the screen, unless it is at the start of one."""
+    screen.ensure_newline()
+    # The letters of tests that workers of pytest-xdist ran are not known to the above.
+    if screen._tw.width_of_current_line:
+        screen._tw.line()
+
+
+def skip_at_item(reason: str) -> NoReturn:
+    """Skip a test; the place that is reported is the test's."""
+    raise pytest.skip.Exception(reason, _use_item_location=True)

@@ -1,4 +1,4 @@
-"""Options and hooks; everything else is elsewhere, and imported when a GPU test is there."""
+"""Options, hooks and fixtures; everything else is imported when a GPU test was selected."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
+    if config.getoption("modal_clean"):
+        from pytest_modal.local.clean import watch_clean
+
+        watch_clean(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,12 +73,17 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
     if any_remote_fixture():
         session.config.pluginmanager.register(ContainerFixtureHooks(), "pytest_modal_container_fixtures")
+        from pytest_modal.plan.lookups import look_values_up
+
+        look_values_up(session)
     if tests := gpu_tests(session):
         session.config.pluginmanager.register(GpuTestHooks(), "pytest_modal_gpu_tests")
         watch_infrastructure(session.config)
         watch_summary(session.config)
         from pytest_modal.run.runner import run_batch, show_plan
+        from pytest_modal.run.signals import watch_signals
 
+        watch_signals(session.config)
         if session.config.getoption("modal_plan"):
             show_plan(session.config, tests)
         else:
@@ -99,11 +108,16 @@ class GpuTestHooks:
 
         return body_runs.run(item, nextitem) if rounds.is_gated(item) else None
 
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         from pytest_modal.local.setup import check_item
 
         check_item(item)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        from pytest_modal.local.verdicts import raise_held
+
+        raise_held(item)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
@@ -113,10 +127,12 @@ class GpuTestHooks:
             pytest.fail("\n\n".join(errors), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        from pytest_modal.local.causes import describe
         from pytest_modal.local.setup import fell_with_infrastructure, skip_reason
 
         report = yield
+        describe(item, call, report)
         if report.failed and fell_with_infrastructure(item):
             report.modal_infrastructure = True
         if (reason := skip_reason(item, report)) is not None:
@@ -125,7 +141,7 @@ class GpuTestHooks:
 
 
 class ContainerFixtureHooks:
-    """Registered where remote fixtures were declared: no test may pass with a container fixture's stand-in in hand."""
+    """Registered if remote fixtures were declared: a test that got a container fixture's placeholder must not pass."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -145,7 +161,7 @@ class ContainerFixtureHooks:
 
 
 class InfrastructureHooks:
-    """Registered where the verdict of the whole run is made: the exit status tells whose fault it was."""
+    """Registered where the exit status of the whole run is decided: it shows that only the infrastructure failed."""
 
     def __init__(self) -> None:
         self._errors = 0
@@ -159,13 +175,16 @@ class InfrastructureHooks:
 
 
 def watch_infrastructure(config: pytest.Config) -> None:
-    """Tell by the exit status when nothing but the infrastructure went wrong."""
+    """Set another exit status if nothing but the infrastructure failed, and report each cause once."""
     if not hasattr(config, "workerinput"):
+        from pytest_modal.local.causes import watch_causes
+
         config.pluginmanager.register(InfrastructureHooks(), "pytest_modal_infrastructure")
+        watch_causes(config)
 
 
 class SummaryHooks:
-    """Registered where there is something to sum up: GPU tests were selected, or a test has written files."""
+    """Registered if there is something to sum up: GPU tests were selected, or a test has written files."""
 
     def __init__(self) -> None:
         self._skipped = Counter[str]()
@@ -187,12 +206,12 @@ class SummaryHooks:
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None
         if results is not None or listed or self._skipped:
-            terminal.summarize(terminalreporter, results, listed, shown)
+            terminal.summarize(terminalreporter, results, listed, shown, quiet=config.get_verbosity() < 0)
             terminal.summarize_skipped(terminalreporter, self._skipped)
 
 
 def watch_summary(config: pytest.Config) -> None:
-    """Sum up at the end of the run; workers of pytest-xdist have terminals too, which nobody sees."""
+    """Sum up at the end of the run; nobody sees the terminals of pytest-xdist's workers."""
     if not hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("pytest_modal_summary"):
         config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
@@ -202,8 +221,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.pluginmanager.has_plugin("dsession"):
         from pytest_modal.gate.hooks import watch_gates
         from pytest_modal.local.hooks import watch_artifacts
+        from pytest_modal.run.signals import watch_signals
         from pytest_modal.run.xdist import watch_workers
 
+        watch_signals(session.config)
         watch_summary(session.config)
         watch_artifacts(session.config)
         watch_infrastructure(session.config)
@@ -228,7 +249,7 @@ def modal_result(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def output_dir(request: pytest.FixtureRequest) -> Path:
-    """Directory of this test's own, emptied when the test first asks for it."""
+    """This test's own directory, emptied when the test first requests it."""
     from pytest_modal.local.hooks import watch_artifacts
     from pytest_modal.local.output_dir import own_directory
 
@@ -240,18 +261,19 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def save_csv(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., pandas.DataFrame]:
     """``save_csv(name, rows, **to_csv)`` writes a table into ``output_dir`` and returns the DataFrame."""
-    from pytest_modal.local.saver import saver
+    from pytest_modal.local.saver import saver, writer
 
-    return saver(request.node, output_dir).csv
+    into = saver(request.node, output_dir)
+    return writer("save_csv", into.csv, into)
 
 
 @pytest.fixture
 def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Callable[..., Path]]:
-    """``save_figure(name, figure=None, dpi=300)`` writes a figure into ``output_dir`` and closes it."""
-    from pytest_modal.local.saver import open_figures, saver
+    """``save_figure(name, figure=None, dpi=300, **savefig)`` writes a figure into ``output_dir`` and closes it."""
+    from pytest_modal.local.saver import open_figures, saver, writer
 
-    before = open_figures()
-    yield saver(request.node, output_dir).figure
+    before, into = open_figures(), saver(request.node, output_dir)
+    yield writer("save_figure", into.figure, into)
     # What this test left open, perhaps because it failed, would be the current figure of the next one.
     for number in open_figures() - before:
         sys.modules["matplotlib.pyplot"].close(number)
@@ -260,9 +282,10 @@ def save_figure(request: pytest.FixtureRequest, output_dir: Path) -> Iterator[Ca
 @pytest.fixture
 def save_json(request: pytest.FixtureRequest, output_dir: Path) -> Callable[..., Path]:
     """``save_json(name, data)`` writes data, numpy's too, as JSON into ``output_dir``."""
-    from pytest_modal.local.saver import saver
+    from pytest_modal.local.saver import saver, writer
 
-    return saver(request.node, output_dir).json
+    into = saver(request.node, output_dir)
+    return writer("save_json", into.json, into)
 
 
 @pytest.fixture

@@ -73,6 +73,59 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
     result.assert_outcomes(passed=1, skipped=1)
 
 
+def test_parametrizations_and_definitions_of_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_runtestloop(session):
+            first, second, *_ = session.items
+            assert list(compat.params_of(first).items()) == [("n", 1), ("x", 5), ("y", [6])]
+            assert list(compat.ids_of(first)) == ["one", "5-y0"]
+            assert compat.position_of(first) < compat.position_of(second)
+            found = {each.argname: each for each in compat.definitions_for(session.items)}
+            assert {"wide", "narrow", "late", "by_test"} <= set(found)
+            assert compat.outlives(first, found["wide"], found["narrow"])
+            assert not compat.outlives(first, found["narrow"], found["wide"])
+            compat.request_nothing(found["late"])
+            compat.cache_by(found["by_test"], lambda item: item.name)
+            return (yield)
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_call(item):
+            assert compat.value_of(item, "wide") == [item.name]
+            return (yield)
+        """
+    )
+    pytester.makepyfile(
+        """
+        import inspect
+        import pytest
+
+        @pytest.fixture
+        def narrow(): return 1
+
+        def late(request, **narrower): return narrower
+        late.__signature__ = inspect.signature(lambda request, narrow: None)
+        late = pytest.fixture(scope="session")(late)
+
+        @pytest.fixture(scope="session")
+        def by_test(request): return request._pyfuncitem.name
+
+        @pytest.fixture(scope="session")
+        def wide(by_test): return [by_test]
+
+        @pytest.mark.parametrize("x, y", [(5, [6])])
+        @pytest.mark.parametrize("n", [pytest.param(1, id="one"), 2])
+        def test_it(late, wide, n, x, y, request):
+            assert late == {} and wide == [request.node.name]
+        """
+    )
+    pytester.runpytest("-p", "no:randomly", "-p", "no:modal", "-p", "no:asyncio").assert_outcomes(passed=2)
+
+
 def test_a_test_runs_silently_as_often_as_it_is_wanted(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
@@ -107,3 +160,80 @@ def test_a_test_runs_silently_as_often_as_it_is_wanted(pytester: pytest.Pytester
     )
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio")
     result.assert_outcomes(passed=1)
+
+
+def test_a_report_shows_the_failure_that_was_put_into_it(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_modal import _pytest_compat as compat
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = yield
+            if report.failed:
+                compat.put_failure(report, "the text\\nof the failure", "model.py", 7, "the headline")
+                again = pytest.TestReport._from_json(report._to_json())
+                assert again.longreprtext == report.longreprtext == "the text\\nof the failure"
+                assert str(again.longrepr.reprcrash) == "model.py:7: the headline"
+            return report
+        """
+    )
+    pytester.makepyfile(test_it="def test_it(): assert 0")
+    result = pytester.runpytest_inprocess()
+    result.stdout.fnmatch_lines(["the text", "of the failure", "FAILED *::test_it - the headline"])
+    pytester.runpytest_inprocess("--tb=line").stdout.fnmatch_lines(["model.py:7: the headline"])
+
+
+def test_lines_of_the_plugin_begin_on_a_line_of_their_own(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        def pytest_runtest_logreport(report):
+            pass
+
+        def pytest_runtest_logfinish(nodeid, location):
+            screen = config_of[0].pluginmanager.get_plugin("terminalreporter")
+            screen._tw.write(".")  # a letter of a test that a worker of pytest-xdist ran
+            screen.currentfspath = None
+            for line in ("first", "second"):
+                compat.start_line(screen)
+                screen.write_line(line)
+
+        config_of = []
+
+        def pytest_configure(config):
+            config_of.append(config)
+
+        def pytest_terminal_summary(terminalreporter):
+            compat.start_section(terminalreporter, "ours")
+            terminalreporter.write_line("third")
+        """
+    )
+    pytester.makepyfile(test_it="def test_it(): pass")
+    lines = pytester.runpytest_inprocess("-p", "no:randomly").outlines
+    assert lines[lines.index("first") + 1] == "second"
+    title = next(number for number, line in enumerate(lines) if " ours " in line)
+    assert (lines[title - 1], lines[title + 1]) == ("", "third")
+
+
+def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        class Both(compat.Failed, AssertionError): pass
+
+        def pytest_runtest_setup(item):
+            if item.name == "test_skipped":
+                compat.skip_at_item("not here")
+
+        def pytest_runtest_call(item):
+            raise Both("told in full", pytrace=False)
+        """
+    )
+    pytester.makepyfile(test_it="def test_skipped(): pass\n\ndef test_failed(): pass\n")
+    result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio", "-rs")
+    result.assert_outcomes(failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*_ test_failed _*", "told in full", "SKIPPED * test_it.py:1: not here"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pytest_modal.batch.environment import Environment
 
 Buffers = Sequence[bytes | memoryview]
+Rank = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,16 @@ class Node:
     ----------
     key : str
         Digest of the content: code, arguments, declared environment. The same in every process and every run.
+    label : str
+        What people read: its name and, as in the ids of tests, the parameters that it depends on.
     shown : tuple of str
-        The parameters that tell it from others of the same function, as they are shown.
+        These parameters: its own, and those of what it needs.
+    own_label : str
+        Its name with the values of its own parameters, as recordings and baselines refer to a container fixture.
+    apart : str
+        What distinguishes it from others of the same label; empty where the label suffices.
+    rank : tuple
+        Where the first test that needs it stands: file, line, and position among its parametrizations.
     """
 
     key: str
@@ -86,6 +96,9 @@ class Node:
     param: Data | None = None
     takes_request: bool = False
     shown: tuple[str, ...] = ()
+    own_label: str = ""
+    apart: str = ""
+    rank: Rank = ()
 
     def references(self, kind: type[FromCall] | type[FromContainer]) -> list[str]:
         """Keys of the calls, or of the container fixtures, among the arguments."""

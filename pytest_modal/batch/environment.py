@@ -13,7 +13,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a call runs. Every call of one environment shares one Modal Function.
+    """Where a call runs. Every call of one environment shares one Modal Function, whatever its seed is.
 
     Attributes
     ----------
@@ -25,6 +25,8 @@ class Environment:
         Requirements of the image; None derives them from the imports.
     local_packages : tuple of str
         Importable local packages whose source travels with the call.
+    seed : int or None
+        What random numbers begin with, before each call and each container fixture.
     round : int
         Not declared: repeats of calls are independent if each round has its own containers.
     """
@@ -42,20 +44,23 @@ class Environment:
     region: str | tuple[str, ...] | None = None
     retries: int = 0
     max_containers: int = 1
+    seed: int | None = None
     round: int = 0
 
     @property
     def key(self) -> str:
-        """Digest of all settings; equal for calls that can share a container."""
-        return digest_of(*self._settings())
+        """Digest of all settings but the seed; equal for calls that can share a container."""
+        return digest_of(*self._settings("seed"))
 
     @property
     def declared(self) -> str:
         """Digest of all settings that is the same in every process: objects count by their `repr`."""
         return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
 
-    def _settings(self) -> list[str]:
-        names = [item.name for item in fields(self) if item.name != "round" or self.round]
+    def _settings(self, *left_out: str) -> list[str]:
+        # What came later counts only where it is set: keys of what was computed before stay valid.
+        later = {"seed": self.seed is not None, "round": self.round > 0}
+        names = [item.name for item in fields(self) if later.get(item.name, True) and item.name not in left_out]
         return [f"{name}={getattr(self, name)!r}" for name in names]
 
     def __str__(self) -> str:

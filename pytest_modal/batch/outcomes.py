@@ -10,6 +10,8 @@ Status = Literal[
     "ok",
     "raised",
     "not data",
+    "skipped",
+    "xfailed",
     "timed out",
     "crashed",
     "dependency failed",
@@ -54,6 +56,10 @@ class Outcome:
         When a replayed result was recorded.
     lost_files : list of str
         Files that the call wrote and that are lost with the container.
+    warnings : list of mapping
+        Python warnings that it raised (see `pytest_modal.remote.framing.PythonWarning`).
+    fallen : list of str
+        The other containers that tried the call: those that ended under it.
     """
 
     key: str
@@ -74,16 +80,30 @@ class Outcome:
     attempts: int = 1
     recorded: str = ""
     lost_files: list[str] = field(default_factory=list)
+    warnings: list[Mapping[str, Any]] = field(default_factory=list)
+    fallen: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether there is a result."""
         return self.status == "ok"
 
+    @property
+    def failed(self) -> bool:
+        """Whether there is no result, and the call did not say that there is nothing to test."""
+        return self.status not in ("ok", "skipped", "xfailed")
+
 
 @dataclass(frozen=True)
 class Progress:
-    """An event to show while the batch runs: a call starts, a model is loaded."""
+    """An event to show while the batch runs: a call starts, a model is loaded, a function prints.
+
+    Attributes
+    ----------
+    printed : str or None
+        The line that a function has printed, for an event of that kind.
+    """
 
     what: str
     label: str
+    printed: str | None = None

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 without findings, 1 with findings, 2 when something can't be read or was asked wrongly.
+        0 without findings, 1 with findings, 2 when something can't be read or the command line is wrong.
     """
     parser = argparse.ArgumentParser(prog="pytest-modal", description="Find the classic mistakes of Modal code.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rules.add_argument("--markdown", action="store_true", help="write the documentation page of all rules")
     given = parser.parse_args(arguments)
     if given.command == "check":
-        # Syntax trees are many objects and no garbage: collections in between are a third of the time.
+        # Syntax trees are many objects without garbage: collecting them meanwhile would take a third of the time.
         threshold = gc.get_threshold()
         gc.set_threshold(200_000)
         try:
@@ -63,7 +63,9 @@ def _check(paths: Sequence[str], style: str) -> int:
     write(render(findings, lines, style))
     if style == "text":
         print(f"{count(len(findings), 'finding')} in {count(checked, 'file')}", file=sys.stderr)
-    return 2 if unreadable else 1 if findings else 0
+    if unreadable:
+        return 2
+    return 1 if findings else 0
 
 
 def _explain(codes: Sequence[str], *, page: bool) -> int:
@@ -73,8 +75,8 @@ def _explain(codes: Sequence[str], *, page: bool) -> int:
     unknown = [code for code in codes if code.upper() not in RULES]
     for code in unknown:
         close = difflib.get_close_matches(code.upper(), RULES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the rules are {', '.join(RULES)}"
-        print(f"there is no rule {code}; {hint}", file=sys.stderr)
+        hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(RULES)}"
+        print(f"unknown rule {code!r}: {hint}", file=sys.stderr)
     known = [explain(RULES[code.upper()]) for code in codes if code.upper() in RULES]
     write("\n".join(known) if codes else overview())
     return 2 if unknown else 0

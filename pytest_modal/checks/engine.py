@@ -1,4 +1,4 @@
-"""Run the rules over files."""
+"""Rules run over files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_modal.checks.rules import RULES
 from pytest_modal.checks.script.script import GpuFunction, Script
 from pytest_modal.checks.script.source import Source, UnreadableError, parse, read_text
 
-# What a file with GPU code has: the import, the marker, or the decorator of an app from another file.
+# Every file with GPU code has one of these: the import, the marker, or the decorator of an app from another file.
 MODAL = re.compile(
     r"^\s*(?:import\b.*|from\s+)\b(?:pytest_)?modal\b|\bmodal_gpu\b|^\s*@\w+\.(?:function|cls)\b", re.MULTILINE
 )

@@ -21,7 +21,7 @@ class Finding:
     hint : str
         What to write instead.
     end_line, end_column : int
-        Where the code that is meant ends, the column exclusive.
+        Where the code of the finding ends, the column exclusive.
     """
 
     path: str

@@ -1,6 +1,6 @@
-"""Check what is about to be sent: the source of the planned functions, with what only the run knows.
+"""Checks of what is about to be sent: the source of the planned functions, with facts that only the run knows.
 
-The one module of the checks that knows of the plan; it is handed functions and data types, and nothing of pytest.
+This is the only module of the checks that knows of the plan. It gets functions and data types, nothing of pytest.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_planned(
     functions : mapping
         The functions behind `Node.function`, by its key.
     sent : mapping
-        For each test the local values that go along: name of the function, parameter, value.
+        For each test the local values that are sent: name of the function, parameter, value.
     rootdir : Path
         Paths are shown relative to it.
     levels : mapping
@@ -182,7 +182,7 @@ class _Checker:
         )
 
     def _reached(self, function: Callable[..., object]) -> list[types.FunctionType]:
-        """Return the project's functions that a function reaches by name, in whatever file they stand."""
+        """Return the project's functions that a function uses by name, in all files."""
         found: dict[int, types.FunctionType] = {}
         queue: list[object] = [function]
         while queue:

@@ -47,6 +47,6 @@ def _escaped(text: str, *, property: bool = False) -> str:
 
 
 def write(text: str) -> None:
-    """Write to standard output whatever its encoding is."""
+    """Write to standard output, in whatever encoding it has."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))

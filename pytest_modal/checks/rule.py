@@ -21,7 +21,7 @@ class Rule:
     Attributes
     ----------
     level : str
-        "error" or "warning", unless the ini ``modal_rules`` says otherwise.
+        "error" or "warning", unless the ini ``modal_rules`` sets another.
     title : str
         What it finds, as a heading.
     why, instead : str
@@ -29,9 +29,9 @@ class Rule:
     bad, good : str
         Python code that the rule finds, and the same thing done right.
     check : callable
-        Takes a script and those of its GPU functions that are asked about; yields findings.
+        Takes a script and some of its GPU functions; yields the findings about them.
     about_script : bool
-        Whether it speaks of what the script does by itself, not of the functions that are sent.
+        Whether it is about what the script does by itself, not about the functions that are sent.
     """
 
     code: str

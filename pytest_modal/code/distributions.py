@@ -226,7 +226,7 @@ def canonical(name: str) -> str:
 
 
 def distribution_of(requirement: str) -> str | None:
-    """Return the distribution that a requirement names, or None where only its metadata would tell."""
+    """Return the distribution that a requirement names, or None if only its metadata names it."""
     text = requirement.strip()
     if " @ " in text or "@git+" in text:
         text = text.partition("@")[0]
@@ -239,7 +239,7 @@ def distribution_of(requirement: str) -> str | None:
 
 
 def providers(module: str) -> tuple[str, ...]:
-    """Return the distributions that give a top-level module, or an empty tuple where that isn't known."""
+    """Return the distributions that provide a top-level module, or an empty tuple where that isn't known."""
     if module in IMPORTED_AS:
         return IMPORTED_AS[module]
     return (canonical(module),) if module in PLAIN else ()

@@ -77,11 +77,15 @@ def declared_parts(test: Callable[..., object], rootdir: Path) -> dict[str, str]
 
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Return in words which parts differ: nothing for equal code."""
-    return [
-        f"{part} changed" if part in old and part in new else f"{part} is {'new' if part in new else 'gone'}"
-        for part in sorted({*old, *new})
-        if old.get(part) != new.get(part)
-    ]
+    words = []
+    for part in sorted({*old, *new}):
+        if part not in old:
+            words.append(f"{part} is new")
+        elif part not in new:
+            words.append(f"{part} is gone")
+        elif old[part] != new[part]:
+            words.append(f"{part} changed")
+    return words
 
 
 class _Walk:
@@ -91,7 +95,7 @@ class _Walk:
         self._rootdir, self._local = rootdir, LocalCode(rootdir, local_packages)
         self.parts: dict[str, str] = {}
         self._seen: dict[int, Any] = {}  # by id; kept alive, so that an id stays its own
-        self._led_to: dict[tuple[int, str], str] = {}  # what a name of a module stands for
+        self._led_to: dict[tuple[int, str], str] = {}  # what a name of a module refers to
 
     def start(self, function: Callable[..., object], role: str) -> None:
         own = inspect.unwrap(function)
@@ -213,7 +217,7 @@ class _Walk:
         return self._led_to[origin.key]
 
     def _value(self, value: object, full: str, statements: Sequence[ast.AST], scope: Names) -> str:
-        """Add what a name stands for; return what it is called."""
+        """Add what a name refers to; return its full name."""
         if isinstance(value, types.FunctionType):
             if self._local.path_of(value) is not None:
                 own = value.__code__.co_qualname

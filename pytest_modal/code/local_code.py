@@ -52,7 +52,7 @@ class Origin:
 
     @property
     def key(self) -> tuple[int, str]:
-        """What tells it from other origins: modules can share their name."""
+        """What distinguishes it from other origins: modules can share their name."""
         return id(self.scope), self.name
 
     @property
@@ -112,7 +112,7 @@ class LocalCode:
         return name, vars(module)
 
     def definitions(self, function: types.FunctionType, path: Path) -> list[FunctionSyntax]:
-        """Return the definition of a function in its file; several lambdas if nothing tells them apart."""
+        """Return the definition of a function in its file; several lambdas if nothing distinguishes them."""
         nodes = self.read(path).definitions(function.__code__)
         if not nodes:
             raise CodeKeyError(

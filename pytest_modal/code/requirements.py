@@ -20,7 +20,7 @@ from pytest_modal.code.distributions import canonical, distribution_of, provider
 _PREFERRED = {"cv2": "opencv-python-headless"}
 # What a distribution can't work without on a GPU, though it does not require it.
 _COMPANIONS = {"transformers": ("torch",), "diffusers": ("torch", "transformers")}
-# What an encoding says (see `pytest_modal.remote.data`) when numpy has to read it.
+# Tags of an encoding (see `pytest_modal.remote.data`) that numpy has to read.
 _NEEDS_NUMPY = re.compile(rb'"\$(?:array|scalars?|str_|bytes_)":')
 # Brought by the worker, or by Modal's own runtime.
 _THERE = {"cloudpickle", "modal", "pytest_modal"}
@@ -146,7 +146,7 @@ def _holds(distribution: str, module: str) -> bool:
 @functools.cache
 def _version(name: str) -> str | None:
     try:
-        # A local label such as +cpu says how this machine's build was made; no index has it.
+        # A local label such as +cpu is of this machine's build; no index has it.
         return importlib.metadata.version(name).partition("+")[0]
     except importlib.metadata.PackageNotFoundError:
         return None

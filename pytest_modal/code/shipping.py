@@ -1,4 +1,4 @@
-"""Ship functions by value: what a container unpickles needs no module of the project.
+"""Shipping of functions by value: what a container unpickles needs no module of the project.
 
 A function travels with the helpers, classes and constants that it reaches by name in any module under the
 rootdir, compiled from source, free of pytest's assertion rewriting. What unpickles it travels too.
@@ -11,6 +11,7 @@ import dis
 import functools
 import importlib.util
 import io
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from pytest_modal.batch.calls import ShippedFunction
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.keys import code_parts
 from pytest_modal.code.local_code import CodeKeyError, is_local
+from pytest_modal.remote import standins
 from pytest_modal.wording import three_parts
 
 
@@ -139,6 +141,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.imports: set[str] = set()
 
     def reducer_override(self, obj: object) -> object:
+        if (standin := _standin_for(obj)) is not None:
+            return standins.load, (standin,)
         self._note_modules(obj)
         # Before pytest 8.4 a fixture is a function too.
         if not isinstance(obj, types.ModuleType) and _is_fixture(obj):
@@ -146,6 +150,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise ShippingError(three_parts(what, self._location, "name the fixture as a parameter, as in pytest"))
         if isinstance(obj, types.FunctionType) and obj.__module__ in self._local:
             obj = plain_function(obj)
+            self._check_uses_of_pytest(obj)
             self.imports.update(imported_by(obj.__code__))
         elif isinstance(obj, types.ModuleType):
             self._check_module(obj.__name__)
@@ -171,9 +176,25 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             )
             raise ShippingError(three_parts(what, self._location, remedy))
         if top in ("pytest", "_pytest", "pytest_modal"):
-            what = f"{self._name} uses {name!r}, which a container does not have"
-            remedy = "return data from the function and assert, skip or fail in the test"
-            raise ShippingError(three_parts(what, self._location, remedy))
+            raise self._not_there(name)
+
+    def _check_uses_of_pytest(self, function: types.FunctionType) -> None:
+        """Refuse what a container does not have of pytest, before anything is sent."""
+        for code in _codes(function.__code__):
+            instructions = list(dis.get_instructions(code))
+            for load, then in itertools.pairwise(instructions):
+                value = function.__globals__.get(load.argval) if load.opname == "LOAD_GLOBAL" else None
+                if value is None or value is not sys.modules.get("pytest"):
+                    continue
+                used = then.argval if then.opname in ("LOAD_ATTR", "LOAD_METHOD") else ""
+                if used not in standins.NAMES:
+                    raise self._not_there(f"pytest.{used}" if used else "pytest")
+
+    def _not_there(self, name: str) -> ShippingError:
+        what = f"{self._name} uses {name!r}, which a container does not have"
+        had = ", ".join(f"pytest.{each}" for each in standins.NAMES)
+        remedy = f"return data from the function and use {name} in the test; a container has {had}"
+        return ShippingError(three_parts(what, self._location, remedy))
 
 
 def _code_with_its_file(code: types.CodeType, reduce: Callable[[types.CodeType], tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -181,6 +202,16 @@ def _code_with_its_file(code: types.CodeType, reduce: Callable[[types.CodeType],
     # nor source. In the constructor of code objects the file is the eleventh argument in every Python from 3.11 on.
     build, fields = reduce(code)
     return build, (*fields[:10], code.co_filename, *fields[11:])
+
+
+def _standin_for(obj: object) -> str | None:
+    """Return the name of what stands in for something of pytest; an empty one for the module itself."""
+    pytest = sys.modules.get("pytest")
+    if pytest is None:
+        return None
+    if obj is pytest:
+        return ""
+    return next((name for name in standins.NAMES if obj is getattr(pytest, name)), None)
 
 
 def _is_fixture(obj: object) -> bool:

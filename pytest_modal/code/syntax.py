@@ -46,7 +46,7 @@ class ModuleSyntax:
     bindings: dict[str, list[ast.stmt]]
 
     def definitions(self, code: types.CodeType) -> list[FunctionSyntax]:
-        """Return the definition that a code object comes from; several lambdas where nothing tells them apart."""
+        """Return the definition that a code object comes from; several lambdas where nothing distinguishes them."""
         found = self.functions.get((code.co_name, code.co_firstlineno), [])
         if len(found) > 1:
             ranges = {position for position in code.co_positions() if None not in position}

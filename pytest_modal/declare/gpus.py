@@ -28,7 +28,7 @@ _KNOWN = [name for name in GPUS if name not in _OLD]
 
 
 def wrong_gpu(given: str) -> tuple[str, str] | None:
-    """Say what is wrong with a GPU, such as ``"H100:4"``, and what to write; None for one that Modal has.
+    """Return what is wrong with a GPU, such as ``"H100:4"``, and what to write; None for one that Modal has.
 
     A name that ends in ``!`` is not looked up: the list here is older than Modal's next GPU.
     """
@@ -48,7 +48,7 @@ def wrong_gpu(given: str) -> tuple[str, str] | None:
 
 
 def as_modal_takes(given: str) -> str:
-    """Return a GPU as Modal takes it: without the ``!`` that only says that the name is right."""
+    """Return a GPU as Modal takes it: without the ``!`` that only marks a name as right."""
     name, colon, number = given.partition(":")
     return given if name.upper() in GPUS else name.removesuffix("!") + colon + number
 

@@ -51,6 +51,10 @@ def _checked(name: str, value: Any, what: str, where: str) -> Any:
         if name == "env" and not all(isinstance(each, str) for each in value.values()):
             raise wrong("a dict of str to str")
         return tuple(sorted(value.items(), key=lambda pair: pair[0]))
+    if name == "seed":
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 32):
+            raise wrong("a whole number from 0 to 4294967295")
+        return value
     if name == "secrets":
         return (value,) if isinstance(value, str) else tuple(value)
     if name in ("timeout", "cpu", "memory", "retries", "max_containers"):

@@ -14,11 +14,11 @@ from pytest_modal.declare.remote_function import (
     UNSET,
     RemoteFunction,
     check_function,
-    check_mock_and_shard,
+    check_remote,
     check_top_level,
 )
 
-MARKER_KEYWORDS = ("function", "args", "mock", "shard", *ENVIRONMENT)
+MARKER_KEYWORDS = ("function", "args", "mock", "shard", "on_error", *ENVIRONMENT)
 MARKER = "modal_gpu"
 
 
@@ -63,8 +63,9 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
         given = dict(mark.kwargs)
         function, own_args = given.pop("function", None), given.pop("args", {})
         mock, shard = given.pop("mock", UNSET), given.pop("shard", None)
+        on_error = given.pop("on_error", None)
         settings = {**checked_settings(given, what, where, MARKER_KEYWORDS), **settings}
-        if function is None and (own_args or mock is not UNSET or shard is not None):
+        if function is None and (own_args or mock is not UNSET or shard is not None or on_error is not None):
             raise declaration_error(f"{what}: args=, mock= and shard= need a function=", where, "add function=...")
         if function is not None and remote is None:
             check_function(function, f"{what}(function=...)", where, generator=False)
@@ -74,7 +75,7 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
                     f"{what}: args= is a {type(own_args).__name__}, not a dict", where, 'write args={"name": value}'
                 )
             remote, args = (
-                RemoteFunction(function.__name__, function, mock=mock, shard=shard),
+                RemoteFunction(function.__name__, function, mock=mock, shard=shard, on_error=on_error or "error"),
                 own_args,
             )
             unknown = set(args) - set(inspect.signature(function).parameters)
@@ -85,5 +86,5 @@ def read_marker(marks: Sequence[pytest.Mark], where: str) -> Marker:
                     where,
                     f"use its parameters: {known}" if known else f"remove args=: {function.__name__} has no parameters",
                 )
-            check_mock_and_shard(remote, what, where)
+            check_remote(remote, what, where)
     return Marker(remote, args, settings)

@@ -15,7 +15,8 @@ from pytest_modal.wording import three_parts
 MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
 MAX_SECONDS = 24 * 3600
-# What an ini says to have none.
+MAX_SEED = (1 << 32) - 1  # numpy takes no larger one
+# Values of an ini that mean none.
 OFF = ("off", "none", "no", "false", "0")
 _SECONDS = {
     "acquire_timeout": "Seconds to wait for a GPU on Modal",
@@ -43,6 +44,12 @@ def add_options(parser: pytest.Parser) -> None:
         choices=MODES,
         help="Where GPU functions run: local (a worker process on this machine), modal, replay (nowhere: recorded "
         "data), or skip (default: local).",
+    )
+    group.addoption(
+        "--modal-inline",
+        dest="modal_inline",
+        action="store_true",
+        help="Run GPU functions in pytest's own process, one at a time, so that breakpoint() and --pdb work in them.",
     )
     group.addoption(
         "--modal-plan",
@@ -76,6 +83,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="Directory for the files that tests write, relative to the rootdir (default: modal_output).",
     )
     group.addoption(
+        "--modal-clean",
+        dest="modal_clean",
+        action="store_true",
+        help="After a run of all tests that passes, delete what is in the output directory and no test wrote.",
+    )
+    group.addoption(
         "--modal-update-baselines",
         dest="modal_update_baselines",
         action="store_true",
@@ -95,6 +108,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
     parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
+    parser.addini("modal_seed", "Default seed= of GPU functions (default: none).", type="string", default="")
     for name, what in _SECONDS.items():
         parser.addini(
             f"modal_{name}", f"{what} (default: {getattr(SessionOptions, name):g}).", type="string", default=""
@@ -128,6 +142,9 @@ def resolve(config: pytest.Config) -> Settings:
     if mode not in MODES:
         where = "PYTEST_MODAL_MODE" if os.environ.get("PYTEST_MODAL_MODE") else _ini_place(config, "modal_mode")
         raise pytest.UsageError(three_parts(f"unknown mode {mode!r}", where, f"use one of {', '.join(MODES)}"))
+    inline = bool(config.getoption("modal_inline"))
+    if inline:
+        mode = _inline(config)
     given: dict[str, Any] = {}
     if gpu := config.getini("modal_gpu"):
         names = [name.strip() for name in gpu.split(",")]
@@ -135,6 +152,10 @@ def resolve(config: pytest.Config) -> Settings:
         _check_gpus(names, config.inipath)
     if timeout := config.getini("modal_timeout"):
         given["timeout"] = _seconds(config, "modal_timeout", timeout)
+    if seed := config.getini("modal_seed"):
+        if not seed.isdecimal() or int(seed) > MAX_SEED:
+            raise _not_valid(config, "modal_seed", seed, f"set it to a whole number from 0 to {MAX_SEED}")
+        given["seed"] = int(seed)
     try:
         environment = checked_settings(given, "ini", _ini_place(config, "modal_gpu"), tuple(given))
     except DeclarationError as error:
@@ -157,7 +178,23 @@ def resolve(config: pytest.Config) -> Settings:
         raise pytest.UsageError(three_parts(what, "the command line", "run pytest --modal --modal-record"))
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
     prune = bool(option("modal_prune_recordings"))
-    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules)
+    # Under -s what tests print is shown at once, and so is what functions print; inline they print it themselves.
+    stream = option("capture", None) == "no" and not inline
+    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules, inline, stream)
+
+
+def _inline(config: pytest.Config) -> str:
+    """Return the mode of --modal-inline, or refuse what can't go with it on the command line."""
+    mode, remedy = config.getoption("modal_mode"), "debug in local mock mode: pytest --modal-inline"
+    if mode not in (None, "local"):
+        what = f"--modal-inline runs functions in pytest's own process, and mode {mode!r} does not"
+        raise pytest.UsageError(three_parts(what, "the command line", remedy))
+    for name in ("modal_record", "modal_update_baselines"):
+        if config.getoption(name):
+            option = f"--{name.replace('_', '-')}"
+            what = f"{option} keeps results, and those of --modal-inline are made without isolation, for debugging"
+            raise pytest.UsageError(three_parts(what, "the command line", f"run again without {option}"))
+    return "local"
 
 
 def _check_gpus(names: list[str], ini: Path | None) -> None:
@@ -237,7 +274,7 @@ def check_reason(reason: str | None, *, updating: bool) -> str | None:
         raise ValueError(three_parts(what, where, "add --modal-update-baselines"))
     stated = " ".join(reason.split())
     if not any(map(str.isalnum, stated)):
-        what = "--modal-accept-regression has no reason, and the history of the baseline has to give one"
+        what = "--modal-accept-regression has no reason, which the history of the baseline needs"
         remedy = 'state the reason: --modal-accept-regression="4-bit weights, half the memory"'
         raise ValueError(three_parts(what, where, remedy))
     return stated

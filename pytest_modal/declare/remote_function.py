@@ -12,6 +12,7 @@ from pytest_modal.wording import three_parts
 
 CONTAINER = "container"
 SCOPES = ("function", "class", "module", "package", "session", CONTAINER)
+ON_ERROR = ("error", "value")
 SPECIFICATION = "__pytest_modal__"
 _declared = False  # whether this process has declared a remote fixture
 
@@ -36,6 +37,8 @@ class RemoteFunction:
         "container" for values that stay on the GPU.
     settings : mapping
         The environment as far as it was declared here.
+    on_error : str
+        "error", or "value" where a failed call is handed to the tests as data.
     mistake : str or None
         Why it can't run, which tests that use it report.
     """
@@ -46,6 +49,7 @@ class RemoteFunction:
     mock: object = UNSET
     shard: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    on_error: str = "error"
     mistake: str | None = None
 
     @property
@@ -132,8 +136,16 @@ def nested(function: Callable[..., object], what: str, where: str) -> str | None
     )
 
 
-def check_mock_and_shard(remote: RemoteFunction, what: str, where: str) -> None:
+def check_remote(remote: RemoteFunction, what: str, where: str) -> None:
     parameters = parameters_of(remote.function)
+    if remote.on_error not in ON_ERROR:
+        raise declaration_error(f"{what}: on_error={remote.on_error!r}", where, one_of(remote.on_error, ON_ERROR))
+    if remote.on_error == "value" and remote.in_container:
+        raise declaration_error(
+            f'{what}: on_error="value" on a container fixture, whose value no test gets',
+            where,
+            'set on_error="value" on the fixtures that use it: its failure is theirs too',
+        )
     if callable(remote.mock):
         check_function(remote.mock, f"{what}: mock", where_is(remote.mock), generator=remote.in_container)
         check_top_level(remote.mock, f"{what}: mock", where_is(remote.mock))

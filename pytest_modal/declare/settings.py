@@ -77,6 +77,10 @@ class Settings:
         Whether recordings are written, and those that nothing uses deleted.
     rules : tuple of str
         Lines of the ini ``modal_rules``: which rules are errors, warnings or off.
+    inline : bool
+        Whether the batch runs in pytest's own process, for debugging.
+    stream : bool
+        Whether what functions print is shown while they run.
     """
 
     mode: str
@@ -87,6 +91,8 @@ class Settings:
     record: bool = False
     prune: bool = False
     rules: tuple[str, ...] = ()
+    inline: bool = False
+    stream: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()

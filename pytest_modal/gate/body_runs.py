@@ -43,7 +43,7 @@ class BodyRun:
     names : list of str
         Names of the rounds before this one.
     suspicious : list of str
-        What the gates said that want fresh rounds.
+        The summary lines of the gates that want fresh rounds.
     """
 
     number: int = 0
@@ -69,7 +69,7 @@ def run(item: pytest.Item, following: pytest.Item | None) -> bool | None:
     Returns
     -------
     bool or None
-        None if the test has one round only, which is for pytest to run.
+        None if the test has only one round: pytest runs it.
     """
     plan, settings = plan_of(item), settings_of(item.config).gates
     if plan is None or not plan.calls or RESULTS not in item.config.stash:
@@ -119,7 +119,7 @@ def _body_runs(
 
 @contextlib.contextmanager
 def _in_round(item: pytest.Item, results: Results, current: BodyRun) -> Iterator[None]:
-    """Have the results of a round handed out; what a run writes that doesn't decide is not kept."""
+    """Make fixtures return the results of a round; the files of a run that does not decide are not kept."""
     config, plan, usual = item.config, item.stash[PLAN], item.config.stash[RESULTS]
     with contextlib.ExitStack() as stack:
         if not current.last:

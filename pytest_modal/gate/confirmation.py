@@ -20,12 +20,12 @@ from pytest_modal.wording import count
 
 
 def confirm(session: pytest.Session) -> None:
-    """Run the fresh rounds that gates asked for, and judge their tests again.
+    """Run the fresh rounds that gates want, and judge their tests again.
 
     Raises
     ------
     pytest.Session.Failed
-        As many tests have failed as pytest was told to stop after.
+        As many tests have failed as ``--maxfail`` allows.
     """
     config = session.config
     settings = settings_of(config)
@@ -61,7 +61,7 @@ def confirm(session: pytest.Session) -> None:
 
 
 def _screen(config: pytest.Config) -> Any:
-    """Return where progress is shown: on the controller's terminal, if this is a worker of pytest-xdist."""
+    """Return the screen for progress: the controller's terminal, if this is a worker of pytest-xdist."""
     if (workers := shared_by_workers(config)) is not None:
         return ProgressFile(workers.progress)
     screen = config.pluginmanager.get_plugin("terminalreporter")

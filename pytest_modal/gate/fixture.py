@@ -42,7 +42,7 @@ class _Case:
     found : Path or None
         The file of the baseline that is compared with.
     path : Path
-        Where a new one is written: with baselines of each device apart, perhaps another.
+        The file of a new one: another, if each device has its own baselines.
     """
 
     gate: str
@@ -55,7 +55,7 @@ class _Case:
 
 
 class AccuracyGate:
-    """What the fixture gives to a test.
+    """The value of the fixture.
 
     Parameters
     ----------
@@ -71,6 +71,9 @@ class AccuracyGate:
         self._used: set[str] = set()
         self._body_run = body_run_of(item)
         item.stash[RECORDS] = []
+
+    def __repr__(self) -> str:
+        return f"<accuracy_gate of {self._item.nodeid}>"
 
     def __call__(
         self,
@@ -91,16 +94,17 @@ class AccuracyGate:
         Parameters
         ----------
         name : str
-            Of the gate, and of its baseline ``baselines/<name>.jsonl`` beside the test's file. One gate a name.
+            Of the gate, and of its baseline ``baselines/<name>.jsonl`` beside the test's file. Each gate has its own.
         rows : list of dict or pandas.DataFrame
-            One row an item.
+            One row per item.
         id, correct, input, output, cluster : str
-            Names of columns. ``correct`` is a bool, 0 or 1, or a score in [0, 1]; items of one ``cluster``, such as
-            the questions about one text, are not independent.
+            Names of columns. Without an ``input``, a column ``prompt``, ``question`` or ``problem`` is taken for it.
+            ``correct`` is a bool, 0 or 1, or a score in [0, 1]; items of one ``cluster``, such as the questions about
+            one text, are not independent.
         min_accuracy : float, optional
-            The accuracy may not be below, baseline or not.
+            The accuracy must not be below, with and without a baseline.
         must_pass : sequence of str
-            Ids of items that may never fail.
+            Ids of items that must never fail.
         min_drop : float
             Smaller drops, as a share of the items, never fail.
 
@@ -111,7 +115,7 @@ class AccuracyGate:
         BaselineError
             The baseline is damaged, or its items are not those of the rows.
         ValueError
-            The rows, the name or a demand make no sense.
+            The rows, the name or a demand are not valid.
         """
         test = self._item.nodeid
         try:
@@ -121,7 +125,7 @@ class AccuracyGate:
             this = read_rows(rows, Columns(id, correct, input, output, cluster), gate, test)
             return self._judge(gate, this, demands)
         except (ValueError, AccuracyRegression) as error:
-            # How the gate found out is of no interest.
+            # The traceback inside of the gate does not help.
             raise error.with_traceback(None) from None
 
     def _claim(self, gate: str) -> None:
@@ -131,10 +135,8 @@ class AccuracyGate:
         if gate not in self._used and other == test:
             self._used.add(gate)
             return
-        what = f"the name of gate {gate!r} is already in use, by {'this same test' if other == test else other}"
-        remedy = (
-            'one name, one gate: give each its own, with the parameter in it: accuracy_gate(f"{model}-arithmetic", ...)'
-        )
+        what = f"the name of gate {gate!r} is already in use, by {'this test' if other == test else other}"
+        remedy = 'give each gate its own name, with the parameter in it: accuracy_gate(f"{model}-arithmetic", ...)'
         raise ValueError(three_parts(what, test, remedy))
 
     def _judge(self, gate: str, this: Evaluation, demands: Demands) -> GateResult:
@@ -166,7 +168,7 @@ class AccuracyGate:
     def _policy(self) -> Policy:
         settings, ledger = settings_of(self._item.config).gates, ledger_of(self._item.config)
         if ledger.gates is None:
-            # A test that asks for it by `getfixturevalue` isn't known beforehand.
+            # A test that requests the gate by `getfixturevalue` is not known before it runs.
             ledger.gates = sum(is_gated(item) for item in self._item.session.items)
         return Policy(
             gates=max(1, ledger.gates),
@@ -178,7 +180,7 @@ class AccuracyGate:
         )
 
     def _conclude(self, case: _Case, result: GateResult) -> GateResult:
-        """Record what the gate says, raise if it fails, and hold the test where fresh rounds are to decide."""
+        """Record the result of the gate, raise if it fails, and hold the test if fresh rounds are to decide."""
         flips = [] if case.baseline is None else messages.flips(case.now, case.baseline)
         csv = self._save(case.gate, flips)
         record = self._record(case, result)
@@ -187,14 +189,15 @@ class AccuracyGate:
             self._body_run.suspicious.append(record.line)
             return result
         self._item.user_properties += messages.properties(result).items()
-        missing: dict[str, Any] = {"path": self._shown(case.path), "renamed_from": None}
+        missing: dict[str, Any] = {
+            "mode": mode_option(self._item),
+            "path": self._shown(case.path),
+            "renamed_from": None,
+        }
         if result.change is None and case.baseline is None:
             missing["renamed_from"] = self._renamed_from(case)
         if result.failed:
-            mode = mode_option(self._item.config)
-            raise AccuracyRegression(
-                messages.failure(result, flips, test=self._item.nodeid, csv=csv, mode=mode, **missing)
-            )
+            raise AccuracyRegression(messages.failure(result, flips, test=self._item.nodeid, csv=csv, **missing))
         if case.baseline is None and not result.policy.updating:
             self._warn(messages.missing_baseline(result, test=self._item.nodeid, **missing))
         for note in record.notes:
@@ -209,8 +212,9 @@ class AccuracyGate:
             failed=result.failed,
             compared=result.change is not None,
             line=messages.summary_line(result),
-            # How fast it was varies: it is shown, and nothing to be warned of.
+            # The speed varies: it is shown, without a warning.
             notes=messages.warnings_of(replace(result, speed_ratio=None)),
+            remark=messages.unnoticed_inputs(case.now),
             result=json.loads(json.dumps(result.record())),
             baseline=None if case.found is None else self._shown(case.found),
         )
@@ -228,7 +232,7 @@ class AccuracyGate:
         if kept is None and not update.refused and case.path != case.found:
             kept, update = (
                 case.baseline,
-                replace(update, note=f"{case.gate}: baseline kept for {case.origin.gpu} apart"),
+                replace(update, note=f"{case.gate}: a separate baseline is recorded for {case.origin.gpu}"),
             )
         new = None if kept is None else NewBaseline(str(case.path), *baseline_texts(kept))
         notes = [*record.notes, *(messages.shortcomings(result.outlook, case.gate) if new else [])]

@@ -1,4 +1,4 @@
-"""Hooks that gather what gates say, also from the workers of pytest-xdist."""
+"""Hooks that collect the records of gates, also from the workers of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_modal.report.terminal import Screen
 
 
 class GateHooks:
-    """Registered when a test first asks for ``accuracy_gate``, and where the workers of pytest-xdist report to."""
+    """Registered when a test first requests ``accuracy_gate``, and in the controller of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._ledger = ledger.ledger_of(config)
@@ -38,6 +38,6 @@ class GateHooks:
 
 
 def watch_gates(config: pytest.Config) -> None:
-    """Gather from now on what gates say."""
+    """Collect the records of gates from now on."""
     if not config.pluginmanager.has_plugin("pytest_modal_gates"):
         config.pluginmanager.register(GateHooks(config), "pytest_modal_gates")

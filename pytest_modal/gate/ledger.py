@@ -1,4 +1,4 @@
-"""The ledger of a run: what became of each gate, which wait for fresh rounds, which baselines to write.
+"""The ledger of a run: the result of each gate, which wait for fresh rounds, which baselines to write.
 
 Plain data without numpy: under pytest-xdist the workers send it to the controller with their reports.
 """
@@ -41,7 +41,7 @@ class NewBaseline:
 
 @dataclass(frozen=True)
 class GateRecord:
-    """What became of one gate, as it is shown and sent.
+    """The result of one gate, as it is shown and sent.
 
     Attributes
     ----------
@@ -52,13 +52,15 @@ class GateRecord:
     line : str
         All of it in one line.
     notes : list of str
-        What is worth a warning and fails nothing.
+        Warnings, which fail nothing.
+    remark : str or None
+        A remark, which is not a warning.
     result : dict
         The `GateResult` as plain JSON data.
     baseline : str or None
         The file that was compared with, relative to the rootdir.
     update : str or None
-        What becomes of the baseline, in one line, where baselines are being recorded.
+        What happens to the baseline, in one line, if baselines are being recorded.
     new_baseline : NewBaseline or None
         What to write if the whole test passes.
     """
@@ -74,6 +76,12 @@ class GateRecord:
     baseline: str | None = None
     update: str | None = None
     new_baseline: NewBaseline | None = None
+    remark: str | None = None
+
+    @property
+    def shown_notes(self) -> list[str]:
+        """All that is noted of the gate in summaries."""
+        return [*self.notes, *([self.remark] if self.remark else [])]
 
 
 @dataclass
@@ -85,7 +93,7 @@ class Held:
     rounds : dict
         The evaluations of its rounds so far, by gate.
     lines : list of str
-        What the suspicious gates said.
+        The summary lines of the suspicious gates.
     """
 
     test: str
@@ -93,7 +101,7 @@ class Held:
     lines: list[str] = field(default_factory=list)
 
 
-RECORDS = pytest.StashKey[list[GateRecord]]()  # of an item: what its gates said when it last ran
+RECORDS = pytest.StashKey[list[GateRecord]]()  # of an item: the records of its gates when it last ran
 REPORTED = "modal_gates"  # of a report: the records as JSON
 
 
@@ -110,13 +118,13 @@ class Ledger:
     held : dict
         By node id, the tests that wait for fresh rounds.
     records : list of GateRecord
-        Of tests that are through, in their order.
+        Of tests that are finished, in their order.
     failed : set of str
         Node ids of tests that failed anywhere.
     unconfirmed : list of str
-        What gates said that never got their fresh rounds.
+        The summary lines of gates whose fresh rounds were not run.
     written : list of str
-        What became of baselines, a line each.
+        What happened to each baseline, one line each.
     """
 
     gates: int | None = None
@@ -128,15 +136,19 @@ class Ledger:
     written: list[str] = field(default_factory=list)
 
     def note(self, report: pytest.TestReport) -> None:
-        """Take up what a report says."""
+        """Add the records of a report."""
         if report.failed:
             self.failed.add(report.nodeid)
         for record in unpack(vars(report).get(REPORTED, "[]")):
             self.held.pop(record.test, None)
             self.records.append(record)
 
+    def is_recorded(self, record: GateRecord) -> bool:
+        """Whether a gate that had no baseline has one now."""
+        return not record.compared and record.new_baseline is not None and record.test not in self.failed
+
     def write_baselines(self) -> None:
-        """Write the baselines of the tests that passed, and note what became of each."""
+        """Write the baselines of the tests that passed, and note what happened to each."""
         users = defaultdict(set)
         for record in self.records:
             users[record.gate].add(record.test)

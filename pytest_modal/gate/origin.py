@@ -1,4 +1,4 @@
-"""Where an evaluation comes from: device, model and speed, as the calls of its test tell."""
+"""Where an evaluation comes from: device, model and speed, from the calls of its test."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ def origin_of(item: pytest.Item, n: int) -> Origin:
     plan, results = plan_of(item), results_of(item.config)
     if plan is None or results is None or not plan.calls:
         return Origin()
-    keys = {part for key in plan.calls.values() for part in results.batch.parts(key)}
-    calls = [call for call in results.batch.calls if call.key in keys]
+    calls = _calls_of(item)
     outcomes = [outcome for key in plan.calls.values() for outcome in results.of(key)]
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
     seconds = sum(outcome.seconds for outcome in outcomes)
@@ -35,6 +34,14 @@ def origin_of(item: pytest.Item, n: int) -> Origin:
     )
 
 
+def _calls_of(item: pytest.Item) -> list[Call]:
+    plan, results = plan_of(item), results_of(item.config)
+    if plan is None or results is None:
+        return []
+    keys = {part for key in plan.calls.values() for part in results.batch.parts(key)}
+    return [call for call in results.batch.calls if call.key in keys]
+
+
 def _models(calls: list[Call], containers: dict[str, Container]) -> str:
     """Name the container fixtures, and by a digest what was sent to them: parameters and weights."""
     names: dict[str, None] = {}
@@ -42,7 +49,7 @@ def _models(calls: list[Call], containers: dict[str, Container]) -> str:
         node = containers[key]
         sent = [each for _, each in sorted(node.arguments.items())] + ([node.param] if node.param else [])
         digests = [each.digest[:_DIGITS] for each in sent if isinstance(each, Data)]
-        names["@".join([node.label, *digests])] = None
+        names["@".join([node.own_label, *digests])] = None
     return ", ".join(names)
 
 
@@ -53,9 +60,9 @@ def round_name(item: pytest.Item, number: int) -> str:
     return f"{session}/{number + 1}"
 
 
-def mode_option(config: pytest.Config) -> str:
-    """Return the option that has the same results again, if there is one without a GPU."""
-    settings = settings_of(config)
-    if settings.mode == "replay" or settings.record:
+def mode_option(item: pytest.Item) -> str:
+    """Return the option that returns the same results for a test again, without a GPU where they are recorded."""
+    settings = settings_of(item.config)
+    if settings.mode == "replay" or (settings.record and not any(call.mocked for call in _calls_of(item))):
         return "--modal-mode=replay"
     return "--modal" if settings.mode == "modal" else ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modal._pytest_compat import start_section
 from pytest_modal.gate.ledger import GateRecord, Ledger
 from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import output_root
@@ -39,7 +40,7 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
 
 
 def _take_over(shared: Path, ledger: Ledger) -> None:
-    """Learn which tests workers have held."""
+    """Add the tests that workers have held."""
     if not shared.is_dir():
         return
     from pytest_modal.gate.xdist import left_behind
@@ -50,7 +51,7 @@ def _take_over(shared: Path, ledger: Ledger) -> None:
 
 def _public(record: GateRecord) -> dict[str, Any]:
     shown = {name: getattr(record, name) for name in ("gate", "test", "verdict", "failed", "compared", "baseline")}
-    shown |= {"summary": record.line, "notes": record.notes, "update": record.update}
+    shown |= {"summary": record.line, "notes": record.shown_notes, "update": record.update}
     return {**shown, "result": record.result}
 
 
@@ -58,33 +59,36 @@ def show(screen: Screen, ledger: Ledger) -> None:
     """Write a line for each gate into the terminal summary, and how many compared anything."""
     if not ledger.records and not ledger.unconfirmed:
         return
-    from pytest_modal.gate.judge.messages import totals_of
-
-    screen.section("accuracy gates")
+    start_section(screen, "accuracy gates")
     for record in ledger.records:
         colour = _COLOURS.get(record.verdict, "yellow")
         screen.write_line(record.line, **{colour: True})
-        for note in record.notes:
+        for note in record.shown_notes:
             screen.write_line(f"  note: {note}", yellow=True)
     for line in ledger.unconfirmed:
-        screen.write_line(f"{line}; its fresh rounds never came, so it counts as failed", red=True)
+        screen.write_line(f"{line}; its fresh rounds were not run, so it counts as failed", red=True)
     for line in ledger.written:
         screen.write_line(line)
-    screen.write_line(totals_of([record.compared for record in ledger.records]))
+    screen.write_line(_totals(ledger))
 
 
 def markdown(ledger: Ledger) -> str:
     """Return a table of all gates for the summary of a GitHub workflow."""
-    from pytest_modal.gate.judge.messages import totals_of
-
     lines = ["### Accuracy gates", "", "| gate | verdict | then | now | change, points | 95% interval | p |"]
     lines.append("|---|---|---|---|---|---|---|")
     for record in ledger.records:
-        cells = [_code(record.gate), record.verdict, *_figures(record)]
+        verdict = "first baseline" if ledger.is_recorded(record) else record.verdict
+        cells = [_code(record.gate), verdict, *_figures(record)]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", totals_of([record.compared for record in ledger.records])]
+    lines += ["", _totals(ledger)]
     lines += [f"- {_code(line)}" for line in [*ledger.written, *ledger.unconfirmed]]
     return "\n".join(lines) + "\n\n"
+
+
+def _totals(ledger: Ledger) -> str:
+    from pytest_modal.gate.judge.messages import totals_of
+
+    return totals_of([record.compared for record in ledger.records], sum(map(ledger.is_recorded, ledger.records)))
 
 
 def _figures(record: GateRecord) -> list[str]:

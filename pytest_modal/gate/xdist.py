@@ -1,4 +1,4 @@
-"""Gates under pytest-xdist: a directory in which the workers of a run leave what the others need."""
+"""Gates under pytest-xdist: a directory through which the workers of a run share names and rounds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gates_of(workers: Shared) -> Path:
 
 
 def claim(shared: Path, gate: str, test: str) -> str:
-    """Take the name of a gate for a test; return the test that has it, this one or another."""
+    """Reserve the name of a gate for a test; return the test that has it, this one or another."""
     taken = shared / f"{short_digest(gate)}.name"
     with draft_in(shared, taken.name) as draft:
         draft.write_text(test, encoding="utf-8", errors="backslashreplace")
@@ -45,7 +45,7 @@ def claim(shared: Path, gate: str, test: str) -> str:
 
 
 def leave(shared: Path, worker: str, count: int, held: dict[str, Held]) -> bool:
-    """Hand over the tests that wait for fresh rounds; tell whether this worker, the last of `count`, runs them."""
+    """Hand over the tests that wait for fresh rounds; return whether this worker, the last of `count`, runs them."""
     from pytest_modal.remote import data
 
     for each in held.values():
@@ -67,8 +67,8 @@ def left_behind(shared: Path) -> dict[str, Held]:
     """Return the tests of all workers that wait for fresh rounds, by node id, without their rounds."""
     from pytest_modal.gate.ledger import Held
 
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(shared.glob(f"*{HELD}"))]
-    return {each["test"]: Held(each["test"], lines=each["lines"]) for each in told}
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(shared.glob(f"*{HELD}"))]
+    return {each["test"]: Held(each["test"], lines=each["lines"]) for each in records}
 
 
 def take(shared: Path, held: Held) -> None:

@@ -1,4 +1,4 @@
-"""What stands in, on this machine, for the value of a container fixture: every use of it fails the test."""
+"""Placeholders for the values of container fixtures on this machine: every use of one fails the test."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pytest_modal.wording import three_parts
 
 
 class ContainerValue:
-    """Stands in for a value that never leaves its container.
+    """The placeholder for a value that never leaves its container.
 
-    Remote fixtures take it as a parameter, as pytest has them do. Whatever else is done with it, is a mistake in a
-    test, and must not look like an answer: only `repr`, which tracebacks need, has one.
+    pytest passes it to the remote fixtures that request the container fixture. Every other use is a mistake in a test
+    and must not look like a result: only `repr`, which tracebacks need, returns one.
 
     Parameters
     ----------

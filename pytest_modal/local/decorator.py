@@ -17,7 +17,7 @@ from pytest_modal.declare.remote_function import (
     UNSET,
     RemoteFunction,
     check_function,
-    check_mock_and_shard,
+    check_remote,
     nested,
     note_remote_fixture,
     where_is,
@@ -33,6 +33,7 @@ def fixture(
     name: str | None = None,
     mock: Any = UNSET,
     shard: str | None = None,
+    on_error: Literal["error", "value"] = "error",
     **environment: Any,
 ) -> Any:
     """Declare a remote fixture: its body runs on the GPU, its value is data.
@@ -50,9 +51,11 @@ def fixture(
         Replaces the body in local mock mode.
     shard : str
         The list argument to split over ``max_containers`` containers; the returned lists are joined in order.
+    on_error : str
+        "error": a failed call is an error of the tests that need it. "value": they get a `Failure` in its place.
     **environment
         ``gpu``, ``timeout`` (seconds), ``packages``, ``local_packages``, ``image``, ``volumes``, ``secrets``,
-        ``env``, ``cpu``, ``memory`` (MiB), ``region``, ``retries``, ``max_containers``.
+        ``env``, ``cpu``, ``memory`` (MiB), ``region``, ``retries``, ``max_containers``, ``seed``.
 
     Raises
     ------
@@ -72,12 +75,13 @@ def fixture(
             raise declaration_error(
                 f"{what}: a container fixture can't be sharded", where, "shard the data fixture that uses it"
             )
-        settings = checked_settings(environment, what, where, (*ENVIRONMENT, "mock", "shard", "params", "ids", "name"))
+        known = (*ENVIRONMENT, "mock", "shard", "on_error", "params", "ids", "name")
+        settings = checked_settings(environment, what, where, known)
         # A class is still to be read to its end: what is wrong with its fixture is an error of the tests that use it.
         mistake = nested(function, what, where)
-        remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings, mistake)
+        remote = RemoteFunction(name or function.__name__, function, scope, mock, shard, settings, on_error, mistake)
         if mistake is None:
-            check_mock_and_shard(remote, what, where)
+            check_remote(remote, what, where)
         # pytest has to know how long the value exists: as long as the containers of the session.
         note_remote_fixture()
         local_scope = cast(Any, "session" if scope == CONTAINER else scope)

@@ -1,4 +1,4 @@
-"""Hooks that gather what tests write, also from the workers of pytest-xdist."""
+"""Hooks that collect what tests write, also from the workers of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pytest_modal.local.output_dir import collect, output_root, write_index, wri
 
 
 class ArtifactHooks:
-    """Registered when a test first asks for its ``output_dir``, and where the workers of pytest-xdist report to."""
+    """Registered when a test first requests ``output_dir``, and in the controller of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
-        # The reports of a worker travel on to the controller.
+        # The controller gets the reports of its workers.
         self._written = [] if hasattr(config, "workerinput") else written_of(config)
 
     @pytest.hookimpl(wrapper=True)
@@ -33,6 +33,6 @@ class ArtifactHooks:
 
 
 def watch_artifacts(config: pytest.Config) -> None:
-    """Gather from now on what tests write."""
+    """Collect what tests write from now on."""
     if not config.pluginmanager.has_plugin("pytest_modal_artifacts"):
         config.pluginmanager.register(ArtifactHooks(config), "pytest_modal_artifacts")

@@ -15,12 +15,14 @@ from typing import Any, TypedDict
 
 import pytest
 
-from pytest_modal.store.files import delete, safe_name, short_digest, write_json
+from pytest_modal.store.files import delete, safe_name, short_digest, write_json, write_text
 from pytest_modal.wording import three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
 DEFAULT_ROOT = "modal_output"
+INDEX = "artifacts.json"
+GITIGNORE = ".gitignore"
 
 
 class Artifact(TypedDict):
@@ -102,6 +104,14 @@ def _layout(session: pytest.Session) -> dict[pytest.Item, str]:
     return layout
 
 
+def _make_root(root: Path) -> None:
+    """Make the directory of all tests, if it isn't there, and have git ignore it."""
+    # What goes wrong here does so again where the test's own directory is made, and is explained there.
+    with contextlib.suppress(OSError):
+        root.mkdir(parents=True)
+        write_text(root / GITIGNORE, "# Made by pytest-modal\n*\n")
+
+
 def _make_empty(directory: Path, root: Path, test: str) -> None:
     try:
         for step in (directory, *directory.parents):
@@ -125,6 +135,8 @@ def own_directory(item: pytest.Item) -> Path:
     if _LAYOUT not in item.session.stash:
         item.session.stash[_LAYOUT] = _layout(item.session)
     root = root_of(item)
+    if SCRATCH not in item.stash:
+        _make_root(root)
     directory = root / item.session.stash[_LAYOUT][item]
     _make_empty(directory, root, item.nodeid)
     item.stash[_DIRECTORY] = directory
@@ -158,16 +170,20 @@ def write_index(root: Path, entries: Iterable[Mapping[str, Any]]) -> Path | None
     artifacts = {entry["path"]: dict(entry) for entry in entries if (root / entry["path"]).is_file()}
     if not artifacts:
         return None
-    index = root / "artifacts.json"
+    index = root / INDEX
     write_json(index, {"schema": 1, "artifacts": [artifacts[path] for path in sorted(artifacts)]})
     return index
 
 
 def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
     """Return what ``artifacts.json`` lists of this run, and the path of that file as it is shown."""
-    index = output_root(config) / "artifacts.json"
+    index = output_root(config) / INDEX
     listed: list[Artifact] = []
     if written_of(config) and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
-    shown = index.relative_to(config.rootpath).as_posix() if index.is_relative_to(config.rootpath) else str(index)
-    return listed, shown
+    return listed, shown_path(index, config)
+
+
+def shown_path(path: Path, config: pytest.Config) -> str:
+    """Return a path as it is shown: relative to the rootdir, where it is below."""
+    return path.relative_to(config.rootpath).as_posix() if path.is_relative_to(config.rootpath) else str(path)

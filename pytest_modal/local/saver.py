@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import numbers
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root_of
+from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root_of, shown_path
 from pytest_modal.store.files import atomic_path, write_json
 from pytest_modal.wording import three_parts
 
@@ -95,21 +96,24 @@ def open_figures() -> set[int]:
 class Saver:
     """Writes files of the test `test` into `directory`, below `root`, and notes them in `saved`.
 
-    A name may have subdirectories, which are made. A name that would leave `directory` is a ValueError.
+    A name may have subdirectories, which are made. A name that would leave `directory` is a ValueError. `shown` is
+    how the directory is shown.
     """
 
     directory: Path
     root: Path
     test: str
     saved: list[Artifact]
+    shown: str = ""
 
     def _target(self, name: str | os.PathLike[str]) -> tuple[Path, str]:
         """Return the path of the file `name`, and where that is for a message."""
         # Read as on Windows, where both slashes separate, so that a name means the same everywhere.
         parts = PureWindowsPath(name)
+        is_directory = os.fspath(name).endswith(("/", "\\"))
         path = self.directory.joinpath(*parts.parts)
         where = f"{self.test}, {path}"
-        if parts.drive or parts.root or ".." in parts.parts or not parts.name:
+        if parts.drive or parts.root or ".." in parts.parts or not parts.name or is_directory:
             what = "is not the name of a file in output_dir"
         elif not path.resolve().is_relative_to(self.directory.resolve()):
             what = "leads out of output_dir through a symbolic link"
@@ -151,15 +155,19 @@ class Saver:
             table.to_csv(draft, **{"index": False, **to_csv})
         return table
 
-    def figure(self, name: str | os.PathLike[str], figure: Any = None, dpi: float = 300) -> Path:
+    def figure(self, name: str | os.PathLike[str], figure: Any = None, dpi: float | str = 300, **savefig: Any) -> Path:
         """Write a figure in the format of the name's suffix, close it, and return the path.
 
         Parameters
         ----------
         figure
             A matplotlib figure, or anything with ``savefig`` (a seaborn grid); pyplot's current figure by
-            default. The image is fitted to what is drawn, so that no label or legend is cut off.
-            Anything else, such as an Axes, is a TypeError; so is None when no figure is open.
+            default. Anything else, such as an Axes, is a TypeError; so is None when no figure is open.
+        dpi
+            Dots per inch: the picture has the figure's own size (``figsize``) times this. "figure" is the
+            figure's own.
+        **savefig
+            Options of ``Figure.savefig``, such as ``bbox_inches="tight"``; otherwise matplotlib's settings decide.
         """
         path, where = self._target(name)
         pyplot = sys.modules.get("matplotlib.pyplot")
@@ -172,11 +180,11 @@ class Saver:
         drawn = getattr(figure, "figure", figure)  # a seaborn grid has one, a figure is its own
         if hasattr(drawn, "canvas"):
             formats = drawn.canvas.get_supported_filetypes()
-            if path.suffix[1:].lower() not in formats:
+            if "format" not in savefig and path.suffix[1:].lower() not in formats:
                 remedy = f"end the name with one of {', '.join(f'.{known}' for known in sorted(formats))}"
                 raise ValueError(three_parts(f"{path.suffix!r} is not a known image format", where, remedy))
         with self._writing(path, "figure") as draft:
-            figure.savefig(draft, dpi=dpi, bbox_inches="tight")
+            figure.savefig(draft, dpi=dpi, **savefig)
         if pyplot is not None and isinstance(drawn, pyplot.Figure):
             pyplot.close(drawn)
         return path
@@ -205,4 +213,23 @@ class Saver:
 
 def saver(item: pytest.Item, directory: Path) -> Saver:
     """Return what writes into the ``output_dir`` of a test."""
-    return Saver(directory, root_of(item), item.nodeid, item.stash[ARTIFACTS])
+    return Saver(directory, root_of(item), item.nodeid, item.stash[ARTIFACTS], shown_path(directory, item.config))
+
+
+class Writer:
+    """What a fixture hands out: a method of a `Saver` that shows in tracebacks as what it is."""
+
+    def __init__(self, name: str, method: Callable[..., Any], shown: str) -> None:
+        self._name, self._shown = name, shown
+        functools.update_wrapper(self, method)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"<{self._name} into {self._shown}>"
+
+
+def writer(name: str, method: Callable[..., Any], into: Saver) -> Writer:
+    """Return what the fixture of that name hands out."""
+    return Writer(name, method, into.shown)

@@ -9,6 +9,7 @@ import pytest
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.plan.state import results_of
 from pytest_modal.store.results import Results
+from pytest_modal.wording import count
 
 
 def session_facts(config: pytest.Config) -> SessionFacts:
@@ -36,6 +37,9 @@ class SessionFacts:
     app_id: str | None
     dashboard_url: str | None
     calls: tuple[CallFacts, ...]
+
+    def __repr__(self) -> str:
+        return f"<modal_session: {self.mode}, {count(len(self.calls), 'call')}>"
 
 
 def facts(results: Results) -> SessionFacts:

@@ -8,6 +8,9 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import remote_of
+from pytest_modal.local.python_warnings import issue_warnings
+from pytest_modal.local.verdicts import decide, release
+from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.remote_fixtures import unknown_fixture_error
 from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 def check_item(item: pytest.Item) -> None:
     """Fail a test at its setup if it could not be planned, or if a call that it needs has failed."""
     __tracebackhide__ = True
+    release(item)
     plan = plan_of(item)
     if plan is None:
         return
@@ -37,25 +41,28 @@ def check_item(item: pytest.Item) -> None:
         for stream in ("stdout", "stderr"):
             if text := getattr(outcome, stream):
                 item.add_report_section("setup", f"modal {stream}{label}", text)
-    failed = [outcome for outcome in outcomes.values() if not outcome.ok]
-    # A failure that only follows from another one adds nothing, unless there is no other.
-    causes = [outcome for outcome in failed if outcome.status != "dependency failed"] or failed
+    causes = causes_of(item, plan, results)
     plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
+    errors = [
+        error
+        for outcome in outcomes.values()
+        if (error := issue_warnings(results, outcome, _label(results, outcome))) is not None
+    ]
     if causes:
-        from pytest_modal.report.failures import explain
-
-        pytest.fail("\n\n".join(explain(results, outcome) for outcome in causes), pytrace=False)
+        decide(item, results, causes)
+    if errors:
+        pytest.fail("\n\n".join(errors), pytrace=False)
 
 
 def check_container_fixtures(item: pytest.Item) -> None:
-    """Fail a test that has got a container fixture in a way that no plan foresaw: by ``request.getfixturevalue``."""
+    """Fail a test that requested a container fixture without a plan: by ``request.getfixturevalue``."""
     __tracebackhide__ = True
     plan = plan_of(item)
     foreseen = () if plan is None else getattr(item, "fixturenames", ())
     for name, definition in compat.active_fixtures(item).items():
         remote = remote_of(definition.func)
         if remote is not None and remote.in_container and name not in foreseen:
-            what = f"{name!r} is a container fixture, whose value never leaves the container"
+            what = f"the test requests the container fixture {name!r}, but its value never leaves the container"
             remedy = (
                 f"write a @pytest_modal.fixture that requests {name!r} and returns data, and request that as a "
                 "parameter of the test: request.getfixturevalue() runs after the batch was sent"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_modal.local.container_value import ContainerValue
+from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.state import ItemPlan, Sent, plan_of, results_of
 from pytest_modal.wording import three_parts
 
@@ -28,9 +29,11 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
             _check_sent(item, plan, remote, name, value)
     if remote.in_container:
         return ContainerValue(remote.name, remote.where)
+    if plan is not None:
+        _check_container_fixtures(item, plan)
     if plan is None or remote not in plan.calls:
         _fail_not_planned(item, remote, plan)
-    return _value(item, plan.calls[remote], remote.name)
+    return _value(item, plan, plan.calls[remote], remote)
 
 
 def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object:
@@ -43,7 +46,8 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
                 for (owner, name), sent in plan.sent.items():
                     if owner is planned and name in item.funcargs:
                         _check_same(item, remote.name, name, sent, item.funcargs[name])
-                return _value(item, key, remote.name)
+                _check_container_fixtures(item, plan)
+                return _value(item, plan, key, planned)
     if remote is None:
         what = "modal_result has no value: the test's marker names no function"
         remedy = "set function= on the marker: @pytest.mark.modal_gpu(function=...)"
@@ -51,19 +55,36 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
     return _fail_not_planned(item, remote, plan)
 
 
-def _value(item: pytest.Item, key: str, name: str) -> object:
+def _value(item: pytest.Item, plan: ItemPlan, key: str, remote: RemoteFunction) -> object:
     __tracebackhide__ = True
     results = results_of(item.config)
-    if results is None or not (outcomes := results.of(key)) or not all(outcome.ok for outcome in outcomes):
+    missing = results is None or len(results.of(key)) < len(results.batch.parts(key))
+    if results is None or missing or (not results.is_good(key) and causes_of(item, plan, results)):
         if results is not None and results.is_shared and (difference := _difference(results, key)):
             pytest.fail(three_parts(difference, item.nodeid, _DETERMINISTIC), pytrace=False)
-        what = f"the result of {name} is missing: the batch ended without it"
+        what = f"the result of {remote.name} is missing: the batch ended without it"
         remedy = 'run pytest again; if it happens again, see the section "modal" in the summary below'
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     try:
-        return results.value(key)
+        return results.value(key) if results.is_good(key) else _partial(results, key, remote)
     except TypeError as error:
-        pytest.fail(three_parts(f"{name}: {error}", item.nodeid, "return a list"), pytrace=False)
+        pytest.fail(three_parts(f"{remote.name}: {error}", item.nodeid, "return a list"), pytrace=False)
+
+
+def _partial(results: Results, key: str, remote: RemoteFunction) -> object:
+    """Return a result that failed, or in part: a `Failure`, of a sharded call one for each item of its failed parts."""
+    from pytest_modal.report.failures import as_failure
+
+    if key not in results.batch.shards:
+        return as_failure(results, results.outcomes[key])
+    joined: list[object] = []
+    for part in results.batch.shards[key]:
+        outcome = results.outcomes[part]
+        if outcome.ok:
+            joined += results.rows(part)
+        else:
+            joined += [as_failure(results, outcome)] * results.items_sent(part, str(remote.shard))
+    return joined
 
 
 def _difference(results: Results, key: str) -> str | None:
@@ -88,13 +109,23 @@ def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name:
         _check_same(item, remote.name, name, sent, value)
 
 
+def _check_container_fixtures(item: pytest.Function, plan: ItemPlan) -> None:
+    """Check what was sent to container fixtures: pytest sets those up without it."""
+    __tracebackhide__ = True
+    from pytest_modal._pytest_compat import value_of
+
+    for (owner, name), sent in plan.sent.items():
+        if owner.in_container and sent.by_fixture:
+            _check_same(item, owner.name, name, sent, value_of(item, name))
+
+
 def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: object) -> None:
     __tracebackhide__ = True
     if value is sent.value:
         return
     from pytest_modal.remote import data
 
-    if data.digest(data.encode(value, name)) != sent.digest:
+    if data.digest(data.encode(value, name, argument=name)) != sent.digest:
         what = (
             f"the local fixture {name!r} has changed since the batch was sent: the result of {remote} was computed "
             "from the old value"

@@ -1,4 +1,4 @@
-"""Collection: parameters requested, tests marked, vanished tests reported."""
+"""Collection: parameters requested, tests marked, mistakes with markers reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def request_parameters(collector: pytest.Collector, obj: object) -> None:
 
 
 def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -> None:
-    """Mark the tests that use a remote fixture; make tests that their marker has swallowed a collection error."""
+    """Mark the tests that use a remote fixture; report tests that their marker keeps from being collected."""
     if any_remote_fixture():
         for item in report.result:
             if isinstance(item, pytest.Function) and not is_marked(item) and reaches_remote(item):

@@ -78,7 +78,7 @@ class Environments:
                 raise PlanningError(three_parts(f"gpu={wrong[0]}", where, wrong[1]))
 
     def key(self, environment: Environment) -> str:
-        """Return what tells an environment from others, the same in every process."""
+        """Return a key that differs between environments and is the same in every process."""
         # Two images may describe themselves alike.
         alike = self._alike.setdefault(environment.declared, [])
         if environment.key not in alike:

@@ -15,20 +15,20 @@ from pytest_modal.plan.state import PLAN, ItemPlan, Unknown
 from pytest_modal.wording import three_parts
 
 MODAL_RESULT = "modal_result"
-# Fixtures that write files, or say where.
+# Fixtures that write files, or return a directory for them.
 DIRECTORIES = ("output_dir", "tmp_path", "tmpdir", "save_csv", "save_figure", "save_json", "accuracy_gate")
 
 
 def refuse_mistakes(items: Sequence[pytest.Function]) -> list[pytest.Function]:
-    """Give each test with a mistake its error; return the others."""
-    good = []
+    """Set the error of each test with a mistake; return the others."""
+    others = []
     for item in items:
         plan = _mistake(item)
         if plan is None:
-            good.append(item)
+            others.append(item)
         else:
             item.stash[PLAN] = plan
-    return good
+    return others
 
 
 def _mistake(item: pytest.Function) -> ItemPlan | None:
@@ -41,8 +41,8 @@ def _mistake(item: pytest.Function) -> ItemPlan | None:
     # What only the marker's function takes is refused where its parameters are bound.
     if path is not None and (path[-1] in compat.own_names(item) or path[-1] not in of_function):
         hint = did_you_mean(item, path[-1])
-        said = f"fixture {path[-1]!r} not found"
-        return ItemPlan(error=f"{said}: {hint}" if hint else said, unknown=Unknown(path, hint))
+        what = f"fixture {path[-1]!r} not found"
+        return ItemPlan(error=f"{what}: {hint}" if hint else what, unknown=Unknown(path, hint))
     found = [*reached(item)]
     for remote, _, requested_by in found:
         if remote.in_container and requested_by is not None:
@@ -84,6 +84,6 @@ def _nothing_sent(item: pytest.Function, containers: Sequence[str]) -> str:
         what = "modal_result has no value: the test's marker names no function"
         remedy = "set function= on the marker: @pytest.mark.modal_gpu(function=...)"
     else:
-        what = "marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU"
+        what = f"{item.name} is marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU"
         remedy = "request a @pytest_modal.fixture by name, set function= on the marker, or remove the marker"
     return three_parts(what, item.nodeid, remedy)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_modal import _pytest_compat as compat
-from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node
+from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node, Rank
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.keys import declared_parts
@@ -21,7 +21,8 @@ from pytest_modal.declare.marker import Marker
 from pytest_modal.declare.remote_function import UNSET, RemoteFunction, parameters_of, remote_of
 from pytest_modal.plan.environments import Environments
 from pytest_modal.plan.mistakes import did_you_mean, way_out_of_function_scope
-from pytest_modal.plan.order import sort_calls
+from pytest_modal.plan.order import as_first_test, rank_of, sort_calls
+from pytest_modal.plan.parameters import parameters_behind, shown, value_text
 from pytest_modal.plan.remote_fixtures import (
     definition_at,
     leads_to_remote,
@@ -29,6 +30,7 @@ from pytest_modal.plan.remote_fixtures import (
     reached,
     request_along,
 )
+from pytest_modal.plan.scopes import shorter_lived
 from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError, Sent
 from pytest_modal.remote import data
 from pytest_modal.wording import three_parts
@@ -40,6 +42,7 @@ class _Visit:
 
     item: pytest.Function
     marker: Marker
+    rank: Rank
     plan: ItemPlan = field(default_factory=ItemPlan)
     containers: dict[tuple[RemoteFunction, str], str] = field(default_factory=dict)
 
@@ -100,7 +103,7 @@ class Planner:
         return self._batch
 
     def _plan_item(self, item: pytest.Function, following: pytest.Function | None) -> None:
-        visit = _Visit(item, marker_of(item))
+        visit = _Visit(item, marker_of(item), rank_of(item, self._rootdir))
         item.stash[PLAN] = visit.plan
         try:
             with compat.active(item, following) as request:
@@ -131,14 +134,14 @@ class Planner:
             return visit.plan.calls[remote]
         containers = [found for found in self._containers_of(site.item, remote, site.chain) if found is not remote]
         environment = self._environments.of(remote, visit.marker.settings, containers, visit.item.nodeid)
-        node = self._node(site, environment)
+        node = self._node(site, environment, self._apart(site, containers, environment))
         needed = tuple(dict.fromkeys(self._containers_in_order(node)))
         mocked = not self._mocked.isdisjoint({node.key, *needed, *node.references(FromCall)})
         self._mocked |= {node.key} if mocked else set()
         call = Call(**vars(node), containers=needed, mocked=mocked)
         declared = self._declared_by_marker(visit)
         for part in self._split(visit, remote, call):
-            planned = self._calls.setdefault(part.key, part)
+            planned = as_first_test(self._calls, part)
             planned.tests.append(visit.item.nodeid)
             planned.declared.update(declared)
         visit.plan.calls[remote] = call.key
@@ -168,7 +171,7 @@ class Planner:
         bounds = [len(sent.value) * index // count for index in range(count + 1)]
         parts = []
         for index in range(count):
-            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard)
+            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
             parts.append(
                 Call(
                     **vars(call)
@@ -184,7 +187,18 @@ class Planner:
         self._batch.shards[call.key] = tuple(part.key for part in parts)
         return parts
 
-    def _node(self, site: _Site, environment: Environment) -> Node:
+    def _apart(self, site: _Site, containers: Sequence[RemoteFunction], environment: Environment) -> list[str]:
+        """Return what the test's marker changes: no label says it."""
+        marked = site.visit.marker.settings
+        if not marked or site.remote is site.visit.marker.remote:
+            return []
+        try:
+            usual = self._environments.of(site.remote, {}, containers, site.item.nodeid)
+        except PlanningError:  # only the marker decides
+            return [f"{name}={marked[name]!r}" for name in sorted(marked)]
+        return [f"{name}={marked[name]!r}" for name in sorted(marked) if getattr(usual, name) != marked[name]]
+
+    def _node(self, site: _Site, environment: Environment, apart: Sequence[str] = ()) -> Node:
         remote, definition = site.remote, site.definition
         if remote.mistake is not None:
             raise PlanningError(remote.mistake)
@@ -192,20 +206,26 @@ class Planner:
         role = "container fixture" if remote.in_container else "function"
         shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
         self.functions[shipped.key] = body
-        param, takes_request, shown = None, False, []
+        behind = parameters_behind(site.item, self._first_names(site), site.chain[:-1], self._body)
+        marker = site.visit.marker
+        given = [marker.args[name] for name in parameters_of(body) if name in marker.args]
+        parameters = shown(site.item, behind, given if remote is marker.remote else ())
+        told_apart = "-".join(part for part in [*apart, *(each.apart for each in parameters)] if part)
+        param, takes_request, own = None, False, []
         if definition is not None:
             value = compat.param_of(site.item, definition.argname)
             # From here on the fixture itself requests, no longer the test or fixture that requested it.
-            site = replace(site, request=compat.request_for(site.request, definition, value))
+            scope = "function" if remote.in_container else ""
+            site = replace(site, request=compat.request_for(site.request, definition, value, scope))
             if value is not compat.NOTHING:
-                param = self._data(value, f"request.param of {remote.name}")
-                shown.append(value)
+                param = self._data(value, f"request.param of {remote.name}", "request.param")
+                own.append(value)
         arguments: dict[str, Argument] = {}
         for name, has_default in parameters_of(body).items():
             if name == "request" and definition is not None:
                 takes_request = True
                 continue
-            argument = self._argument(site, name, environment, shown, has_default=has_default)
+            argument = self._argument(site, name, environment, own, has_default=has_default)
             if argument is not None:
                 arguments[name] = argument
         references = [f"{name}={_key(argument)}" for name, argument in sorted(arguments.items())]
@@ -213,14 +233,36 @@ class Planner:
         key = digest_of(shipped.key, where, param.digest if param else "", *references)
         if body is not remote.function:
             self._mocked.add(key)
-        parameters = tuple(map(_shown, shown))
-        label = remote.name + (f"[{', '.join(parameters)}]" if parameters else "")
-        return Node(key, label, shipped, arguments, environment, param, takes_request, parameters)
+        texts = tuple(each.text for each in parameters if each.text)
+        return Node(
+            key,
+            remote.name + (f"[{'-'.join(texts)}]" if texts else ""),
+            shipped,
+            arguments,
+            environment,
+            param,
+            takes_request,
+            texts,
+            remote.name + (f"[{', '.join(map(value_text, own))}]" if own else ""),
+            told_apart,
+            site.visit.rank,
+        )
+
+    def _first_names(self, site: _Site) -> list[str]:
+        """Return the fixture at a place, or for a marker's function the parameters that nothing else gives."""
+        if site.chain:
+            return [site.chain[-1]]
+        parametrized = compat.params_of(site.item)
+        return [
+            name
+            for name, has_default in parameters_of(self._body(site.remote)).items()
+            if name not in site.visit.marker.args and (not has_default or name in parametrized)
+        ]
 
     def _argument(
-        self, site: _Site, name: str, environment: Environment, shown: list[Any], *, has_default: bool
+        self, site: _Site, name: str, environment: Environment, own: list[Any], *, has_default: bool
     ) -> Argument | None:
-        """Bind one parameter; what tells calls apart is added to `shown`."""
+        """Bind one parameter; a parametrized value is added to `own`."""
         visit, remote = site.visit, site.remote
         marked = remote is visit.marker.remote
         if marked and name in visit.marker.args:
@@ -238,34 +280,37 @@ class Planner:
                 )
             )
         inner = remote_of(definition.func)
+        if what := shorter_lived(site.item, remote, site.definition, name, definition):
+            raise PlanningError(
+                three_parts(
+                    f"remote fixture {remote.name!r} has a wider scope than what it takes: {what}",
+                    f"{self._shipper.location(remote.function)}, for {site.item.nodeid}",
+                    f"leave scope= out of {remote.name!r}: the same call runs once, whatever the scope",
+                )
+            )
         if inner is None:
             value = self._local_value(site, name, definition, path)
-            if compat.is_parametrized(definition):
-                shown.append(value)
-            return self._send(visit, remote, name, value)
+            by_fixture = not compat.is_parametrized(definition)
+            if not by_fixture:
+                own.append(value)
+            # A fixture that names itself gets a value that the test does not see.
+            return self._send(visit, remote, name, value, by_fixture=by_fixture and path.count(name) == 1)
         there = _Site(visit, inner, site.request, path)
         if not inner.in_container:
             return FromCall(self._call(there))
-        known = visit.containers.get((inner, environment.key))
+        # Not the key of the environment: containers with and without a seed may share a process.
+        place = (inner, self._environments.key(environment))
+        known = visit.containers.get(place)
         if known is None:
             node = self._node(there, environment)
-            self._batch.containers.setdefault(node.key, Container(**vars(node)))
-            known = visit.containers[inner, environment.key] = node.key
+            as_first_test(self._batch.containers, Container(**vars(node)))
+            known = visit.containers[place] = node.key
         return FromContainer(known)
 
     def _local_value(self, site: _Site, name: str, definition: compat.FixtureDef, path: tuple[str, ...]) -> Any:
         remote = site.remote
         where = f"{self._shipper.location(remote.function)}, for {site.item.nodeid}"
         if compat.is_parametrized(definition):
-            if remote.in_container and definition.scope != "session":
-                raise PlanningError(
-                    three_parts(
-                        f"container fixture {remote.name!r} takes {name!r}, which is parametrized per test, but a "
-                        "container outlives a test",
-                        where,
-                        f'write @pytest.mark.parametrize("{name}", [...], scope="session")',
-                    )
-                )
             return compat.param_of(site.item, name)
         if definition.scope == "function":
             raise PlanningError(
@@ -274,15 +319,6 @@ class Planner:
                     "at test time would differ from the one sent with the batch",
                     where,
                     way_out_of_function_scope(name),
-                )
-            )
-        if remote.in_container and definition.scope != "session":
-            raise PlanningError(
-                three_parts(
-                    f"container fixture {remote.name!r} requests {name!r} of scope {definition.scope!r}, but a "
-                    "container outlives tests",
-                    where,
-                    f'set scope="session" on {name!r}',
                 )
             )
         if leads_to_remote(site.item, *path):
@@ -296,15 +332,17 @@ class Planner:
             )
         return site.request.getfixturevalue(name)
 
-    def _send(self, visit: _Visit, remote: RemoteFunction, name: str, value: object) -> Data:
-        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}")
-        visit.plan.sent[remote, name] = Sent(value, sent.digest)
+    def _send(
+        self, visit: _Visit, remote: RemoteFunction, name: str, value: object, *, by_fixture: bool = False
+    ) -> Data:
+        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}", name)
+        visit.plan.sent[remote, name] = Sent(value, sent.digest, by_fixture)
         return sent
 
-    def _data(self, value: object, where: str) -> Data:
+    def _data(self, value: object, where: str, argument: str) -> Data:
         # The value is kept too, so that no other object gets its id.
         if id(value) not in self._encoded:
-            buffers = data.encode(value, where)
+            buffers = data.encode(value, where, argument=argument)
             self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
         return self._encoded[id(value)][1]
 
@@ -339,9 +377,3 @@ def _mocked_body(mock: Any) -> Callable[..., object]:
 
 def _key(argument: Argument) -> str:
     return argument.digest if isinstance(argument, Data) else argument.key
-
-
-def _shown(value: object) -> str:
-    if value is None or isinstance(value, str | int | float):
-        return str(value) if len(str(value)) <= 40 else f"{str(value)[:37]}..."
-    return type(value).__name__

@@ -86,7 +86,7 @@ def unknown_fixture_error(item: pytest.Item, unknown: Unknown) -> pytest.Fixture
 def request_along(
     item: pytest.Function, request: pytest.FixtureRequest, path: tuple[str, ...]
 ) -> pytest.FixtureRequest:
-    """Return the request that stands at the end of a path of fixtures."""
+    """Return the request at the end of a path of fixtures."""
     for length in range(1, len(path) + 1):
         definition = definition_at(item, path[:length])
         if definition is not None:

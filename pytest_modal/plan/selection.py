@@ -25,7 +25,7 @@ def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
 
 
 def waiting_for_results(tests: Sequence[pytest.Item]) -> tuple[list[pytest.Function], Counter[str]]:
-    """Tell the tests that will run from those that marks skip.
+    """Separate the tests that will run from those that marks skip.
 
     Returns
     -------

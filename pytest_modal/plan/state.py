@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sent:
-    """A local value that was sent as an argument."""
+    """A local value that was sent as an argument.
+
+    Attributes
+    ----------
+    by_fixture : bool
+        Whether a local fixture of that name returned it, and may return another when the test is set up.
+    """
 
     value: Any
     digest: str
+    by_fixture: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class ItemPlan:
 
 PLAN = pytest.StashKey[ItemPlan]()
 RESULTS = pytest.StashKey["Results"]()
+Raised = tuple[BaseException, TracebackType | None]
+_RAISED_INLINE = pytest.StashKey[dict[str, Raised]]()
 
 
 class PlanningError(Exception):
@@ -72,3 +82,11 @@ def plan_of(item: pytest.Item) -> ItemPlan | None:
 def results_of(config: pytest.Config) -> Results | None:
     """Return what the run has computed; None before the batch and without one."""
     return config.stash.get(RESULTS, None)
+
+
+def raised_inline(config: pytest.Config) -> dict[str, Raised]:
+    """Return what functions have raised in this process, by the key of the call or the container fixture.
+
+    Each with its traceback, because an exception gets a longer one whenever it is raised again.
+    """
+    return config.stash.setdefault(_RAISED_INLINE, {})

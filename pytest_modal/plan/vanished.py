@@ -1,4 +1,4 @@
-"""Tests that vanish: pytest takes ``@pytest.mark.modal_gpu(f)`` for a decoration of f and then calls f(test)."""
+"""Tests that are not collected: pytest takes ``@pytest.mark.modal_gpu(f)`` for a decoration of f and calls f(test)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pytest_modal.wording import three_parts
 
 
 def vanished_tests(module: ModuleType, path: Path, rootdir: Path) -> list[str]:
-    """Return a message for each test of a module that its marker has swallowed.
+    """Return a message for each test of a module that its marker keeps from being collected.
 
-    That a marked function is not collected means nothing: options and other plugins filter. The decoration itself,
-    which is looked up in the source, can't be meant otherwise.
+    A marked function may be left out by options and other plugins, so only the decoration itself counts, which is
+    looked up in the source.
     """
     if not any(_is_marked(obj) for obj in _functions_and_classes(module, rootdir)):
         return []

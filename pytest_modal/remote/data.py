@@ -10,7 +10,6 @@ object whose only key is a tag, ``{"$tuple": [1, 2]}``. A tag takes the next blo
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib
 import itertools
@@ -23,7 +22,8 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pytest_modal.remote.not_data import RefusedError, type_name, way_out
+from pytest_modal.remote.converted import fields_of, tensor_to_array
+from pytest_modal.remote.not_data import RefusedError, type_name, way_in, way_out
 
 MAGIC = b"PMDATA1\n"
 ALIGNMENT = 16
@@ -55,16 +55,22 @@ class CorruptDataError(ValueError):
     """Bytes are not a whole and valid encoding."""
 
 
-def encode(value: Any, where: str = "value") -> list[bytes | memoryview]:
+def encode(
+    value: Any, where: str = "value", *, argument: str = "", notes: list[str] | None = None
+) -> list[bytes | memoryview]:
     """Encode a value.
 
     Parameters
     ----------
     value : data
         See *What is data* in the documentation. Torch tensors become arrays (bfloat16 and float8 as float32);
-        dataclasses and the outputs of transformers' models become dicts.
+        dataclasses and the outputs of transformers' models become dicts, without the cache of a model.
     where : str
         Name of the value in errors.
+    argument : str
+        The parameter that the value is for: a refusal then says how to pass it, not how to return it.
+    notes : list of str
+        Takes what was left out.
 
     Returns
     -------
@@ -83,10 +89,13 @@ def encode(value: Any, where: str = "value") -> list[bytes | memoryview]:
     except RefusedError as refused:
         path = "".join([where, *reversed(refused.segments)]).encode("utf-8", "backslashreplace").decode()
         path = path if len(path) <= 200 else f"{path[:120]}...{path[-60:]}"
-        remedy = refused.way_out.replace("{}", path if len(path) < 60 else "it")
+        name = path.replace(where, argument, 1) if argument else path
+        remedy = (refused.way_in if argument else refused.way_out).replace("{}", name if len(name) < 60 else "it")
         raise NotDataError(path, refused.type_name, remedy) from None
     except RecursionError:
         raise NotDataError(where, type_name(type(value)), "it is nested too deeply for Python's stack") from None
+    if notes is not None:
+        notes += [f"{where}: {note}" for note in dict.fromkeys(encoder.notes)]
     head = _HEAD.pack(MAGIC, zlib.crc32(text), len(text))
     return [head + text + bytes(-len(text) % ALIGNMENT), *encoder.blocks]
 
@@ -130,6 +139,7 @@ def decode(buffer: bytes | bytearray | memoryview, *, copy: bool = True) -> Any:
 class _Encoder:
     def __init__(self) -> None:
         self.blocks: list[bytes | memoryview] = []
+        self.notes: list[str] = []
         self._open: set[int] = set()  # ids of the containers around the present value
 
     def node(self, value: Any) -> Any:
@@ -225,12 +235,10 @@ class _Encoder:
                 return {"$bytes_": bytes(value).hex()}
             return {"$scalar": self._array(_numpy().array(value, value.dtype))}
         if isinstance(value, _types("torch", "Tensor")):
-            return self._array(_tensor_to_array(value))
-        if any(base.__name__ == "ModelOutput" and base.__module__.startswith("transformers.") for base in kind.__mro__):
-            return self._dict(dict(value))
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return self._dict({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
-        raise RefusedError(type_name(kind), way_out(value, kind))
+            return self._array(tensor_to_array(value))
+        if (fields := fields_of(value, self.notes)) is not None:
+            return self._dict(fields)
+        raise RefusedError(type_name(kind), way_out(value, kind), way_in(value, kind))
 
     def _array(self, array: Any) -> Any:
         dtype, order = array.dtype, "F" if array.flags.fnc else "C"
@@ -377,23 +385,3 @@ def _value_bytes(dtype: Any) -> Any:
     elif dtype.char in "gG" and dtype.isnative and _numpy().finfo(dtype).nmant == 63:
         mask.reshape(-1, 16)[:, 10:] = 0  # 80 bits of x87
     return mask
-
-
-def _tensor_to_array(tensor: Any) -> Any:
-    torch, name = importlib.import_module("torch"), type_name(type(tensor))
-    for obstacle, form, remedy in (
-        (tensor.is_nested, "of nested form", "return list({}.unbind())"),
-        (tensor.layout is not torch.strided, f"of layout {tensor.layout}", "return {}.to_dense()"),
-        (tensor.is_quantized, "of quantized form", "return {}.dequantize()"),
-        (tensor.is_meta, "on meta", "it has no values: materialize it first"),
-    ):
-        if obstacle:
-            raise RefusedError(f"{name} {form}", remedy)
-    tensor = tensor.detach().cpu()  # a CUDA fault is raised here, as itself
-    try:
-        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
-            tensor = tensor.float()
-        return tensor.resolve_conj().resolve_neg().numpy()
-    except (TypeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise RefusedError(f"{name} of {tensor.dtype}", f"it has no array form ({reason})") from None

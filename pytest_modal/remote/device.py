@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
-# Libraries that compute on a GPU besides torch. torch's own counters tell what each call used; theirs are not read.
+# Libraries that compute on a GPU besides torch. torch's own counters show what each call used; theirs are not read.
 _OTHERS = {"cupy", "jax", "numba.cuda", "pycuda", "tensorflow"}
 # Bytes that a card shows as taken when nobody computes on it.
 _IDLE_MEMORY = 1 << 30
@@ -76,7 +76,7 @@ class Device:
 
 
 def free_memory() -> None:
-    """Collect garbage, and give back what torch has kept of the GPU's memory."""
+    """Collect garbage, and free what torch has cached of the GPU's memory."""
     gc.collect()
     torch = _torch()
     if torch is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import IO, Any, Literal, NotRequired, TypedDict
 
 from pytest_modal.remote import data
+from pytest_modal.remote.verdicts import Verdict
 
 Buffers = list[bytes | memoryview]
 
@@ -18,16 +19,42 @@ class Described(TypedDict):
     ----------
     frames : list
         ``(file, line, function)``; the source lines are looked up on the user's machine.
+    verdict : str
+        What it says of the tests; left out where something went wrong.
+    values : list
+        ``(name, value)`` of what an assertion that failed was about.
     """
 
     type: str
     message: str
     notes: NotRequired[list[str]]
     frames: NotRequired[list[tuple[str, int, str]]]
+    verdict: NotRequired[Verdict]
+    values: NotRequired[list[tuple[str, str]]]
     cause: NotRequired[Described]
     context: NotRequired[Described]
     exceptions: NotRequired[list[Described]]
     container_key: NotRequired[str]
+
+
+class PythonWarning(TypedDict):
+    """A Python warning as data.
+
+    Attributes
+    ----------
+    categories : list of str
+        Module and name of its class, then of the warning classes that this one is derived from.
+    file, line : str, int
+        Where it was raised.
+    module : str
+        Name of the module there, which filters may name; empty if it is not known.
+    """
+
+    categories: list[str]
+    message: str
+    file: str
+    line: int
+    module: str
 
 
 class Bound(TypedDict):
@@ -43,6 +70,8 @@ class Bound(TypedDict):
         Key of the blob that is ``request.param``.
     request : bool
         Whether the function takes ``request``.
+    seed : int
+        What random numbers begin with; without one they begin as in a fresh process.
     until : int
         Of a container fixture: the position of its last user.
     """
@@ -54,6 +83,7 @@ class Bound(TypedDict):
     arguments: Mapping[str, tuple[Literal["data", "container"], str]]
     param: str | None
     request: bool
+    seed: NotRequired[int]
     until: NotRequired[int]
 
 
@@ -103,12 +133,13 @@ class Reply(TypedDict, total=False):
         Whether the process is unusable from now on, after a CUDA fault.
     """
 
-    status: Literal["ok", "raised", "not data"]
+    status: Literal["ok", "raised", "not data", "skipped", "xfailed"]
     container: str
     phase: str
     loads: list[Loaded]
     teardown_errors: list[Described]
     lost_files: list[str]
+    warnings: list[PythonWarning]
     error: Described
     container_key: str
     seconds: float

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import read_message, write_message
 from pytest_modal.remote.worker import Worker
 
@@ -36,6 +37,7 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
         os.dup2(opened, target)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+    refuse_breakpoints()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def listen() -> None:

@@ -42,6 +42,7 @@ _HOME_CACHES = (".cache", ".config", ".local", ".triton", ".nv", ".keras", ".cup
 _SYSTEM = ("/dev", "/proc", "/sys", "/run", "/var", "/etc", "/usr", "/opt")
 
 _recorded: dict[str, None] | None = None  # of the call that runs now
+_temporary: list[str] = []  # directories that calls have made with `tempfile`
 _installed = False
 
 
@@ -52,6 +53,9 @@ def _notice(event: str, arguments: tuple[object, ...]) -> None:
             _remember(arguments[0])
     elif event == "os.rename" and _recorded is not None:
         _remember(arguments[1])
+    elif event == "tempfile.mkdtemp" and _recorded is not None and len(_temporary) < _LIMIT:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            _temporary.append(os.path.abspath(os.fsdecode(arguments[0])))  # type: ignore[arg-type]  # noqa: PTH100
 
 
 def _is_writing(flags: object) -> bool:
@@ -78,34 +82,47 @@ def watching(mounts: Iterable[str] = ()) -> Iterator[list[str]]:
         sys.addaudithook(_notice)
         _installed = True
     found: list[str] = []
-    before = _listing()
+    # The call may go elsewhere, and what lies there is not its own; it may also delete the directory that it is in.
+    home = _working_directory()
+    before = _listing(home)
     _recorded = {}
     try:
         yield found
     finally:
         written, _recorded = _recorded, None
-        home = Path.cwd()
-        written |= {str(home / name): None for name in sorted(_listing() - before)}
-        found += _lost(written, list(mounts))
+        written |= {str(Path(home, name)): None for name in sorted(_listing(home) - before)}
+        # Without a working directory relative paths lead nowhere; a call doesn't fail for what is only reported.
+        with contextlib.suppress(OSError, RuntimeError):
+            found += _lost(written, home, list(mounts))
 
 
-def _listing() -> set[str]:
+def _working_directory() -> str:
+    """Return the working directory; an earlier call may have deleted it, then empty."""
     try:
-        return {entry.name for entry in os.scandir() if entry.is_file(follow_symlinks=False)}
+        return os.path.realpath(Path.cwd())
+    except OSError:
+        return ""
+
+
+def _listing(directory: str) -> set[str]:
+    if not directory:
+        return set()
+    try:
+        return {entry.name for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False)}
     except OSError:
         return set()
 
 
-def _lost(written: Iterable[str], mounts: list[str]) -> list[str]:
-    """Return those that still exist and are neither scratch files nor kept."""
-    here = os.path.realpath(Path.cwd())
-    kept = [os.path.realpath(path) for path in mounts]
-    scratch = [os.path.realpath(path) for path in _scratch()]
+def _lost(written: Iterable[str], here: str, mounts: list[str]) -> list[str]:
+    """Return those that still exist and are neither scratch files nor kept; those below `here` relative to it."""
+    kept = [os.path.realpath(Path(here, path)) for path in [*mounts, *_temporary]]
+    scratch = [os.path.realpath(Path(here, path)) for path in _scratch()]
     lost = []
     for path in written:
         real = os.path.realpath(path)
         # The working directory itself may lie in a temporary one: locally it does.
-        inside = _below(real, here) and not any(_below(root, here) and _below(real, root) for root in scratch)
+        below = bool(here) and _below(real, here)
+        inside = below and not any(_below(root, here) and _below(real, root) for root in scratch)
         if any(_below(real, root) for root in kept) or "__pycache__" in Path(real).parts:
             continue
         if (inside or not any(_below(real, root) for root in scratch)) and Path(real).is_file():

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_modal.remote import data
+from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import CallRequest, write_message
 from pytest_modal.remote.worker import Worker
 
@@ -43,6 +44,7 @@ class ModalWorker:
         self._log = sys.stderr
         self._interrupted = False
         self._listen_for_interrupts()
+        refuse_breakpoints("a container has no terminal")
         self._worker = Worker(os.environ.get("MODAL_TASK_ID", ""), self._notify, self._is_fatal)
         self._say("ready", self._worker.device.given)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 # Types that look like data but come back as another type, or have no data form, and the usual way out.
-_WAYS_OUT = {
+WAYS_OUT = {
     "builtins.set": "sorted({})",
     "builtins.frozenset": "sorted({})",
     "builtins.range": "list({})",
@@ -35,6 +37,10 @@ _WAYS_OUT = {
     "BatchEncoding": "dict({})",
     "PurePath": "str({})",
     "Enum": "{}.value",
+    "torch.dtype": "str({})",
+    "torch.device": "str({})",
+    "numpy.dtype": "str({})",
+    "tuple": "tuple({})",
     "dict": "dict({})",
     "list": "list({})",
     "str": "str({})",
@@ -44,11 +50,21 @@ _WAYS_OUT = {
 }
 
 
-class RefusedError(Exception):
-    """Carries the path upwards, so that only a refusal pays for it."""
+ANYTHING = "return numbers, strings, lists, dicts or arrays made from it"
 
-    def __init__(self, type_name: str, way_out: str) -> None:
+
+class RefusedError(Exception):
+    """Carries the path upwards, so that only a refusal pays for it.
+
+    Attributes
+    ----------
+    way_out, way_in : str
+        What to do where the value is a result, and where it is an argument.
+    """
+
+    def __init__(self, type_name: str, way_out: str, way_in: str = "") -> None:
         self.type_name, self.way_out = type_name, way_out
+        self.way_in = way_in or way_out.replace("return ", "pass ", 1)
         self.segments: list[str] = []
 
 
@@ -58,15 +74,56 @@ def type_name(kind: type) -> str:
 
 
 def way_out(value: object, kind: type) -> str:
-    """Return the usual way out for a value that is not data; ``{}`` stands for its path."""
+    """Return the usual way out for a result that is not data; ``{}`` is replaced by its path."""
     if hasattr(value, "_asdict"):
         return "return {}._asdict()"
     if callable(getattr(value, "read", None)):
         return "read it and return its content"
     if callable(value):
         return "call it and return its result"
+    if way := _converted(kind):
+        return f"return {way}"
+    return ANYTHING
+
+
+def way_in(value: object, kind: type) -> str:
+    """Return the usual way to pass an argument that is not data; ``{}`` stands for its path."""
+    name = str(value).rpartition(".")[2] if kind is _named("torch", "dtype") else getattr(value, "__name__", "")
+    if library := _library_with(value, name):
+        return f'pass its name, "{name}", and write getattr({library}, name) in the function'
+    if kind is _named("torch", "device"):
+        return "pass str({}) and write torch.device(name) in the function"
+    if isinstance(value, _named("torch.nn", "Module")):
+        return f"build the {kind.__name__} in the function, or in a container fixture that the function takes"
+    if callable(value) and name.isidentifier() and not hasattr(value, "read"):
+        chosen = f'{{"{name}": {name}}}[name]'
+        return f'pass its name, "{name}", and choose in the function, with which {name} travels: {chosen}'
+    way = way_out(value, kind)
+    if callable(value) or way == ANYTHING:
+        return "pass numbers, strings, lists, dicts or arrays, and make it from them in the function"
+    return way.replace("return ", "pass ", 1)
+
+
+def _converted(kind: type) -> str:
     for base in kind.__mro__:
-        way = _WAYS_OUT.get(f"{base.__module__}.{base.__qualname__}") or _WAYS_OUT.get(base.__qualname__)
-        if way:
-            return f"return {way}"
-    return "return numbers, strings, lists, dicts or arrays made from it"
+        way = WAYS_OUT.get(f"{base.__module__}.{base.__qualname__}") or WAYS_OUT.get(base.__qualname__)
+        # A tuple is refused as it is only where it is a key: for what is in it.
+        if way and kind is not tuple:
+            return way
+    return ""
+
+
+def _library_with(value: object, name: str) -> str:
+    """Return the library in which a value has that name: dtypes and functions of torch, types of numpy."""
+    libraries = ("torch", "torch.nn.functional", "torch.nn", "numpy")
+    return next((library for library in libraries if name and _named(library, name) is value), "")
+
+
+def _named(library: str, name: str) -> type:
+    """Return what has that name in a library; where the library is not imported, a type that no value is of."""
+    found: type = getattr(sys.modules.get(library), name, _Nothing)
+    return found
+
+
+class _Nothing:
+    pass

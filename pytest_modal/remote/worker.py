@@ -7,23 +7,25 @@ serves the local worker process and Modal's containers.
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import io
 import pickle
 import sys
 import time
 import traceback
 import types
-from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Literal
 
-from pytest_modal.remote import data, lost_files
+from pytest_modal.remote import data, debugger, lost_files, standins
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
+from pytest_modal.remote.python_warnings import WarningRecorder
+from pytest_modal.remote.state import State
+from pytest_modal.remote.streams import Streams, encodable
+from pytest_modal.remote.verdicts import values_of, verdict_of
 
-KEPT_OUTPUT = 64 * 1024  # characters of a call's output that are returned: the last ones
 MAX_FRAMES = 100
+_OWN = (__file__, debugger.__file__, standins.__file__)  # their frames say nothing of the function
 
 
 class ContainerError(Exception):
@@ -64,7 +66,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     frames = [
         (frame.f_code.co_filename, line, frame.f_code.co_name)
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename != __file__
+        if frame.f_code.co_filename not in _OWN
     ]
     try:
         message = str(error)
@@ -77,6 +79,9 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
         "notes": [encodable(str(note)) for note in getattr(error, "__notes__", [])],
         "frames": frames[-MAX_FRAMES:],
     }
+    if verdict := verdict_of(error):
+        described["verdict"] = verdict
+        described["values"] = values_of(error) if isinstance(error, AssertionError) else []
     cause, context = error.__cause__, error.__context__
     if cause is not None and id(cause) not in seen:
         described["cause"] = describe(cause, seen)
@@ -87,42 +92,10 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     return described
 
 
-def encodable(text: str) -> str:
-    """Make text encodable; exception messages can hold anything."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-class Tee(io.TextIOBase):
-    """Pass writes on, and keep the last of them for the call's outcome."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._kept: collections.deque[str] = collections.deque()
-        self._size = 0
-
-    def write(self, text: str) -> int:
-        self._kept.append(text[-KEPT_OUTPUT:])
-        self._size += len(self._kept[-1])
-        while self._size - len(self._kept[0]) >= KEPT_OUTPUT:
-            self._size -= len(self._kept.popleft())
-        self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def fileno(self) -> int:
-        return int(self._stream.fileno())
-
-    def writable(self) -> bool:
-        return True
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return getattr(self._stream, "encoding", None) or "utf-8"
-
-    def text(self) -> str:
-        return encodable("".join(self._kept)[-KEPT_OUTPUT:])
+def status_of(error: Described) -> Literal["raised", "skipped", "xfailed"]:
+    """Return the status of a call that raised."""
+    verdict = error.get("verdict")
+    return "raised" if verdict is None or verdict == "failed" else verdict
 
 
 class Worker:
@@ -136,6 +109,10 @@ class Worker:
         Called with each phase as it begins, so that a call that never returns can be explained.
     is_fatal : callable
         Whether an exception ends this container, and is not the outcome of a call.
+    raised : callable
+        Takes each exception of a function, with the key of the call or the container fixture.
+    capture : bool
+        Whether what functions print is captured.
     """
 
     def __init__(
@@ -143,16 +120,23 @@ class Worker:
         name: str,
         notify: Callable[[str, str], None] = lambda phase, key: None,
         is_fatal: Callable[[BaseException], bool] = lambda error: False,
+        *,
+        raised: Callable[[str, BaseException], None] = lambda key, error: None,
+        capture: bool = True,
     ) -> None:
         self.name = name
         self._notify = notify
         self._is_fatal = is_fatal
+        self._raised = raised
+        self._streams = Streams(capture=capture)
+        self._warnings = WarningRecorder()
         self._functions: dict[str, Callable[..., object]] = {}
         self._containers: dict[str, object] = {}
         self._failed: dict[str, Described] = {}
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
         self.device = Device()
+        self._state = State()
 
     def handle(self, request: CallRequest) -> tuple[Reply | Missing, Buffers]:
         """Run one call.
@@ -172,14 +156,14 @@ class Worker:
         reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": [], "teardown_errors": []}
         value: Buffers = []
         started = time.perf_counter()
-        with self._captured() as (stdout, stderr):
+        with self._streams.captured(), self._warnings.recording() as reply["warnings"]:
             try:
                 with lost_files.watching(request.get("mounts", ())) as reply["lost_files"]:
                     value = self._call(request, reply)
             except MissingError as missing:
                 return {"status": "missing", "blobs": list(missing.args)}, []
             except ContainerError as failed:
-                reply |= {"status": "raised", "container_key": failed.key, "error": failed.error}
+                reply |= {"status": status_of(failed.error), "container_key": failed.key, "error": failed.error}
             except data.NotDataError as error:
                 refused: Described = {"type": "NotDataError", "message": str(error)}
                 reply |= {"status": "not data", "error": refused}
@@ -187,7 +171,9 @@ class Worker:
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                reply |= {"status": "raised", "error": describe(error)}
+                self._raised(request["call"]["key"], error)
+                described = describe(error)
+                reply |= {"status": status_of(described), "error": described}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             use = self.device.look()
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
@@ -199,12 +185,14 @@ class Worker:
                 # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
                 free_memory()
             reply["teardown_errors"] += self._release_until(request["position"])
-        reply |= {"stdout": stdout.text(), "stderr": stderr.text()}
+        reply |= {"stdout": self._streams.text("stdout"), "stderr": self._streams.text("stderr")}
         return reply, value if reply["status"] == "ok" else []
 
     def release_all(self) -> list[Described]:
         """Release every container fixture: the code after its ``yield`` runs."""
-        return self._release(list(self._containers))
+        errors = self._release(list(self._containers))
+        self._state.close()
+        return errors
 
     def _release_until(self, position: int) -> list[Described]:
         return self._release([key for key in self._containers if self._until[key] <= position])
@@ -215,6 +203,7 @@ class Worker:
         for key in reversed(keys):
             self._containers.pop(key, None)
             teardown = self._teardowns.pop(key, None)
+            self._state.leaving(key)
             if teardown is None:
                 continue
             try:
@@ -239,9 +228,14 @@ class Worker:
         self.device.reset_peak()
         self._notify("call", "")
         reply["phase"] = "call"
-        result = self._run(request["call"], blobs)
+        self._state.enter([spec["key"] for spec in request["containers"]], request["call"].get("seed"))
+        with warnings.catch_warnings():  # a filter that a call adds does not reach the next one
+            result = self._run(request["call"], blobs)
         reply["phase"] = "return"
-        value = data.encode(result, where=request["call"]["name"])
+        notes: list[str] = []
+        value = data.encode(result, where=request["call"]["name"], notes=notes)
+        for note in notes:
+            print(note, file=sys.stderr)
         # A CUDA fault is raised only while waiting for the device: here it still belongs to this call.
         self.device.wait()
         return value
@@ -263,15 +257,18 @@ class Worker:
             raise ContainerError(key, self._failed[key])
         self._notify("load", key)
         started = time.perf_counter()
+        uses = [used for kind, used in spec["arguments"].values() if kind == "container"]
         try:
-            value = self._run(spec, blobs)
-            if isinstance(value, types.GeneratorType):
-                self._teardowns[key] = value
-                value = next(value)
-            self.device.wait()
+            with self._state.building(key, uses, spec.get("seed")):
+                value = self._run(spec, blobs)
+                if isinstance(value, types.GeneratorType):
+                    self._teardowns[key] = value
+                    value = next(value)
+                self.device.wait()
         except BaseException as error:
             if self._is_fatal(error):
                 raise
+            self._raised(key, error)
             self._failed[key] = describe(error)
             raise ContainerError(key, self._failed[key]) from None
         self._containers[key], self._until[key] = value, spec["until"]
@@ -288,9 +285,3 @@ class Worker:
         if spec["request"]:
             arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
         return function(**arguments)
-
-    @contextlib.contextmanager
-    def _captured(self) -> Iterator[tuple[Tee, Tee]]:
-        stdout, stderr = Tee(sys.stdout), Tee(sys.stderr)
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            yield stdout, stderr

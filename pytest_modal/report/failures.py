@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import linecache
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.digest import digest_of
+from pytest_modal.batch.failure import Failure
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.code.local_code import is_local
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe, three_parts
+from pytest_modal.wording import count, safe, safe_line, three_parts
 
+_DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (and -n0, with pytest-xdist)"
 _LIKELY = {
+    "BreakpointError": _DEBUG,
+    "BdbQuit": _DEBUG,
     "ModuleNotFoundError": "add the package to packages=, or, if it is local code, import what is needed by name "
     "(`from helpers import f`) or set local_packages=",
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
@@ -19,8 +27,8 @@ _LIKELY = {
 }
 
 
-def explain(results: Results, outcome: Outcome) -> str:
-    """Explain a failed call in three parts."""
+def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
+    """Explain a failed call in three parts; briefly, without what was called on the way and without the log."""
     call = _call(results.batch, outcome.key)
     what, remedy = _what(results, call, outcome)
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
@@ -28,10 +36,88 @@ def explain(results: Results, outcome: Outcome) -> str:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
     lines += pointers(results)
     if outcome.error and "frames" in outcome.error:
-        lines += ["", remote_traceback(outcome.error)]
-    if outcome.error and outcome.error.get("log"):
+        lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
+    if outcome.error and outcome.error.get("log") and not brief:
         lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]
     return safe("\n".join(lines))
+
+
+def headline(results: Results, outcome: Outcome) -> str:
+    """Say in one line what became of a failed call; what is new comes first, for lines that are cut at their end."""
+    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    subject = call.label
+    if outcome.container_key is not None:
+        subject = results.batch.containers[outcome.container_key].label
+    message = safe_line(next(iter(str(error.get("message", "")).splitlines()), ""))
+    if outcome.status in ("infrastructure", "dependency failed"):
+        return message
+    what = {
+        "raised": f"{error.get('type')}: {message}" if message else str(error.get("type")),
+        "not data": f"not data: {message}",
+        "timed out": f"timed out after {outcome.seconds:,g} s",
+        "crashed": f"crashed: {message or 'the container ended'}",
+    }.get(outcome.status, message)
+    return f"{what} (in {safe_line(subject)})"
+
+
+def cause_of(outcome: Outcome) -> str:
+    """Return a digest of why a call failed: equal for calls that failed for one cause."""
+    error = outcome.error or {}
+    if outcome.status == "dependency failed":
+        return digest_of(outcome.status, str(error.get("cause_key", outcome.key)))
+    told = tuple(str(error.get(name, "")) for name in ("type", "message", "remedy"))
+    if outcome.status in ("infrastructure", "not recorded", "stale recording"):
+        return digest_of(outcome.status, *told)
+    if outcome.status == "raised" and error.get("frames"):
+        return digest_of(outcome.status, outcome.container_key or "", *told, str(error["frames"]))
+    return digest_of(outcome.status, outcome.container_key or outcome.key)
+
+
+def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str, int]:
+    """Return the file and line to look at: where the project's own code raised, else the function's definition."""
+    for path, line, _ in reversed((outcome.error or {}).get("frames", [])):
+        if is_local(path, rootdir):
+            return Path(path).relative_to(rootdir).as_posix() if Path(path).is_relative_to(rootdir) else path, line
+    call = _call(results.batch, outcome.key)
+    function = call.function
+    if outcome.container_key is not None:
+        function = results.batch.containers[outcome.container_key].function
+    path, _, number = function.location.rpartition(":")
+    return path, int(number) if number.isdecimal() else 1
+
+
+def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
+    """Explain an assertion that failed in a GPU function: what it says, where it is, the values in it."""
+    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    path, line, _ = (error.get("frames") or [("", 0, "")])[-1]
+    statement = linecache.getline(path, line).strip()
+    said = error["message"].strip() or (statement if statement.startswith("assert") else "no message")
+    lines = [f"{error['type']}: {said.splitlines()[0]} (in {call.label})"]
+    lines.append(f"  where: {_where(results.batch, call, outcome)}")
+    lines += [f"  {name} = {value}" for name, value in error.get("values", [])]
+    return safe("\n".join(lines if brief else [*lines, "", remote_traceback(error)]))
+
+
+def as_failure(results: Results, outcome: Outcome) -> Failure:
+    """Return a failed call as data."""
+    error = root = outcome.error or {}
+    while root.get("cause_key") in results.outcomes:
+        root = results.outcomes[root["cause_key"]].error or {}
+    message = str(error.get("message", ""))
+    if outcome.status == "timed out":
+        message = f"timed out after {outcome.seconds:,g} s (phase: {outcome.phase})"
+    elif outcome.status == "crashed":
+        message = f"crashed: {message} (phase: {outcome.phase})"
+    elif outcome.status == "dependency failed" and "frames" in root:
+        message += f": {root['type']}: {root['message']}"
+    return Failure(
+        _call(results.batch, outcome.key).label,
+        outcome.status,
+        str(error.get("type", "")) if outcome.status != "not data" else "",
+        message,
+        outcome.stdout + outcome.stderr,
+        remote_traceback(root) if "frames" in root else "",
+    )
 
 
 def pointers(results: Results) -> list[str]:
@@ -73,6 +159,13 @@ def remote_traceback(error: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _last_frame(error: Mapping[str, Any]) -> list[str]:
+    path, line, name = error["frames"][-1] if error["frames"] else ("", 0, "")
+    frame = traceback.StackSummary.from_list([traceback.FrameSummary(path, line, name)]).format() if path else []
+    raised = f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
+    return [*"".join(frame).splitlines(), *raised.splitlines()]
+
+
 def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
     error = outcome.error or {}
     if outcome.status == "not data":
@@ -94,7 +187,7 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
         remedy = f"raise timeout= to {longer}, or do less work per call"
         if outcome.phase == "start" and results.mode == "modal":
             remedy = f"set modal_startup_timeout = {longer} in the ini, or use a smaller image"
-        return f"{subject} timed out after {outcome.seconds:g} s (phase: {outcome.phase})", remedy
+        return f"{subject} timed out after {outcome.seconds:,g} s (phase: {outcome.phase})", remedy
     if outcome.status == "crashed":
         return (
             f"{subject} crashed: {error.get('message', 'the container ended')} (phase: {outcome.phase})",

@@ -10,15 +10,19 @@ from pytest_modal.wording import count, first_few, safe
 
 
 def lost_file_lines(results: Results) -> Iterator[str]:
-    """Yield a line for each call that wrote files which are lost."""
+    """Yield a line for each function whose calls wrote files that are lost."""
+    lossy: dict[str, list[Call]] = {}
     for call in results.batch.calls:
         outcome = results.outcomes.get(call.key)
-        if outcome is None or not outcome.lost_files:
-            continue
-        names = first_few(outcome.lost_files)
+        if outcome is not None and outcome.lost_files:
+            lossy.setdefault(call.function.key, []).append(call)
+    for calls in lossy.values():
+        names = first_few(name for call in calls for name in results.outcomes[call.key].lost_files)
+        function = calls[0].function
+        subject = calls[0].label if len(calls) == 1 else f"{count(len(calls), 'call')} of {function.name}"
         yield safe(
-            f"modal: warning: {call.label} ({call.function.location}) wrote {names}, lost with the container: return "
-            "the data and write it in the test"
+            f"modal: warning: {subject} ({function.location}) wrote {names}, lost with the container: return the data "
+            "and write it in the test"
         )
 
 

@@ -8,12 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+from pytest_modal._pytest_compat import start_section
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.failures import pointers
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line
+
+WIDTH = 80  # columns of a usual terminal, and pytest's own where there is none
 
 
 class Lines(Protocol):
@@ -34,18 +37,22 @@ def size(number: float) -> str:
         if number < 1024:
             return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
-    return f"{number:.1f} GiB"
+    return f"{number:,.1f} GiB"
 
 
 def announce(screen: Lines, where: str, batch: Batch) -> None:
     """Write in one line where the batch runs, so that nobody takes a mock for a GPU run; nothing for an empty one."""
     if not batch.calls:
         return
-    models = f", {count(len(batch.containers), 'container fixture')}" if batch.containers else ""
-    screen.write_line(
-        f"modal: {where}: {count(len(batch.calls), 'call')} for {count(batch.tests, 'test')}, "
-        f"{count(len(batch.environments), 'environment')}{models}"
-    )
+    line = f"modal: {where}: {count(len(batch.calls), 'call')} for {count(batch.tests, 'test')}"
+    details = [count(len(batch.environments), "environment")]
+    details += [count(len(batch.containers), "container fixture")] if batch.containers else []
+    for detail in details:
+        # It is read at a glance; the summary and --modal-plan have the rest.
+        if len(line) + len(detail) + 2 > WIDTH:
+            break
+        line += f", {detail}"
+    screen.write_line(line)
 
 
 def warn(screen: Lines, lines: Sequence[str]) -> None:
@@ -55,7 +62,7 @@ def warn(screen: Lines, lines: Sequence[str]) -> None:
 
 
 def skipped_before(conditions: Counter[str]) -> list[str]:
-    """Return the line that says which conditions have skipped GPU tests, which are not in the batch; none without."""
+    """Return the line about the conditions that have skipped GPU tests, which are not in the batch; none without."""
     return [f"modal: {_skipped(conditions)} before the batch: {_reasons(conditions)}"] if conditions else []
 
 
@@ -81,13 +88,18 @@ class Ticker(Protocol):
 
 
 @contextlib.contextmanager
-def live(screen: Lines | None, batch: Batch, *, verbose: bool) -> Iterator[Ticker]:
-    """Show a live line on a terminal, and plain lines elsewhere."""
-    if screen is not None and sys.stdout.isatty():
+def live(screen: Lines | None, batch: Batch, *, verbosity: int, plain: bool = False) -> Iterator[Ticker]:
+    """Show a live line on a terminal, with ``-q`` none; plain lines elsewhere, or where functions have the terminal."""
+    if screen is not None and sys.stdout.isatty() and not plain:
         with _live_line(batch) as ticker:
             yield ticker
     else:
-        yield _Lines(screen.write_line if screen is not None else lambda line: None, batch, verbose)
+        write = screen.write_line if screen is not None and verbosity >= 0 else _nothing
+        yield _Lines(write, batch, verbosity > 0)
+
+
+def _nothing(line: str) -> None:
+    """Write a line nowhere."""
 
 
 class _Lines:
@@ -96,32 +108,38 @@ class _Lines:
     def __init__(self, write: Callable[[str], None], batch: Batch, verbose: bool) -> None:
         self._write, self._batch, self._verbose = write, batch, verbose
         self._done = self._failed = 0
-        self._told = set[str]()
+        self._messages = set[str]()
 
     def progress(self, event: Progress) -> None:
-        if event.what != "running" or self._verbose:
+        if event.printed is not None:
+            self._write(_printed(event))
+        elif event.what != "running" or self._verbose:
             self._write(f"modal: {event.what} {safe(event.label)}")
 
     def outcome(self, outcome: Outcome) -> None:
         total = len(self._batch.calls)
         before, self._done = self._done, self._done + 1
-        self._failed += not outcome.ok
+        self._failed += outcome.failed
         if outcome.status == "infrastructure":
             # One cause can fail many calls; it is shown once.
             _, message, _ = _failure(outcome)
-            if message not in self._told:
+            if message not in self._messages:
                 self._write(f"modal: {safe(message)}")
-            self._told.add(message)
+            self._messages.add(message)
         elif self._verbose or self._done * 10 // total > before * 10 // total:
             failed = f", {self._failed:,} failed" if self._failed else ""
             self._write(f"modal: {self._done:,}/{count(total, 'call')} done{failed}")
+
+
+def _printed(event: Progress) -> str:
+    return safe(f"{event.label} | {event.printed}")
 
 
 @contextlib.contextmanager
 def _live_line(batch: Batch) -> Iterator[Ticker]:
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     class Live:
@@ -131,19 +149,22 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
             self._failed = self._loads = 0
 
         def progress(self, event: Progress) -> None:
+            if event.printed is not None:
+                self._bar.console.print(_printed(event), markup=False, highlight=False, emoji=False, soft_wrap=True)
+                return
             self._bar.update(self._task, description=escape(f"{event.what} {safe(event.label)}"[:60]))
 
         def outcome(self, outcome: Outcome) -> None:
             self._loads += len(outcome.loads)
-            self._failed += not outcome.ok
-            failed = f"[red]{self._failed} failed" if self._failed else ""
-            self._bar.update(self._task, advance=1, loads=self._loads, failed=failed)
+            self._failed += outcome.failed
+            failed = f"[red]{self._failed:,} failed" if self._failed else ""
+            self._bar.update(self._task, advance=1, loads=f"{self._loads:,}", failed=failed)
 
     columns = (
         SpinnerColumn(),
         TextColumn("modal:"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
         TextColumn("calls, {task.fields[loads]} model loads {task.fields[failed]}"),
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
@@ -191,21 +212,22 @@ def print_plan(
     screen.write_line("Nothing was sent and no test was run.")
 
 
-def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any], index: str) -> None:
-    """Write the terminal summary of a run."""
-    screen.section("modal")
+def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any], index: str, *, quiet: bool) -> None:
+    """Write the terminal summary of a run; with `quiet`, leave out what went as usual."""
+    start_section(screen, "modal")
     if results is not None:
-        _summarize_calls(screen, results)
+        _summarize_calls(screen, results, quiet=quiet)
     if artifacts:
-        screen.write_line(f"{count(len(artifacts), 'artifact')}, listed in {index}:")
-        for artifact in artifacts[:20]:
+        shown = [] if quiet else artifacts[:20]
+        screen.write_line(f"{count(len(artifacts), 'artifact')}, listed in {index}{':' if shown else ''}")
+        for artifact in shown:
             screen.write_line(f"  {artifact['path']} ({size(artifact['bytes'])})")
-        if len(artifacts) > 20:
-            screen.write_line(f"  ... and {len(artifacts) - 20:,} more")
+        if shown and len(artifacts) > len(shown):
+            screen.write_line(f"  ... and {len(artifacts) - len(shown):,} more")
 
 
 def has_news(results: Results) -> bool:
-    """Whether there is something to sum up: a run that sent nothing has nothing to say."""
+    """Whether there is something to sum up: a run that sent nothing has no summary."""
     run = results.run
     return bool(run.labels or run.notes or run.error or run.mode == "skip")
 
@@ -216,12 +238,14 @@ def reused(results: Results) -> str:
     return f"{taken:,} of {count(total, 'call')} reused from earlier runs, {total - taken:,} to run"
 
 
-def _summarize_calls(screen: Screen, results: Results) -> None:
+def _summarize_calls(screen: Screen, results: Results, *, quiet: bool) -> None:
     run, outcomes = results.run, list(results.outcomes.values())
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
     dates = sorted(outcome.recorded[:10] for outcome in outcomes if outcome.recorded)
-    when = f", recorded {dates[0]}{f' to {dates[-1]}' if dates[-1] != dates[0] else ''}" if dates else ""
+    when = f", recorded {' to '.join(dict.fromkeys((dates[0], dates[-1])))}" if dates else ""
     screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
+    if run.seed:
+        screen.write_line(f"seed: {run.seed}")
     if run.app_id is not None:
         screen.write_line(f"session: {run.app_id}; {run.dashboard_url or ''}".rstrip("; "))
     for note in run.notes:
@@ -232,7 +256,9 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     failed = "".join(f", {number:,} {status}" for status, number in sorted(statuses.items()) if status != "ok")
     missing = len(run.labels) - len(outcomes)
     failed += f", {missing:,} missing" if missing else ""
-    containers = {outcome.container for outcome in outcomes if outcome.container}
+    ran = [outcome for outcome in outcomes if outcome.key not in run.reused and not outcome.recorded]
+    # Those that ended under a call count too.
+    containers = {name for outcome in ran for name in (outcome.container, *outcome.fallen) if name}
     screen.write_line(
         f"{count(len(run.labels), 'call')} in {count(run.environments, 'environment')} "
         f"and {count(len(containers), 'container')}: {statuses['ok']:,} ok{failed}; "
@@ -241,18 +267,31 @@ def _summarize_calls(screen: Screen, results: Results) -> None:
     if run.reused:
         screen.write_line(f"resumed: {reused(results)}")
     _summarize_failures(screen, results)
-    ran = [outcome for outcome in outcomes if outcome.key not in run.reused and not outcome.recorded]
+    if quiet:
+        return
     loads = [load for outcome in ran for load in outcome.loads]
-    for label, number in Counter(load.label for load in loads).items():
-        seconds = sum(load.seconds for load in loads if load.label == label)
-        screen.write_line(f"loaded {safe(label)}: {count(number, 'time')}, {seconds:.2f} s")
+    _summarize_loads(screen, "loaded", [(load.label, load.container, load.seconds) for load in loads])
+    failed_loads = [outcome for outcome in ran if outcome.container_key is not None]
+    wasted = [(each.phase.removeprefix("load "), each.container, each.seconds) for each in failed_loads]
+    _summarize_loads(screen, "did not load", wasted)
     phases = {
         "planning": run.seconds.get("plan", 0.0),
-        "model loads": sum(load.seconds for load in loads),
-        "calls": sum(outcome.seconds for outcome in ran),
+        "model loads": sum(load.seconds for load in loads) + sum(each.seconds for each in failed_loads),
+        "calls": sum(outcome.seconds for outcome in ran if outcome.container_key is None),
     }
     phases["other"] = max(0.0, run.seconds.get("run", 0.0) - phases["model loads"] - phases["calls"])
-    screen.write_line("seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items()))
+    screen.write_line("seconds: " + ", ".join(f"{name} {seconds:,.2f}" for name, seconds in phases.items()))
+
+
+def _summarize_loads(screen: Screen, what: str, loads: Sequence[tuple[str, str, float]]) -> None:
+    """Write a line for each container fixture, from its label, the container and the seconds of each load.
+
+    A load that failed is an outcome of each call that needed it, but it was tried once in a container.
+    """
+    for label in dict.fromkeys(label for label, _, _ in loads):
+        tries = {container for name, container, _ in loads if name == label}
+        seconds = sum(seconds for name, _, seconds in loads if name == label)
+        screen.write_line(f"{what} {safe(label)}: {count(len(tries), 'time')}, {seconds:,.2f} s")
 
 
 def _summarize_failures(screen: Screen, results: Results) -> None:

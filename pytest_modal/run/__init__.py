@@ -1,1 +1,1 @@
-"""The batch at work."""
+"""Runs of a batch, on each backend."""

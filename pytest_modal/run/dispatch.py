@@ -117,11 +117,12 @@ class Dispatch:
             loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
             teardown_errors=[*reply["teardown_errors"]],
             lost_files=reply.get("lost_files", []),
+            warnings=[*reply.get("warnings", [])],
         )
 
 
 def _bound(node: Node) -> Bound:
-    return {
+    bound: Bound = {
         "key": node.key,
         "name": node.function.name,
         "label": node.label,
@@ -130,6 +131,9 @@ def _bound(node: Node) -> Bound:
         "param": node.param.digest if node.param else None,
         "request": node.takes_request,
     }
+    if node.environment.seed is not None:
+        bound["seed"] = node.environment.seed
+    return bound
 
 
 def _reference(argument: Argument) -> tuple[Literal["data", "container"], str]:

@@ -26,14 +26,16 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.code.shipping import ShippingError
 from pytest_modal.remote.framing import read_message, write_message
-from pytest_modal.remote.worker import KEPT_OUTPUT, encodable
+from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.endings import ending
+from pytest_modal.run.printed import Lines
 from pytest_modal.run.protocol import Result
 from pytest_modal.wording import three_parts
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
+STREAM_INTERVAL = 0.1  # seconds between two looks at what a call prints
 STOP_TIMEOUT = 30.0  # seconds for the code after the `yield` of the last container fixtures
 
 
@@ -44,13 +46,16 @@ class LocalBackend:
     ----------
     rootdir : Path
         The project, which the workers must not see.
+    stream : bool
+        Whether what functions print is reported while they run.
     """
 
     mode = "local"
     app_id = dashboard_url = None
 
-    def __init__(self, rootdir: Path) -> None:
+    def __init__(self, rootdir: Path, *, stream: bool = False) -> None:
         self._rootdir = rootdir
+        self._stream = stream
         self._started = 0
 
     def describe(self) -> str:
@@ -72,7 +77,7 @@ class LocalBackend:
                 process = processes.get(environment.key)
                 if process is None or not process.alive:
                     self._started += 1
-                    process = _Process(f"local-{self._started}", archive, environment, self._rootdir)
+                    process = _Process(f"local-{self._started}", archive, environment, self._rootdir, self._stream)
                     processes[environment.key] = process
                 return process
 
@@ -96,15 +101,16 @@ def _run(
     process_for: Callable[[Environment], _Process],
     progress: Callable[[Progress], None],
 ) -> tuple[Outcome, bytes]:
-    attempts = crashes = 0
+    attempts = 0
+    fallen: list[str] = []
     while True:
         attempts += 1
         process = process_for(call.environment)
         outcome, value = process.call(call, dispatch, progress)
-        outcome.attempts = attempts
-        if outcome.status == "crashed" and not crashes:
+        outcome.attempts, outcome.fallen = attempts, fallen
+        if outcome.status == "crashed" and not fallen:
             # A process can be killed for what earlier calls left in it: the call is tried again in its own process.
-            crashes += 1
+            fallen.append(process.name)
             progress(Progress("crashed, trying again:", call.label))
         elif outcome.status != "raised" or outcome.container_key or attempts > call.environment.retries:
             return outcome, value
@@ -113,8 +119,9 @@ def _run(
 class _Process:
     """A worker process and the pipes to it."""
 
-    def __init__(self, name: str, archive: Path, environment: Environment, rootdir: Path) -> None:
+    def __init__(self, name: str, archive: Path, environment: Environment, rootdir: Path, stream: bool) -> None:
         self.name = name
+        self._stream = stream
         self._known: set[str] = set()
         self._directory = archive.parent / name
         work, packages = self._directory / "work", self._directory / "packages"
@@ -157,27 +164,51 @@ class _Process:
     def call(self, call: Call, dispatch: Dispatch, progress: Callable[[Progress], None]) -> tuple[Outcome, bytes]:
         """Run one call and wait for its outcome, whatever it is."""
         offsets = {kind: path.stat().st_size for kind, path in self._output.items()}
-        labels = dispatch.labels(call)
+        printed = _Printed(self._output, offsets, lambda line: progress(Progress("printed", call.label, line)))
+        try:
+            return self._call(call, dispatch, progress, offsets, printed)
+        finally:
+            if self._stream:
+                printed.show()
+                printed.end()
+
+    def _call(
+        self,
+        call: Call,
+        dispatch: Dispatch,
+        progress: Callable[[Progress], None],
+        offsets: dict[str, int],
+        printed: _Printed,
+    ) -> tuple[Outcome, bytes]:
+        labels, began = dispatch.labels(call), time.monotonic()
         deadline = time.monotonic() + START_TIMEOUT
         phase, container_key = "start", ""
         if self._ready:
             deadline = self._send(call, dispatch)
         while True:
+            left = max(0.0, deadline - time.monotonic())
             try:
-                message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+                message = self._inbox.get(timeout=min(left, STREAM_INTERVAL) if self._stream else left)
             except queue.Empty:
+                if self._stream:
+                    printed.show()
+                    if left > STREAM_INTERVAL:
+                        continue
                 self.kill()
                 limit = call.environment.timeout if self._ready else START_TIMEOUT
                 outcome = Outcome(call.key, "timed out", seconds=limit, phase=phase, error={"limit": limit})
                 break
             if message is None:
-                outcome = Outcome(call.key, "crashed", phase=phase, error={"message": self._epitaph()})
+                seconds, told = time.monotonic() - began, {"message": self._epitaph()}
+                outcome = Outcome(call.key, "crashed", seconds=seconds, phase=phase, error=told)
                 break
             header, value = message
             if header.get("event") == "ready":
                 self._ready = True
                 deadline = self._send(call, dispatch)
             elif "event" in header:
+                if self._stream:
+                    printed.show()
                 container_key = header["key"]
                 phase = f"load {labels[container_key]}" if container_key else header["event"]
                 progress(Progress("loading" if container_key else "running", labels.get(container_key, call.label)))
@@ -241,6 +272,30 @@ class _Process:
             size = output.seek(0, os.SEEK_END)
             output.seek(max(offset, size - KEPT_OUTPUT))
             return encodable(output.read().decode("utf-8", "backslashreplace"))
+
+
+class _Printed:
+    """What a call prints, read line by line from the files that take it."""
+
+    def __init__(self, files: dict[str, Path], offsets: dict[str, int], show: Callable[[str], None]) -> None:
+        self._files, self._offsets, self._show = files, dict(offsets), show
+        self._lines = {kind: Lines() for kind in files}
+
+    def show(self) -> None:
+        """Show the lines that have come since the last time."""
+        for kind, path in self._files.items():
+            with path.open("rb") as output:
+                output.seek(self._offsets[kind])
+                news = output.read()
+            self._offsets[kind] += len(news)
+            for line in self._lines[kind].add(news):
+                self._show(line)
+
+    def end(self) -> None:
+        """Show what is there of a last line that has no end."""
+        for lines in self._lines.values():
+            for line in lines.rest():
+                self._show(line)
 
 
 def _environment(environment: Environment, packages: Path) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,17 +18,20 @@ from pytest_modal.wording import first_few
 
 
 def recorded_rounds(batch: Batch, items: Sequence[pytest.Item], rootdir: Path) -> int:
-    """Return the number of rounds in which all calls of some tests are recorded, at least one."""
-    from pytest_modal.store.recordings.errors import MissingRecordingError
-    from pytest_modal.store.recordings.paths import find_recording
+    """Return the number of rounds in which all calls of some tests are recorded, at least one.
+
+    Rounds that were recorded before something changed don't count once the first was recorded again.
+    """
+    from pytest_modal.store.recordings.finding import Finder
     from pytest_modal.store.recordings.slots import slots
 
+    finder, first = Finder(), slots(first_round(batch), rootdir)
+    keys = {part for key in calls_of(items) for part in batch.parts(key)}
+    fresh = all(finder.is_fresh(slot) for key, slot in first.items() if key in keys)
+    counts = finder.is_fresh if fresh else finder.is_there
     number = 1
     while (repeated := repeat(batch, calls_of(items), [number])).calls:
-        try:
-            for slot in slots(repeated, rootdir).values():
-                find_recording(slot.directory, slot.name)
-        except MissingRecordingError:
+        if not all(map(counts, slots(repeated, rootdir).values())):
             break
         number += 1
     return number
@@ -41,8 +43,7 @@ def look_after_recordings(
     """Write recordings, report those that no test uses, or delete them, as the options demand."""
     if not (settings.record or settings.prune or settings.mode == "replay"):
         return
-    from pytest_modal.store.recordings.errors import MissingRecordingError
-    from pytest_modal.store.recordings.paths import find_recording
+    from pytest_modal.store.recordings.finding import Finder, unused_files
     from pytest_modal.store.recordings.slots import record, slots, unused
 
     batch, notes = results.batch, results.run.notes
@@ -55,14 +56,11 @@ def look_after_recordings(
         if settings.prune:
             notes.append("recordings were not pruned: run all tests (no -k, -m or paths), without errors")
         return
-    used = []
     gated = [item for item in tests if is_gated(item)]
     recorded = with_rounds(first_round(batch), gated, recorded_rounds(batch, gated, config.rootpath))
     places = slots(recorded, config.rootpath).values()
-    for slot in places:
-        with contextlib.suppress(MissingRecordingError):
-            used.append(find_recording(slot.directory, slot.name))
-    left = unused(places, {item.path for item in tests[0].session.items}, used)
+    files = {item.path for item in tests[0].session.items}
+    left = unused_files(Finder(), places, lambda used: unused(places, files, used))
     if left:
         names = first_few(path.relative_to(config.rootpath).as_posix() for path in left)
         what = "deleted recordings that no test uses" if settings.prune else "no test uses these recordings"

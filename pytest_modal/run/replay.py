@@ -10,10 +10,9 @@ from pytest_modal.batch.outcomes import Outcome, Progress, Status
 from pytest_modal.remote import data
 from pytest_modal.run.protocol import Result
 from pytest_modal.store.recordings.errors import MissingRecordingError, RecordingError, StaleRecordingError
-from pytest_modal.store.recordings.model import Recording
-from pytest_modal.store.recordings.paths import find_recording
-from pytest_modal.store.recordings.reading import check_fresh, read_recording
-from pytest_modal.store.recordings.slots import Slot, slots
+from pytest_modal.store.recordings.finding import Finder
+from pytest_modal.store.recordings.model import Recording, Slot
+from pytest_modal.store.recordings.slots import slots
 
 
 class ReplayBackend:
@@ -39,15 +38,13 @@ class ReplayBackend:
         self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
     ) -> Iterator[Result]:
         """Read each recording; see `Backend.run`."""
-        found = slots(batch, self._rootdir)
+        found, finder = slots(batch, self._rootdir), Finder()
         for call in batch.calls:
-            yield self._read(call, found[call.key])
+            yield self._read(call, found[call.key], finder)
 
-    def _read(self, call: Call, slot: Slot) -> Result:
+    def _read(self, call: Call, slot: Slot, finder: Finder) -> Result:
         try:
-            path = find_recording(slot.directory, slot.name)
-            recording = read_recording(path)
-            check_fresh(path, recording.keys, slot.keys)
+            recording = finder.read(slot)
         except RecordingError as error:
             return self._refused(call, error), []
         return _recorded(call, recording), data.encode(recording.value)
@@ -58,8 +55,8 @@ class ReplayBackend:
             status = "stale recording" if isinstance(error, StaleRecordingError) else "not recorded"
         path = error.path.relative_to(self._rootdir) if error.path.is_relative_to(self._rootdir) else error.path
         where = f"{path.as_posix()}, {error.inside}" if error.inside else path.as_posix()
-        told = {"type": type(error).__name__, "message": error.what, "where": where, "remedy": error.remedy}
-        return Outcome(call.key, status, phase="start", error=told)
+        described = {"type": type(error).__name__, "message": error.what, "where": where, "remedy": error.remedy}
+        return Outcome(call.key, status, phase="start", error=described)
 
 
 def _recorded(call: Call, recording: Recording) -> Outcome:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.state import ItemPlan, plan_of
 from pytest_modal.store.results import Results
 
@@ -15,14 +16,16 @@ def spare_reruns(config: pytest.Config, results: Results, tests: Sequence[pytest
     if not config.pluginmanager.has_plugin("rerunfailures"):
         return
     for item in tests:
-        if (plan := plan_of(item)) is not None and _is_settled(plan, results):
+        if (plan := plan_of(item)) is not None and _is_settled(item, plan, results):
             # reruns=0 wins over --reruns, and the condition over --force-reruns.
             item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
 
-def _is_settled(plan: ItemPlan, results: Results) -> bool:
+def _is_settled(item: pytest.Item, plan: ItemPlan, results: Results) -> bool:
     if plan.error or plan.reason:
         return True
     parts = [part for key in plan.calls.values() for part in results.batch.parts(key)]
     outcomes = [results.outcomes.get(part) for part in parts]
-    return any(outcome is None or not outcome.ok or outcome.teardown_errors for outcome in outcomes)
+    if any(outcome is None or outcome.teardown_errors for outcome in outcomes):
+        return True
+    return bool(causes_of(item, plan, results))

@@ -54,7 +54,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             config.stash[ROUNDS] = rounds
             batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
-        directory = shared.outcomes if shared else run_directory(cache) if cache else None
+        directory = shared.outcomes if shared else None
+        if directory is None and cache is not None:
+            directory = run_directory(cache)
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
@@ -72,6 +74,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     results.save()
         if cache is not None:
             clean(cache)
+    except pytest.exit.Exception:
+        # Somebody has left the debugger; workers of pytest-xdist have none.
+        raise
     except Exception as error:
         results.run.error = _words(error)
         for item in waiting:
@@ -105,6 +110,9 @@ def _run(
         if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
     compute(config, backend, results, kept, screen)
+    if settings.inline:
+        note = "modal: inline: in pytest's process, without isolation and time limits; no result is kept"
+        results.run.notes.append(note)
     results.run.notes += [*lost_file_lines(results), *unused_gpu_lines(results)]
     if kept is not None:
         kept.prune(spare=results.outcomes)
@@ -121,20 +129,40 @@ def compute(
     # A replay is instant, so it has no progress line.
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
-    verbose = watched is not None and config.get_verbosity() > 0
-    with terminal.live(watched, left, verbose=verbose) as ticker:
+    verbosity = config.get_verbosity() if watched is not None else 0
+    inline = settings_of(config).inline
+    with terminal.live(watched, left, verbosity=verbosity, plain=inline) as ticker:
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
                 results.put(outcome, value)
-                if kept is not None and backend.mode != "replay":
+                # What ran inline may have been changed in a debugger.
+                if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)
                 ticker.outcome(outcome)
+        except KeyboardInterrupt:
+            _say_what_is_kept(results, kept, screen)
+            raise
         finally:
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+
+
+def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:
+    if results.mode not in ("local", "modal"):
+        return
+    done = sum(outcome.ok for outcome in results.outcomes.values())
+    command = "pytest --modal --modal-resume" if results.mode == "modal" else "pytest --modal-resume"
+    said = f"interrupted: {done:,} of {count(len(results.batch.calls), 'call')} are kept; {command} continues"
+    if kept is None:
+        said = "interrupted: no call is kept, because pytest's cache is disabled or not writable"
+    if results.is_shared and screen is not None:
+        # The summary is the controller's, which the results of this worker won't reach.
+        screen.write_line(f"modal: {said}")
+    else:
+        results.run.notes.append(said)
 
 
 def _resume(results: Results, kept: OutcomeCache | None) -> None:
@@ -151,9 +179,9 @@ def _resume(results: Results, kept: OutcomeCache | None) -> None:
 def _words(error: Exception) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
-    told = "".join(traceback.format_exception(error)).rstrip()
+    trace = "".join(traceback.format_exception(error)).rstrip()
     what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
-    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{told}"
+    return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{trace}"
 
 
 def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
@@ -188,14 +216,18 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     if settings.mode == "modal":
         from pytest_modal.run.modal.backend import ModalBackend
 
-        return ModalBackend(config.rootpath, settings.session)
+        return ModalBackend(config.rootpath, settings.session, stream=settings.stream)
     if settings.mode == "replay":
         from pytest_modal.run.replay import ReplayBackend
 
         return ReplayBackend(config.rootpath)
+    if settings.inline:
+        from pytest_modal.run.inline import InlineBackend
+
+        return InlineBackend(config)
     from pytest_modal.run.local import LocalBackend
 
-    return LocalBackend(config.rootpath)
+    return LocalBackend(config.rootpath, stream=settings.stream)
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

@@ -10,12 +10,13 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modal._pytest_compat import start_line
 from pytest_modal.batch.calls import Batch
 from pytest_modal.wording import three_parts
 
@@ -117,14 +118,15 @@ class ControllerHooks:
                 if stream is None and self.shared.progress.exists():
                     stream = stack.enter_context(self.shared.progress.open(encoding="utf-8"))
                 if stream is not None:
-                    _pass_on(stream, self._screen.write_line)
+                    _pass_on(stream, self._screen)
                 if ended:
                     return
 
 
-def _pass_on(stream: IO[str], write: Callable[[str], None]) -> None:
+def _pass_on(stream: IO[str], screen: Any) -> None:
     for line in stream:
-        write(line.rstrip("\n"))
+        start_line(screen)
+        screen.write_line(line.rstrip("\n"))
 
 
 def shared_by_workers(config: pytest.Config) -> Shared | None:

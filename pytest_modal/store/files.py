@@ -18,7 +18,7 @@ DRAFT = ".draft-"  # prefix of the directories in which files are written before
 
 
 def short_digest(text: str) -> str:
-    """Return eight hexadecimal digits that stand for a text."""
+    """Return a digest of a text, eight hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.calls import Batch, Buffers, Data
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import atomic_path, link
 from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.wording import count
 
 _RECORD = "run"
 
@@ -33,6 +35,8 @@ class Run:
         Keys of the calls whose results are from an earlier run.
     warnings, notes : list of str
         Lines to show before the batch, and lines for the summary.
+    seed : str
+        What random numbers began with, and in how many calls; empty without a seed.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -47,6 +51,7 @@ class Run:
     reused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    seed: str = ""
     error: str | None = None
 
 
@@ -73,9 +78,11 @@ class Results:
             {call.key: call.label for call in batch.calls},
             {call.key: call.argument_digests for call in batch.calls},
             len(batch.environments),
+            seed=_seeds(batch),
         )
         self.is_shared = shared
         self._directory = directory
+        self._asked = set[str]()
 
     @property
     def mode(self) -> str:
@@ -111,14 +118,30 @@ class Results:
         """
         if key not in self.batch.shards:
             return data.decode(read_value(self.path(key)))
-        joined: list[object] = []
-        for part in self.batch.shards[key]:
-            value = self.value(part)
-            if not isinstance(value, list):
-                label = self.run.labels.get(part, part)
-                raise TypeError(f"{label} returned a {type(value).__name__}, but shard= joins lists")
-            joined += value
-        return joined
+        return [row for part in self.batch.shards[key] for row in self.rows(part)]
+
+    def rows(self, part: str) -> list[Any]:
+        """Return the result of a part of a sharded call.
+
+        Raises
+        ------
+        TypeError
+            It is not a list.
+        """
+        value = self.value(part)
+        if not isinstance(value, list):
+            label = self.run.labels.get(part, part)
+            raise TypeError(f"{label} returned a {type(value).__name__}, but shard= joins lists")
+        return value
+
+    def items_sent(self, part: str, shard: str) -> int:
+        """Return how many items of the sharded list went to a part."""
+        sent = next(call for call in self.batch.calls if call.key == part).arguments[shard]
+        return len(data.decode(b"".join(sent.buffers))) if isinstance(sent, Data) else 0
+
+    def is_good(self, key: str) -> bool:
+        """Whether a call, or each of its parts, has a result."""
+        return all(part in self.outcomes and self.outcomes[part].ok for part in self.batch.parts(key))
 
     def of(self, key: str) -> list[Outcome]:
         """Return the outcomes of a call, or of its parts; those without an outcome are left out."""
@@ -131,6 +154,18 @@ class Results:
             self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
         self._directory.mkdir(parents=True, exist_ok=True)
         return self._directory / key
+
+    def is_first(self, what: str) -> bool:
+        """Return whether nobody has asked this before, in any process of the run."""
+        if self.is_shared:
+            try:
+                self.path(f".{what}").touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            return True
+        new = what not in self._asked
+        self._asked.add(what)
+        return new
 
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""
@@ -154,3 +189,12 @@ class Results:
         """Delete the values, if nobody else is to read them."""
         if self._directory is not None and not self.is_shared:
             shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _seeds(batch: Batch) -> str:
+    """Name the seeds of a batch; how many calls have which, unless all have the same."""
+    seeds = Counter(call.environment.seed for call in batch.calls)
+    seeded = [(seed, number) for seed, number in seeds.items() if seed is not None]
+    if len(seeds) == 1:
+        return ", ".join(str(seed) for seed, _ in seeded)
+    return ", ".join(f"{seed} ({count(number, 'call')})" for seed, number in sorted(seeded))

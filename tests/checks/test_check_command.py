@@ -96,8 +96,8 @@ def test_a_clean_directory_is_a_success(here: Path, capsys: pytest.CaptureFixtur
         ("huge.py", b"import modal\n" + b"x = 1\n" * 800_000, "huge.py: 4.6 MiB of source; "),
         ("deep.py", b"import modal\nx = " + b"(" * 5000 + b")" * 5000, "deep.py: "),
         ("long.py", b"import modal\nx = " + b"1 + " * 20000 + b"1\n", "long.py: "),
-        ("analysis.ipynb", b'{"cells": []}', "analysis.ipynb: a notebook; export it first: jupyter nbconvert"),
-        ("renamed.py", b'{"cells": [], "metadata": {"a": null}, }}', "is it a notebook?"),
+        ("analysis.ipynb", b'{"cells": []}', "analysis.ipynb: this is a notebook: export it first, with jupyter"),
+        ("renamed.py", b'{"cells": [], "metadata": {"a": null}, }}', "this seems to be a notebook: export it first"),
         ("missing.py", None, "missing.py: can't be read: No such file or directory"),
     ],
 )
@@ -170,7 +170,7 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [f"PM{n}" for n in range(101, 111)]
     assert main(["explain", "PM111"]) == 2
-    assert "there is no rule PM111; did you mean PM11" in capsys.readouterr().err
+    assert "unknown rule 'PM111': did you mean PM11" in capsys.readouterr().err
 
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,8 @@ def test_a_drop_fails_and_lists_the_flips(pytester: pytest.Pytester) -> None:
             "E *10 newly failing, 0 newly passing*",
             'E *q020  1/1   0/1  "q020?"  "42" -> "forty"',
             "E *... 5 more: modal_output/test_it/test_accuracy/toy.flips.csv",
-            'E *intended? pytest --modal-update-baselines --modal-accept-regression="why"',
+            "E *what to do: find what changed the model; if the change is intended, accept it: "
+            'pytest "*" --modal-update-baselines --modal-accept-regression="why"',
             "toy  FAIL  100.0% -> 95.0%*",
             "1 gated",
         ],
@@ -120,7 +121,7 @@ def test_a_drop_is_recorded_only_with_a_reason(pytester: pytest.Pytester) -> Non
     ask(pytester, wrong=range(10))
     refused = run(pytester, "--modal-update-baselines")
     refused.assert_outcomes(failed=1)
-    refused.stdout.fnmatch_lines(["toy: baseline not written, the gate fails"])
+    refused.stdout.fnmatch_lines(["toy: baseline not written, because the gate failed"])
     assert baseline(pytester).read_bytes() == before
     accepted = run(pytester, "--modal-update-baselines", "--modal-accept-regression=4-bit weights")
     accepted.assert_outcomes(passed=1)
@@ -192,11 +193,11 @@ def test_removed_items_are_an_error_and_new_ones_are_not_gated(pytester: pytest.
     ask(pytester, ids=[f"q{number:03}" for number in range(190)])
     removed = run(pytester)
     removed.assert_outcomes(failed=1)
-    removed.stdout.fnmatch_lines(["E *BaselineError: *10 items of the baseline not in the rows: 'q190'*"])
+    removed.stdout.fnmatch_lines(["E *BaselineError: *the rows lack 10 items of the baseline: 'q190'*"])
     ask(pytester, n=203)
     added = run(pytester)
     added.assert_outcomes(passed=1, warnings=1)
-    added.stdout.fnmatch_lines(["*3 items not in the baseline, and not gated*", "toy  PASS*3 new items not gated*"])
+    added.stdout.fnmatch_lines(["*3 items not in the baseline and not gated*", "toy  PASS*3 new items not gated*"])
 
 
 def test_bad_rows_are_an_error_at_the_line_of_the_test(pytester: pytest.Pytester) -> None:
@@ -204,7 +205,7 @@ def test_bad_rows_are_an_error_at_the_line_of_the_test(pytester: pytest.Pytester
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ['>       accuracy_gate("toy", answers)', "E *ValueError: accuracy_gate 'toy': 1 id more than once: 'a'"]
+        ['>       accuracy_gate("toy", answers)', "E *ValueError: accuracy_gate 'toy': 1 duplicate id: 'a'"]
     )
     assert "rows.py" not in result.stdout.str()
 
@@ -238,8 +239,8 @@ def test_one_name_is_one_gate(pytester: pytest.Pytester, workers: str) -> None:
         [
             "E *ValueError: the name of gate 'same' is already in use, by test_it.py::test_*",
             "E *ValueError: the name of gate 'models' is already in use, by test_it.py::test_models[*]*",
-            "E *ValueError: the name of gate 'again' is already in use, by this same test",
-            "E *what to do: one name, one gate: give each its own, with the parameter in it: *",
+            "E *ValueError: the name of gate 'again' is already in use, by this test",
+            "E *what to do: give each gate its own name, with the parameter in it: *",
         ],
     )
     assert {"a-named.jsonl", "b-named.jsonl"} <= {path.name for path in baseline(pytester).parent.iterdir()}
@@ -272,11 +273,11 @@ def test_an_inconclusive_gate_warns_and_fails_when_strict(pytester: pytest.Pytes
     strict.stdout.fnmatch_lines(["E *ACCURACY INCONCLUSIVE  toy*"])
 
 
-def test_a_toothless_gate_is_told_when_it_is_recorded(pytester: pytest.Pytester) -> None:
+def test_a_powerless_gate_is_reported_when_it_is_recorded(pytester: pytest.Pytester) -> None:
     ask(pytester, n=3)
     result = run(pytester, "--modal-update-baselines")
     result.assert_outcomes(passed=1, warnings=2)
-    result.stdout.fnmatch_lines(["*gate toy is toothless: with 3 items its smallest p-value is 0.12*"])
+    result.stdout.fnmatch_lines(["*gate toy can't fail: with 3 items its smallest p-value is 0.12*"])
 
 
 def test_an_improvement_is_suggested_and_never_recorded_by_itself(pytester: pytest.Pytester) -> None:
@@ -286,7 +287,7 @@ def test_an_improvement_is_suggested_and_never_recorded_by_itself(pytester: pyte
     ask(pytester)
     result = run(pytester)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["toy  IMPROVED  80.0% -> 100.0%*record it: --modal-update-baselines*"])
+    result.stdout.fnmatch_lines(["toy  IMPROVED  80.0% -> 100.0%*record it with --modal-update-baselines*"])
     assert baseline(pytester).read_bytes() == before
 
 
@@ -347,7 +348,7 @@ def test_what_a_test_demands_holds_without_a_baseline(pytester: pytest.Pytester)
     edit(pytester, '"toy", answers)', '"toy", answers, min_accuracy=0.999, must_pass=["q003"])')
     result = run(pytester)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E *ACCURACY TOO LOW  toy*", "E *MUST PASS  toy  1 item that may never fail: q003"])
+    result.stdout.fnmatch_lines(["E *ACCURACY TOO LOW  toy*", "E *MUST PASS  toy  1 item of must_pass failed: q003"])
 
 
 def test_the_more_gates_the_stricter_is_each(pytester: pytest.Pytester) -> None:
@@ -360,3 +361,60 @@ def test_the_more_gates_the_stricter_is_each(pytester: pytest.Pytester) -> None:
     assert {gate["result"]["outlook"]["level"] for gate in gates(pytester).values()} == {0.005}
     run(pytester, "-k", "test_1")
     assert gates(pytester)["gate-1"]["result"]["outlook"]["level"] == 0.01
+
+
+def test_the_run_that_records_a_first_baseline_says_so_and_nothing_else(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = pytester.path / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    pytester.makeini("[pytest]\nmodal_baseline_rounds = 5\n")
+    result = run(pytester, "--modal-update-baselines")
+    result.assert_outcomes(passed=1)
+    assert_lines(
+        result.outlines,
+        [
+            "toy  first baseline  100.0% [98.1, 100.0]; n=200: sees a drop of * points or more (80% power)",
+            "toy: baseline recorded, 5 rounds",
+            "0 gated, 1 recorded for the first time",
+        ],
+        consecutive=True,
+    )
+    for text in (result.stdout.str(), summary.read_text()):
+        assert not any(word in text for word in ("NO BASELINE", "without baseline", "compared with", "toothless"))
+    assert gates(pytester)["toy"]["verdict"] == "NO BASELINE"
+
+
+def test_a_first_baseline_that_is_not_written_is_not_said_to_be(pytester: pytest.Pytester) -> None:
+    edit(pytester, 'accuracy_gate("toy", answers)', 'accuracy_gate("toy", answers)\n    assert 0')
+    result = run(pytester, "--modal-update-baselines")
+    result.assert_outcomes(failed=1)
+    assert_lines(
+        result.outlines,
+        ["toy: baseline not written, test_it.py::test_accuracy failed", "0 gated, 1 without baseline"],
+        consecutive=True,
+    )
+
+
+@pytest.mark.parametrize("column", ["prompt", "question", "problem"])
+def test_inputs_are_noticed_under_their_usual_names(pytester: pytest.Pytester, column: str) -> None:
+    edit(pytester, '"input": each', f'"{column}": each')
+    record(pytester)
+    edit(pytester, '+ "?"', '+ "!"')
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    assert "gate 'toy': 200 items with another input than in the baseline" in result.stdout.str()
+
+
+def test_without_inputs_a_note_says_that_changed_ones_go_unnoticed(pytester: pytest.Pytester) -> None:
+    edit(pytester, '"input": each["id"] + "?", ', "")
+    record(pytester)
+    result = pytester.runpytest("-p", "no:randomly", "-W", "error::pytest_modal.AccuracyWarning")
+    result.assert_outcomes(passed=1)
+    assert_lines(
+        result.outlines,
+        [
+            "  note: the rows have no inputs ('input', 'prompt', 'question', 'problem'), so that changed ones can't be "
+            'noticed; name the column: input="..."'
+        ],
+    )

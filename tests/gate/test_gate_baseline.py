@@ -160,9 +160,9 @@ def edit(old: str, new: str) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
-        (lambda text: "", "is an empty file"),
-        (lambda text: text[:-20], "ends in the middle of a line"),
-        (lambda text: "".join(text.splitlines(True)[:-1]), "has 4 items, but its header says 5: it is truncated"),
+        (lambda text: "", "is empty"),
+        (lambda text: text[:-20], "is truncated: it ends in the middle of a line"),
+        (lambda text: "".join(text.splitlines(True)[:-1]), "is truncated: it has 4 items, but its header says 5"),
         (lambda text: text + text.splitlines(True)[-1], "items twice or out of order, 'gsm8k/0004': a bad merge"),
         (
             lambda text: "".join(text.splitlines(True)[index] for index in (0, 2, 1, 3, 4, 5)),
@@ -171,24 +171,24 @@ def edit(old: str, new: str) -> Callable[[str], str]:
         (lambda text: "<<<<<<< ours\n" + text + ">>>>>>> theirs\n", "has conflict markers"),
         (edit('"c":4', '"c":5'), "items that don't match the checksum of its header: a bad merge, or an edit by hand"),
         (edit('"accuracy":0.76', '"accuracy":0.86'), "a header that doesn't belong to its items"),
-        (edit('"c":4', '"c":6'), "has an item with values that can't be"),
-        (edit('"c":4', '"c":true'), "has an item with values that can't be"),
-        (edit('"c":4', '"c":1e999'), "has an item with values that can't be"),
+        (edit('"c":4', '"c":6'), "has an item with impossible values"),
+        (edit('"c":4', '"c":true'), "has an item with impossible values"),
+        (edit('"c":4', '"c":1e999'), "has an item with impossible values"),
         (edit('"c":4', '"c":NaN'), "has a line that is not a JSON object"),
-        (edit('"id":"gsm8k/0002"', '"id":2'), "has an item with values that can't be"),
-        (edit('{"id":"gsm8k/0002"', '{"idx":"gsm8k/0002"'), "has an item with values that can't be"),
-        (edit('"c":4', '"c":4,"a":9'), "has an item with values that can't be"),
+        (edit('"id":"gsm8k/0002"', '"id":2'), "has an item with impossible values"),
+        (edit('{"id":"gsm8k/0002"', '{"idx":"gsm8k/0002"'), "has an item with impossible values"),
+        (edit('"c":4', '"c":4,"a":9'), "has an item with impossible values"),
         (edit('{"id":"gsm8k/0002"', '["id"'), "has a line that is not a JSON object"),
-        (edit('"schema":1', '"schema":2'), "has schema 2; this pytest-modal knows 1"),
+        (edit('"schema":1', '"schema":2'), "has schema 2, but this pytest-modal reads schema 1"),
         (edit('"schema":1,', ""), "has no 'schema' in its header"),
-        (edit('"k":5', '"k":"5"'), "has 'k' = '5' in its header, of a wrong type"),
-        (edit('"k":5', '"k":0'), "has a header with values that can't be"),
+        (edit('"k":5', '"k":"5"'), "has 'k' = '5' in its header, which is of the wrong type"),
+        (edit('"k":5', '"k":0'), "has a header with impossible values"),
         (edit('"anchor":{"k":5', '"anchor":{"k":null'), "has 'k' = None in its anchor"),
         (edit('"history":[{', '"history":[7,{'), "has 7 in its history"),
-        (edit('"history":[{', '"history":[{"why":1,'), "has a header with values that can't be"),
-        (edit('"speed":12.5', '"speed":1e999'), "has a header with values that can't be"),
-        (edit('"gate":"gsm8k"', '"gate":"math"'), "is that of another gate, 'math'"),
-        (edit('"gate":"gsm8k"', '"gate":"a\';ls"'), "has a header with values that can't be"),
+        (edit('"history":[{', '"history":[{"why":1,'), "has a header with impossible values"),
+        (edit('"speed":12.5', '"speed":1e999'), "has a header with impossible values"),
+        (edit('"gate":"gsm8k"', '"gate":"math"'), "belongs to another gate, 'math'"),
+        (edit('"gate":"gsm8k"', '"gate":"a\';ls"'), "has a header with impossible values"),
         (lambda text: "[" * 100_000 + "\n" + text, "has a line that is not a JSON object"),
     ],
 )
@@ -226,8 +226,8 @@ def test_the_message_about_a_bad_merge_in_full(path: Path) -> None:
         "the baseline of gate 'gsm8k' has items that don't match the checksum of its header: "
         "a bad merge, or an edit by hand\n"
         "  where: baselines/gsm8k.jsonl:1\n"
-        "  what to do: restore a version that holds, git log --oneline -- baselines/gsm8k.jsonl and git checkout "
-        "COMMIT -- baselines/gsm8k.jsonl baselines/gsm8k.outputs.jsonl; or delete it and record it anew: "
+        "  what to do: restore an intact version (git log --oneline -- baselines/gsm8k.jsonl, git checkout "
+        "COMMIT -- baselines/gsm8k.jsonl baselines/gsm8k.outputs.jsonl), or delete it and record it again: "
         'pytest "test_gsm8k.py::test_accuracy" --modal-update-baselines'
     )
 
@@ -281,10 +281,10 @@ def test_items_that_are_missing_or_changed_are_errors(path: Path) -> None:
             check_items(baseline, now, align(baseline, now), str(path), TEST)
         return str(caught.value).split("\n")[0]
 
-    assert "2 items of the baseline not in the rows: 'gsm8k/0003', 'gsm8k/0004'" in refused(evaluation([1] * 3))
+    assert "the rows lack 2 items of the baseline: 'gsm8k/0003', 'gsm8k/0004'" in refused(evaluation([1] * 3))
     now = evaluation([1] * 5)
     changed = evaluation([1] * 5, digests=(*now.digests[:4], "000000"))
-    assert "1 item with another input than in the baseline: 'gsm8k/0004'" in refused(changed)
+    assert "the input of 1 item has changed since the baseline: 'gsm8k/0004'" in refused(changed)
     assert "the rows have no inputs" in refused(evaluation([1] * 5, digests=("",) * 5))
     grown = evaluation([1] * 6)
     check_items(baseline, grown, align(baseline, grown), str(path), TEST)

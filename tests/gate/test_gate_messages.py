@@ -37,7 +37,10 @@ ACCURACY REGRESSION  gsm8k  72.8% -> 68.5%   change -4.3 points, 95% interval [-
   gsm8k/0003  5/5   0/3  "A train leaves gsm8k ..."  "42" -> "forty"
   gsm8k/0004  5/5   0/3  "A train leaves gsm8k ..."  "42" -> "forty"
   ... 4 more: modal_output/test_gsm8k/test_accuracy/gsm8k.flips.csv
-  intended? pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why\""""
+  where: test_gsm8k.py::test_accuracy
+  what to do: find what changed the model; if the change is intended, accept it: """
+        'pytest "test_gsm8k.py::test_accuracy" --modal-mode=replay --modal-update-baselines '
+        '--modal-accept-regression="why"'
     )
 
 
@@ -45,7 +48,8 @@ def test_a_regression_of_one_round() -> None:
     message = failure(evaluation([1] * 134 + [0] * 6 + [1] * 3 + [0] * 57))
     assert "exact paired test against 5 baseline rounds: p=3.3e-05\n" in message
     assert messages.failure(judged(CONFIRMED, THEN), [], test=TEST).endswith(
-        '\n  intended? pytest --modal-update-baselines --modal-accept-regression="why"'
+        f'; if the change is intended, accept it: pytest "{TEST}" --modal-update-baselines '
+        '--modal-accept-regression="why"'
     )
 
 
@@ -94,15 +98,16 @@ def test_the_other_failures_have_three_parts() -> None:
         f"  where: {TEST}\n  what to do: find what broke the model, or lower min_accuracy in the test"
     )
     assert failure(one, steady, must_pass=("gsm8k/0000",)).startswith(
-        "MUST PASS  gsm8k  1 item that may never fail: gsm8k/0000\n  where: "
+        "MUST PASS  gsm8k  1 item of must_pass failed: gsm8k/0000\n  where: "
     )
     assert failure(one, None, ci=True) == (
         "NO BASELINE  gsm8k  99.5% of 200 items, compared with nothing\n"
         f"  where: {TEST}, baselines\n"
-        f'  what to do: record it and commit it: pytest "{TEST}" --modal-update-baselines'
+        f'  what to do: record it and commit it: pytest "{TEST}" --modal-mode=replay --modal-update-baselines'
     )
     renamed = messages.missing_baseline(judged(one, None), test=TEST, path="baselines/new.jsonl", renamed_from="old")
-    assert "if the gate was 'old' before, rename old.jsonl and old.outputs.jsonl with git mv; else record" in renamed
+    way_out = "if the gate was 'old' before, rename old.jsonl and old.outputs.jsonl with git mv; otherwise record"
+    assert way_out in renamed
     assert "NOTHING COMPARED" in failure(evaluation([5] * 9, 5, first=500), steady, updating=True)
     both = failure(CONFIRMED, min_accuracy=0.9)
     assert both.index("ACCURACY REGRESSION") < both.index("ACCURACY TOO LOW")
@@ -119,7 +124,7 @@ def test_one_line_a_gate() -> None:
     )
     better = messages.summary_line(judged(evaluation([1] * 153 + [0] * 47), steady))
     assert "IMPROVED  75.0% -> 76.5%" in better
-    assert "p=0.0046; record it: --modal-update-baselines" in better
+    assert "p=0.0046; record it with --modal-update-baselines" in better
     assert messages.summary_line(judged(evaluation([1] * 150 + [0] * 50), None)).startswith(
         "gsm8k  NO BASELINE  75.0% [68.6, 80.5], compared with nothing; n=200"
     )
@@ -136,11 +141,14 @@ def test_a_gate_that_compared_nothing_is_not_counted_as_gated() -> None:
 
 
 def test_a_gate_that_sees_little_says_so_when_it_is_recorded() -> None:
-    toothless, small = messages.shortcomings(judged(evaluation([1] * 2), None).outlook, "gsm8k")
-    assert toothless.startswith(
-        "gate gsm8k is toothless: with 2 items its smallest p-value is 0.25, and it fails at 0.01"
+    powerless, small = messages.shortcomings(judged(evaluation([1] * 2), None).outlook, "gsm8k")
+    assert powerless.startswith(
+        "gate gsm8k can't fail: with 2 items its smallest p-value is 0.25, but it fails at 0.01"
     )
-    assert small.startswith("gate gsm8k is small: with 2 items one that flips is enough to leave a drop of 3.0 points")
+    assert small == (
+        "gate gsm8k: with 2 items a single flip makes the gate inconclusive: a drop of 3.0 points can't be ruled out; "
+        "add items"
+    )
     assert messages.shortcomings(judged(evaluation([5] * 200, 5), None).outlook, "gsm8k") == []
 
 

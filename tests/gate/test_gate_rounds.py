@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from gated_suite import SUITE, ask, baseline, gates, header, record, run
+from gated_suite import SUITE, ask, baseline, edit, gates, header, record, run
 from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
@@ -220,7 +221,7 @@ def test_a_suspicious_gate_without_its_fresh_rounds_never_passes(counted: pytest
     path.write_text(path.read_text() + "\n\ndef test_wrong():\n    assert False\n")
     result = run(counted, "-x", "-o", "modal_gate_confirm=2")
     result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(["toy  FAIL*; its fresh rounds never came, so it counts as failed"])
+    result.stdout.fnmatch_lines(["toy  FAIL*; its fresh rounds were not run, so it counts as failed"])
 
 
 def test_a_test_that_fails_by_itself_is_not_confirmed(counted: pytest.Pytester) -> None:
@@ -294,7 +295,7 @@ def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest
     refused.assert_outcomes(failed=1)
     assert_lines(
         refused.stdout.lines,
-        ['*intended? pytest --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"'],
+        ['*accept it: pytest "*" --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"'],
     )
     refused.stdout.no_fnmatch_line("*no test uses these recordings*")
     accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")
@@ -302,6 +303,48 @@ def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest
     accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*over 3 rounds now*"])
     assert (header(pytester)["k"], header(pytester)["history"][-1]["reason"]) == (3, "4 bits")
     run(pytester, "--modal-mode=replay").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("also_stale", [False, True], ids=["as printed", "when the recording is stale too"])
+def test_the_printed_command_accepts_whatever_rounds_were_recorded_before(
+    pytester: pytest.Pytester, also_stale: bool
+) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    pytester.makeini("[pytest]\nmodal_baseline_rounds = 3\n")
+    ask(pytester)
+    run(pytester, "--modal-record", "--modal-update-baselines").assert_outcomes(passed=1)
+    edit(pytester, '"output": each["output"]', '"output": "forty" if each["id"] < "q020" else "42"')
+    edit(pytester, 'each["output"] == "42"', 'each["id"] >= "q020"')
+    if also_stale:
+        stale = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=why")
+        stale.assert_outcomes(errors=1)
+        assert_lines(stale.stdout.lines, ["  what to do: record it again: pytest --modal --modal-record; *"])
+    failed = run(pytester, "--modal-record")
+    failed.assert_outcomes(failed=1)
+    (advice,) = (line.partition("intended? pytest ")[2] for line in failed.stdout.lines if "intended? " in line)
+    assert advice.startswith('"test_it.py::test_accuracy" --modal-mode=replay ')
+    accepted = run(pytester, *shlex.split(advice))
+    accepted.assert_outcomes(passed=1)
+    assert_lines(accepted.stdout.lines, ["toy: regression accepted, 100.0% -> 90.0%, 1 round (there were 3): why"])
+    full = run(pytester, "--modal-mode=replay")
+    full.assert_outcomes(passed=1)
+    assert_lines(full.stdout.lines, ["no test uses these recordings: *answers[round2].json, *answers[round3].json; *"])
+
+
+def test_a_gate_over_a_mock_does_not_advise_a_replay(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    ask(pytester)
+    record(pytester)
+    edit(pytester, "@pytest_modal.fixture\n", "@pytest_modal.fixture(mock=wrong)\n")
+    edit(
+        pytester,
+        "@pytest.fixture",
+        "def wrong(questions):\n    return [{'id': q['id'], 'input': q['id'] + '?', 'output': '', 'correct': False} "
+        "for q in questions]\n\n@pytest.fixture",
+    )
+    failed = run(pytester, "--modal-record")
+    failed.assert_outcomes(failed=1)
+    assert_lines(failed.stdout.lines, ['*intended? pytest "test_it.py::test_accuracy" --modal-update-baselines *'])
 
 
 def test_a_replay_has_the_rounds_that_were_recorded(pytester: pytest.Pytester) -> None:

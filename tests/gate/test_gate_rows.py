@@ -59,15 +59,15 @@ def test_right_may_be_written_in_many_ways(value: Any) -> None:
 def test_there_must_be_rows() -> None:
     assert "there are no rows" in refused([])
     assert "there are no rows" in refused(pd.DataFrame(ROWS)[:0])
-    assert "rows are a dict" in refused({"id": ["a"], "correct": [1]})
-    assert "rows are a pandas" in refused(pd.DataFrame(ROWS).correct)
-    assert "rows[1] is a str, not a dict" in refused([ROWS[0], "a"])
+    assert "the rows are of type dict" in refused({"id": ["a"], "correct": [1]})
+    assert "the rows are of type pandas" in refused(pd.DataFrame(ROWS).correct)
+    assert "rows[1] is of type str, not dict" in refused([ROWS[0], "a"])
 
 
 def test_the_columns_must_be_there() -> None:
-    assert "no 'correct'; they have 'id', 'ok'" in refused([{"id": "a", "ok": True}])
-    assert "no 'passage'" in refused(ROWS, cluster="passage")
-    assert "no 'prompt'" in refused(ROWS, input="prompt")
+    assert "no column 'correct', only 'id', 'ok'" in refused([{"id": "a", "ok": True}])
+    assert "no column 'passage'" in refused(ROWS, cluster="passage")
+    assert "no column 'prompt'" in refused(ROWS, input="prompt")
     assert read([{"id": "a", "correct": 1}]).inputs == (None,)  # the usual columns may be left out
     double = pd.DataFrame([[1, True, False]], columns=["id", "correct", "correct"])
     assert "'correct' more than once" in refused(double)
@@ -76,8 +76,8 @@ def test_the_columns_must_be_there() -> None:
 def test_ids_must_be_there_and_differ() -> None:
     nameless = [{"correct": 1}, ROWS[0], {"id": "", "correct": 1}]
     assert "2 rows without an id: rows[0], rows[2]" in refused(nameless)
-    assert "1 id more than once: 'a'" in refused([*ROWS, ROWS[1]])
-    assert "1 id more than once: '1'" in refused([{"id": 1, "correct": 1}, {"id": "1", "correct": 1}])
+    assert "1 duplicate id: 'a'" in refused([*ROWS, ROWS[1]])
+    assert "1 duplicate id: '1'" in refused([{"id": 1, "correct": 1}, {"id": "1", "correct": 1}])
     assert "rows[0] has the id 1.5, a float" in refused([{"id": 1.5, "correct": 1}])
     assert "rows[0] has the id True, a bool" in refused([{"id": True, "correct": 1}])
 
@@ -106,7 +106,7 @@ def test_clusters_are_complete_and_more_than_one() -> None:
 
 
 def test_inputs_are_data() -> None:
-    assert "'input' of item 'a' can't be kept: object is not data" in refused(
+    assert "'input' of item 'a' can't be recorded: object is not data" in refused(
         [{"id": "a", "correct": 1, "input": object()}]
     )
     image = np.arange(6).reshape(2, 3)

@@ -131,7 +131,7 @@ def test_items_that_must_pass() -> None:
         ({"min_accuracy": 75}, "such as 0.75"),
         ({"min_accuracy": True}, "such as 0.75"),
         ({"min_accuracy": float("nan")}, "such as 0.75"),
-        ({"min_drop": -0.01}, "half a point"),
+        ({"min_drop": -0.01}, "such as 0.005"),
         ({"must_pass": "a"}, r"such as \['a'\]"),
         ({"must_pass": 3}, "a list of ids"),
     ],
@@ -198,20 +198,20 @@ def test_new_items_are_reported_and_not_gated() -> None:
     grown = evaluation([1] * 150 + [0] * 50 + [0] * 100)
     result = judged(grown, STEADY)
     assert (result.verdict, len(result.new), result.accuracy) == (Verdict.PASS, 100, 0.5)
-    with pytest.raises(BaselineError, match="100 items of the baseline not in the rows"):
+    with pytest.raises(BaselineError, match="the rows lack 100 items of the baseline"):
         judged(evaluation([1] * 100), STEADY)
 
 
 def test_what_a_gate_can_see() -> None:
     seen = judged(now(), STEADY).outlook
-    assert (seen.n, seen.detectable, seen.toothless, seen.too_small) == (200, 3 / 200, False, False)
+    assert (seen.n, seen.detectable, seen.powerless, seen.too_small) == (200, 3 / 200, False, False)
     assert judged(now(), STEADY, confirm=2).outlook.detectable == 2 / 200
     tiny = judged(evaluation([1] * 2), recorded(evaluation([5] * 2, 5))).outlook
-    assert (tiny.detectable, tiny.toothless, tiny.too_small) == (None, True, True)
+    assert (tiny.detectable, tiny.powerless, tiny.too_small) == (None, True, True)
     assert tiny.smallest_p == pytest.approx(1 / 36)
-    assert sensitivity(np.array([5.0] * 2), 5, Policy(confirm=2)).toothless is False  # (3/8 x 2/7 x 1/6)^2 after three
-    assert sensitivity(np.array([5.0] * 1), 5, Policy(confirm=2)).toothless  # never suspicious: 1/6 > .10
-    assert sensitivity(np.array([0.5] * 5), 1, Policy()).toothless  # five scores: 1/32
+    assert sensitivity(np.array([5.0] * 2), 5, Policy(confirm=2)).powerless is False  # (3/8 x 2/7 x 1/6)^2 after three
+    assert sensitivity(np.array([5.0] * 1), 5, Policy(confirm=2)).powerless  # never suspicious: 1/6 > .10
+    assert sensitivity(np.array([0.5] * 5), 1, Policy()).powerless  # five scores: 1/32
 
 
 def test_a_result_is_recorded_as_plain_json() -> None:
@@ -295,7 +295,7 @@ def test_a_drop_is_recorded_with_a_reason_only() -> None:
     accepted = updated(dropped, STEADY, accept="4-bit weights", date="2026-02-01")
     baseline = accepted.baseline
     assert baseline is not None
-    assert accepted.note == "gsm8k: regression accepted, 75.0% -> 65.0%: 4-bit weights"
+    assert accepted.note == "gsm8k: regression accepted, 75.0% -> 65.0%, 5 rounds: 4-bit weights"
     assert (baseline.anchor.accuracy, baseline.anchor.date) == (0.65, "2026-02-01")
     assert baseline.anchor_sums.tolist() == baseline.sums.tolist()
     assert baseline.history[0] == STEADY.history[0]

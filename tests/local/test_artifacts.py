@@ -523,12 +523,28 @@ def test_a_csv_is_not_appended_to(saver: Saver) -> None:
 def test_the_current_figure_is_saved_and_closed(saver: Saver) -> None:
     plt.subplots(figsize=(3, 2))
     plt.plot([1, 2, 3])
-    plt.xlabel("x\n" * 9)
-    path = saver.figure("plots/line.png", dpi=100)
+    path = saver.figure("plots/line.png")
     assert path == saver.directory / "plots/line.png"
     assert plt.get_fignums() == []
-    height, _, _ = matplotlib.image.imread(path).shape
-    assert height > 250, "nine lines of label made the picture taller than 2 inches of 100 dots"
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_picture_has_the_size_of_its_figure_unless_matplotlib_or_the_call_says_otherwise(saver: Saver) -> None:
+    def size(**options: Any) -> tuple[int, int]:
+        plt.subplots(figsize=(3, 2))
+        plt.xlabel("x\n" * 9)
+        height, width, _ = matplotlib.image.imread(saver.figure("line.png", **options)).shape
+        return width, height
+
+    assert size() == (900, 600)
+    assert size(dpi=100) == (300, 200)
+    assert size(dpi="figure") == (3 * matplotlib.rcParams["figure.dpi"], 2 * matplotlib.rcParams["figure.dpi"])
+    with matplotlib.rc_context({"savefig.bbox": "tight"}):
+        assert size(dpi=100)[1] > 250, "nine lines of label make the picture taller than 2 inches of 100 dots"
+    assert size(dpi=100, bbox_inches="tight")[1] > 250
+    plt.figure(facecolor="red")
+    path = saver.figure("clear.data", transparent=True, format="png", metadata={"Title": "clear"})
+    assert matplotlib.image.imread(path, format="png")[0, 0, 3] == 0
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -766,3 +782,170 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
         "print(sorted({'pandas', 'numpy', 'matplotlib', 'torch', 'modal'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"[]"
+
+
+@pytest.mark.parametrize("name", ["a/", "plots/a.csv/", "a\\"])
+def test_a_directory_is_not_the_name_of_a_file(saver: Saver, name: str) -> None:
+    with pytest.raises(ValueError, match="isn't the name of a file in output_dir"):
+        saver.csv(name, TABLE)
+    assert list(saver.directory.rglob("*")) == []
+
+
+def test_fixtures_are_short_in_tracebacks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_x="""
+        def test_a(save_csv, save_figure, save_json, accuracy_gate, modal_session):
+            assert save_csv.__doc__.startswith("Write a table as CSV")
+            assert 0
+        """
+    )
+    result = run(pytester, failed=1)
+    assert_lines(
+        result.outlines,
+        [
+            "save_csv = <save_csv into modal_output/test_x/test_a>",
+            "save_figure = <save_figure into modal_output/test_x/test_a>",
+            "save_json = <save_json into modal_output/test_x/test_a>",
+            "accuracy_gate = <accuracy_gate of test_x.py::test_a>",
+            "modal_session = <modal_session: local, 0 calls>",
+        ],
+    )
+
+
+# What is in the output directory besides what tests wrote.
+
+
+WRITES = """
+    def test_a(save_json): save_json("a.json", 1)
+    def test_b(save_json, output_dir):
+        save_json("b.json", 1)
+        (output_dir / "empty").mkdir()
+"""
+
+
+def files_below(root: Path) -> list[str]:
+    return sorted(
+        path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
+
+
+def test_the_output_directory_is_ignored_by_git(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_x=WRITES)
+    run(pytester, passed=2)
+    root = pytester.path / "modal_output"
+    assert (root / ".gitignore").read_text() == "# Made by pytest-modal\n*\n"
+    (root / ".gitignore").unlink()
+    run(pytester, passed=2)
+    assert not (root / ".gitignore").exists(), "whoever deletes it wants to commit the files"
+
+
+def test_a_directory_that_was_there_before_is_not_ignored(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_x=WRITES)
+    (pytester.path / "results").mkdir()
+    (pytester.path / "results/notes.txt").write_text("mine")
+    run(pytester, "--modal-output-dir=results", passed=2)
+    assert files_below(pytester.path / "results") == [
+        "artifacts.json",
+        "notes.txt",
+        "test_x/test_a/a.json",
+        "test_x/test_b/b.json",
+    ]
+
+
+@pytest.fixture
+def with_leftovers(pytester: pytest.Pytester) -> Path:
+    """The output directory after a run of a suite that had more tests; a link in it leads out of it."""
+    root = pytester.path / "modal_output"
+    pytester.makepyfile(test_x=WRITES, test_old="def test_old(save_json): save_json('old.json', 1)")
+    run(pytester, passed=3)
+    (pytester.path / "test_old.py").unlink()
+    (pytester.path / "elsewhere").mkdir()
+    (pytester.path / "elsewhere/precious.txt").write_text("kept")
+    (root / "link").symlink_to(pytester.path / "elsewhere")
+    (root / "test_x/test_a/link.txt").symlink_to(pytester.path / "elsewhere/precious.txt")
+    return root
+
+
+ALL = [
+    ".gitignore",
+    "artifacts.json",
+    "link",
+    "test_old/test_old/old.json",
+    "test_x/test_a/a.json",
+    "test_x/test_b/b.json",
+]
+
+
+def test_what_no_test_wrote_stays_until_it_is_to_be_cleaned(pytester: pytest.Pytester, with_leftovers: Path) -> None:
+    run(pytester, passed=2)
+    assert files_below(with_leftovers) == ALL
+    result = run(pytester, "--modal-clean", passed=2)
+    assert_lines(
+        result.outlines,
+        ["modal: deleted 2 files in modal_output that no test wrote: link, test_old/test_old/old.json"],
+    )
+    assert files_below(with_leftovers) == [
+        ".gitignore",
+        "artifacts.json",
+        "test_x/test_a/a.json",
+        "test_x/test_b/b.json",
+    ]
+    assert not (with_leftovers / "test_old").exists()
+    assert (pytester.path / "elsewhere/precious.txt").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcomes"),
+    [
+        (["-k", "test_a"], {"passed": 1, "deselected": 1}),
+        (["test_x.py::test_a"], {"passed": 1}),
+        (["--deselect", "test_x.py::test_b"], {"passed": 1, "deselected": 1}),
+    ],
+)
+def test_a_part_of_the_tests_cleans_nothing(
+    pytester: pytest.Pytester, with_leftovers: Path, arguments: list[str], outcomes: dict[str, int]
+) -> None:
+    result = run(pytester, "--modal-clean", *arguments, **outcomes)
+    assert_lines(
+        result.outlines,
+        ["modal: nothing was deleted by --modal-clean: it needs a run of all tests in which none fails"],
+    )
+    assert set(ALL) - set(files_below(with_leftovers)) == set()
+
+
+def test_a_run_with_a_failure_cleans_nothing(pytester: pytest.Pytester, with_leftovers: Path) -> None:
+    pytester.makepyfile(test_z="def test_z(): assert 0")
+    run(pytester, "--modal-clean", passed=2, failed=1)
+    assert files_below(with_leftovers) == ALL
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--modal-plan", "--modal-mode=skip"])
+def test_a_run_without_tests_cleans_nothing(pytester: pytest.Pytester, with_leftovers: Path, option: str) -> None:
+    pytester.runpytest("--modal-clean", option)
+    assert set(ALL) - set(files_below(with_leftovers)) == set()
+
+
+def test_only_what_pytest_modal_made_is_cleaned(pytester: pytest.Pytester, with_leftovers: Path) -> None:
+    mine = pytester.path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    pytester.makepyfile(test_x="def test_a(): pass")
+    result = run(pytester, "--modal-clean", "--modal-output-dir=mine", passed=1)
+    assert_lines(result.outlines, ["*: the output directory was not made by pytest-modal", "  where: mine"])
+    result = run(pytester, "--modal-clean", f"--modal-output-dir={pytester.path.parent}", passed=1)
+    assert_lines(result.outlines, ["*: the output directory has more in it than output"])
+    (pytester.path / "linked").symlink_to(with_leftovers)
+    result = run(pytester, "--modal-clean", "--modal-output-dir=linked", passed=1)
+    assert_lines(result.outlines, ["*: the output directory is a symbolic link"])
+    assert (mine / "notes.txt").exists()
+    assert set(ALL) - set(files_below(with_leftovers)) == set()
+
+
+def test_workers_of_xdist_clean_once_for_all(pytester: pytest.Pytester, with_leftovers: Path) -> None:
+    run(pytester, "--modal-clean", "-n", "2", passed=2)
+    assert files_below(with_leftovers) == [
+        ".gitignore",
+        "artifacts.json",
+        "test_x/test_a/a.json",
+        "test_x/test_b/b.json",
+    ]

@@ -109,7 +109,7 @@ def test_one_that_is_requested_too_late_fails_that_test_alone(pytester: pytest.P
     result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(passed=bool(others), failed=2, errors=1)
     for name in ("test_in_its_body", "test_in_a_fixture", "TestTwice::test_again"):
-        what = "'model' is a container fixture, whose value never leaves the container"
+        what = "the test requests the container fixture 'model', but its value never leaves the container"
         assert "\n".join([what, f"  where: test_late.py::{name}", LATE]) in result.stdout.str()
 
 

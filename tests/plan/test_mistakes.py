@@ -32,7 +32,7 @@ MISTAKES = {
     "no_remote_fixture": Mistake(
         "@pytest.mark.modal_gpu\ndef test_it(): pass",
         (
-            "marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
+            "test_it is marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
             "  where: test_no_remote_fixture.py::test_it",
             "  what to do: request a @pytest_modal.fixture by name, set function= on the marker, or remove the marker",
         ),
@@ -40,9 +40,8 @@ MISTAKES = {
     "requested_too_late": Mistake(
         '@pytest.mark.modal_gpu\ndef test_it(request): request.getfixturevalue("answers")',
         (
-            "marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
-            "  where: test_requested_too_late.py::test_it",
-            "  what to do: request a @pytest_modal.fixture by name, set function= on the marker, or remove the marker",
+            "as in test_no_remote_fixture.py::test_it: test_it is marked modal_gpu, but it uses no remote fixture: "
+            "nothing would run on a GPU",
         ),
     ),
     "no_function": Mistake(
@@ -66,8 +65,7 @@ MISTAKES = {
         (
             "@pytest.mark.modal_gpu: unknown keyword 'round'",
             "  where: test_internal_keyword.py::test_it",
-            "  what to do: use one of function, args, mock, shard, gpu, timeout, packages, local_packages, image, "
-            "volumes, secrets, env, cpu, memory, region, retries, max_containers",
+            "  what to do: use one of function, args, mock, *",
         ),
     ),
     "function_in_a_function": Mistake(
@@ -91,7 +89,11 @@ MISTAKES = {
     "static_fixture_in_a_class": Mistake(
         "class TestIt:\n    @pytest_modal.fixture\n    @staticmethod\n    def rows(): return 1\n"
         "    def test_it(self, rows): pass",
-        (f"@pytest_modal.fixture 'rows' is defined inside TestIt: {INSIDE}", "  where: *", "  what to do: move it to*"),
+        (
+            f"@pytest_modal.fixture 'rows' is defined inside TestIt: {INSIDE}",
+            "  where: *",
+            f"  what to do: {TO_THE_TOP}",
+        ),
     ),
     "misspelt_fixture": Mistake(
         "@pytest.mark.modal_gpu\ndef test_it(anwsers): pass",
@@ -192,7 +194,7 @@ def test_the_plan_names_them_all(pytester: pytest.Pytester) -> None:
             "can't be planned: *::test_a",
             "  fixture 'anwsers' not found: did you mean 'answers'?",
             "can't be planned: *::test_b",
-            "  marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
+            "  test_b is marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
             "Nothing was sent and no test was run.",
         ],
     )

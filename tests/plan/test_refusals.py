@@ -78,7 +78,7 @@ REFUSALS = {
         def test_argument_that_is_not_data(answer): pass
         """,
         "argument 'rows' of answer for test_argument_that_is_not_data.py::test_argument_that_is_not_data: "
-        "rows[0]: set is not data; return sorted(it)",
+        "rows[0]: set is not data; pass sorted(rows[0])",
     ),
     "parameter_that_is_unknown": Refusal(
         """
@@ -103,9 +103,9 @@ REFUSALS = {
 
         def test_local_module(answer): pass
         """,
-        "answer reaches the local module 'helpers', which a container does not have (PM105)",
+        "answer uses the local module 'helpers', which a container does not have (PM105)",
         "test_local_module.py:4",
-        "`from helpers import ...` what it needs at the top of the file, so that it travels by value, "
+        "write `from helpers import ...` for what it needs at the top of the file, so that it travels by value, "
         'or ship the package: local_packages=["helpers"]',
     ),
     "lock": Refusal(
@@ -121,7 +121,7 @@ REFUSALS = {
 
         def test_lock(answer): pass
         """,
-        "answer can't be shipped: it reaches something that can't be pickled (cannot pickle '_thread.lock' object)",
+        "answer can't be shipped: it uses something that can't be pickled (cannot pickle '_thread.lock' object)",
         "test_lock.py:6",
         "open or build that object in the function's body, or pass data as a parameter",
     ),
@@ -135,9 +135,10 @@ REFUSALS = {
 
         def test_pytest_in_the_function(answer): pass
         """,
-        "answer uses 'pytest', which a container does not have",
+        "answer uses 'pytest.approx', which a container does not have",
         "test_pytest_in_the_function.py:4",
-        "return data from the function and assert, skip or fail in the test",
+        "return data from the function and use pytest.approx in the test; a container has pytest.skip, pytest.fail, "
+        "pytest.xfail",
     ),
     "fixture_used_as_a_function": Refusal(
         """
@@ -153,7 +154,7 @@ REFUSALS = {
         def test_fixture_used_as_a_function(answer): pass
         def test_good(good): assert good == 6
         """,
-        "answer uses the fixture 'good' as if it were a value",
+        "answer uses the fixture 'good' directly instead of requesting it",
         "test_fixture_used_as_a_function.py:4",
         "name the fixture as a parameter, as in pytest",
     ),
@@ -173,7 +174,8 @@ REFUSALS = {
 
         def test_local_fixture_made_of_a_result(answer): pass
         """,
-        "answer takes the local fixture 'graded', which itself needs a result from the GPU",
+        "answer requests the local fixture 'graded', which needs a result from the GPU: its value is not known when "
+        "the batch is sent",
         "test_local_fixture_made_of_a_result.py:10, "
         "for test_local_fixture_made_of_a_result.py::test_local_fixture_made_of_a_result",
         "do that step on the GPU too: make 'graded' a @pytest_modal.fixture",
@@ -218,49 +220,42 @@ REFUSALS = {
         "test_container_fixture_in_a_test.py::test_container_fixture_in_a_test",
         "write a @pytest_modal.fixture that requests 'small' and returns data, and request that",
     ),
-    "container_fixture_made_of_a_module": Refusal(
+    "data_fixture_that_outlives_a_parameter[a]": Refusal(
         """
         import pytest
         import pytest_modal
 
-        @pytest.fixture(scope="module")
-        def per_module(): return 1
-
-        @pytest_modal.fixture(scope="container")
-        def loaded(per_module): return 1
-
-        @pytest_modal.fixture
-        def answer(loaded): return 1
-
-        def test_container_fixture_made_of_a_module(answer): pass
-        """,
-        "container fixture 'loaded' takes 'per_module' of scope 'module'; a container outlives tests",
-        "test_container_fixture_made_of_a_module.py:7, "
-        "for test_container_fixture_made_of_a_module.py::test_container_fixture_made_of_a_module",
-        "give 'per_module' scope=\"session\"",
-    ),
-    "container_fixture_parametrized_by_a_test[a]": Refusal(
-        """
-        import pytest
-        import pytest_modal
-
-        @pytest_modal.fixture(scope="container")
-        def named(name): return name
-
-        @pytest_modal.fixture
-        def answer(named): return named
+        @pytest_modal.fixture(scope="session")
+        def answer(name): return name
 
         @pytest.mark.parametrize("name", ["a"])
-        def test_container_fixture_parametrized_by_a_test(answer): pass
+        def test_data_fixture_that_outlives_a_parameter(answer): pass
 
         @pytest.mark.parametrize("name", ["a"], scope="session")
         def test_named(answer): assert answer == "a"
         """,
-        "container fixture 'named' takes 'name', which is parametrized for one test at a time; "
-        "a container outlives tests",
-        "test_container_fixture_parametrized_by_a_test.py:4, "
-        "for test_container_fixture_parametrized_by_a_test.py::test_container_fixture_parametrized_by_a_test[a]",
-        '@pytest.mark.parametrize("name", [...], scope="session")',
+        "remote fixture 'answer' has a wider scope than what it takes: "
+        "'name', which is parametrized with scope 'function'",
+        "test_data_fixture_that_outlives_a_parameter.py:4, "
+        "for test_data_fixture_that_outlives_a_parameter.py::test_data_fixture_that_outlives_a_parameter[a]",
+        "leave scope= out of 'answer': the same call runs once, whatever the scope",
+    ),
+    "data_fixture_that_outlives_another": Refusal(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def first(): return 1
+
+        @pytest_modal.fixture(scope="module")
+        def answer(first): return first
+
+        def test_data_fixture_that_outlives_another(answer): pass
+        """,
+        "remote fixture 'answer' has a wider scope than what it takes: the fixture 'first' of scope 'function'",
+        "test_data_fixture_that_outlives_another.py:6, "
+        "for test_data_fixture_that_outlives_another.py::test_data_fixture_that_outlives_another",
+        "leave scope= out of 'answer': the same call runs once, whatever the scope",
     ),
 }
 HELPERS = "VALUE = 3\ndef triple(x): return VALUE * x\n"

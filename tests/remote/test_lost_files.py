@@ -34,7 +34,8 @@ def test_a_warning_names_the_files_and_the_call(pytester: pytest.Pytester) -> No
             return 1
 
         def reads(stem):
-            return [open(os.__file__).readline() != "", stem]
+            with open(os.__file__) as f:
+                return [f.readline() != "", stem]
         reads.__globals__["os"] = __import__("os")
 
         @pytest.mark.parametrize("stem", ["results"])
@@ -130,6 +131,45 @@ def watched(code: str, directory: Path, mounts: tuple[str, ...] = (), **environm
 )
 def test_what_counts_as_written(tmp_path: Path, code: str, lost: list[str]) -> None:
     assert watched(code, tmp_path) == lost
+
+
+CHDIR = "import tempfile; os.chdir(tempfile.mkdtemp()); open('build.log', 'w').close()"
+
+
+@pytest.mark.parametrize(
+    ("code", "lost"),
+    [
+        (CHDIR, []),
+        (f"{CHDIR}; os.mkdir('deep'); os.chdir('deep'); open('b.log', 'w').close()", []),
+        (f"home = os.getcwd(); {CHDIR}; os.chdir(home)", []),
+        (f"open('a.txt', 'w').close(); {CHDIR}", ["a.txt"]),
+        (f"home = os.getcwd(); {CHDIR}; open(home + '/a.txt', 'w').close()", ["a.txt"]),
+        ("import tempfile; os.chdir(tempfile.mkdtemp(dir='.')); open('build.log', 'w').close()", []),
+        ("import tempfile; open(tempfile.mkdtemp(dir='.') + '/build.log', 'w').close()", []),
+        ("os.mkdir('out'); os.chdir('out'); open('a.txt', 'w').close()", ["out/a.txt"]),
+        # What lies in a directory that the call goes to is not the call's.
+        ("os.chdir('data'); open('b.txt', 'w').close()", ["data/b.txt"]),
+        ("import tempfile\nwith tempfile.TemporaryDirectory() as d: os.chdir(d); open('a.txt', 'w').close()", []),
+        ("open('a.txt', 'w').close(); os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')", ["a.txt"]),
+    ],
+)
+def test_a_call_that_changes_the_working_directory(tmp_path: Path, code: str, lost: list[str]) -> None:
+    work = tmp_path / "work"
+    (work / "data").mkdir(parents=True)
+    (work / "data" / "large.csv").touch()
+    (tmp_path / "temporary").mkdir()
+    assert watched(code, work, TMPDIR=str(tmp_path / "temporary"), HF_HOME="cache") == lost
+
+
+def test_a_call_in_a_directory_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    program = (
+        "import os; from pytest_modal.remote import lost_files; os.rmdir(os.getcwd())\n"
+        "with lost_files.watching() as lost: pass\n"
+        "print(lost)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "gone", capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_caches_and_volumes_are_no_loss(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,51 @@ def test_ctrl_c_stops_the_worker_and_reaches_pytest(pytester: pytest.Pytester) -
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     _wait_until(lambda: not _alive(int(pid.read_text())))
+
+
+SIGNALLED = """
+    import pytest
+    import pytest_modal
+
+    @pytest_modal.fixture(params=range(40))
+    def value(request):
+        import os, pathlib, subprocess, sys, time
+        if request.param == 12:
+            child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+            pathlib.Path({pids!r}).write_text(f"{os.getpid()} {child.pid}")
+            time.sleep(60)
+        return request.param
+
+    def test_it(value): pass
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 2), ("SIGTERM", 143), ("SIGHUP", 129)])
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_signal_ends_a_run_in_good_order(pytester: pytest.Pytester, name: str, status: int, workers: str) -> None:
+    pids, temporary = pytester.path / "pids", pytester.mkdir("temporary")
+    (pytester.path / "test_it.py").write_text(textwrap.dedent(SIGNALLED).replace("{pids!r}", repr(str(pids))))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:randomly", "-n", workers],
+        cwd=pytester.path,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    if name == "SIGINT":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    else:
+        process.send_signal(getattr(signal, name))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    for pid in map(int, pids.read_text().split()):
+        _wait_until(lambda pid=pid: not _alive(pid))
+    assert [path.name for path in temporary.iterdir() if path.name.startswith("pytest-modal")] == []
+    if workers == "0" or name == "SIGINT":
+        assert re.search(r"interrupted: \d+ of 40 calls are kept; pytest --modal-resume continues", output), output
 
 
 def test_a_killed_pytest_leaves_no_worker_behind(pytester: pytest.Pytester) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import stat
 import subprocess
 import sys
@@ -31,8 +32,9 @@ from pytest_modal.store.recordings.errors import (
     StaleRecordingError,
     TamperedRecordingError,
 )
-from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, declared, differences
-from pytest_modal.store.recordings.paths import find_recording, recording_path, told_apart, unused_recordings
+from pytest_modal.store.recordings.finding import Finder
+from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, Slot, declared, differences
+from pytest_modal.store.recordings.paths import recording_path, told_apart, unused_recordings
 from pytest_modal.store.recordings.reading import check_fresh, read_recording
 from pytest_modal.store.recordings.writing import secret_values, write_recording
 
@@ -47,6 +49,10 @@ FACTS = RunFacts("2025-06-01T12:00:00+00:00", "NVIDIA T4", "3.12.1", {"torch": "
 
 def recording(value: Any, **changes: Any) -> Recording:
     return dataclasses.replace(Recording(NAME, KEYS, FACTS, value), **changes)
+
+
+def find(directory: Path, name: Name, keys: Keys = KEYS) -> Path:
+    return Finder().find(Slot(directory, name, keys))
 
 
 def there_and_back(directory: Path, value: Any) -> Any:
@@ -339,8 +345,12 @@ def test_names_of_files_are_safe(tmp_path: Path, params: tuple[str, ...]) -> Non
     assert path.parent == tmp_path / "recordings" / "test_x"
     assert path.name.isascii()
     assert len(path.name) < 130
-    assert find_recording(tmp_path / "recordings", name) == path
+    assert find(tmp_path / "recordings", name) == path
     assert read_recording(path).name == name
+
+
+def keys_of(argument: str) -> Keys:
+    return dataclasses.replace(KEYS, arguments={"problems": argument * 20})
 
 
 def test_calls_whose_names_clash_get_files_of_their_own(tmp_path: Path) -> None:
@@ -348,19 +358,43 @@ def test_calls_whose_names_clash_get_files_of_their_own(tmp_path: Path) -> None:
         "1a": Name("test_x", "answers", ("ndarray",)),
         "2b": Name("test_x", "answers", ("NDArray",)),
         "3c": Name("test_x", "answers", ("list",)),
+        "4d": Name("test_x", "answers", ("NDArray",)),
     }
-    apart = told_apart(names)
-    paths = [write_recording(tmp_path, recording(key, name=name)) for key, name in apart.items()]
-    assert len({str(path).casefold() for path in paths}) == 3
+    apart = told_apart({key: (name, "same" if key in ("2b", "4d") else key) for key, name in names.items()})
+    for key, name in apart.items():
+        write_recording(tmp_path, recording(key, name=name, keys=keys_of(key)))
+    assert len({str(path).casefold() for path in tmp_path.glob("*/*.json")}) == 4
     assert apart["3c"] == names["3c"]
-    assert [read_recording(find_recording(tmp_path, name)).value for name in apart.values()] == list(apart)
-    # Recorded when nothing clashed, it is found all the same.
-    assert find_recording(tmp_path, dataclasses.replace(names["3c"], apart="other")) == paths[2]
+    found = [Finder().read(Slot(tmp_path, name, keys_of(key))).value for key, name in apart.items()]
+    assert found == list(apart)
+
+
+@pytest.mark.parametrize("code", ["0a", "0e"], ids=["as it was", "edited"])
+def test_a_recording_is_found_under_any_name_by_what_it_depended_on(tmp_path: Path, code: str) -> None:
+    names = [Name("test_x", "answers", (), "as told apart by an earlier version"), Name("test_x", "answers", ("fast",))]
+    for name, argument in zip(names, ("11", "22"), strict=True):
+        write_recording(tmp_path, recording(argument, name=name, keys=keys_of(argument)))
+    wanted = dataclasses.replace(keys_of("11"), function=dict(KEYS.function) | {"function answers": code * 16})
+    slot = Slot(tmp_path, Name("test_x", "answers", ("slow",)), wanted)
+    if code == "0a":
+        assert Finder().read(slot).value == "11"
+    else:
+        with pytest.raises(StaleRecordingError, match="changed: function answers changed"):
+            Finder().read(slot)
+    assert Finder().superseded(slot) == [recording_path(tmp_path, names[0])]
+
+
+def test_a_recording_of_another_call_or_round_is_not_taken_for_it(tmp_path: Path) -> None:
+    for params in (("tiny",), ("large", "round2")):
+        write_recording(tmp_path, recording(1, name=Name("test_x", "answers", params), keys=keys_of("11")))
+    with pytest.raises(MissingRecordingError, match=re.escape("answers[large] was not recorded")):
+        find(tmp_path, Name("test_x", "answers", ("large",)), keys_of("22"))
+    assert find(tmp_path, Name("test_x", "answers", ("big", "round2")), keys_of("11")).stem == "answers[large-round2]"
 
 
 def test_a_missing_recording_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(MissingRecordingError) as missing:
-        find_recording(tmp_path, NAME)
+        find(tmp_path, NAME)
     assert str(missing.value).splitlines() == [
         "answers[gpt2] was not recorded",
         f"  where: {tmp_path / 'test_accuracy' / 'answers[gpt2].json'}",
@@ -424,7 +458,7 @@ def test_any_params_make_a_name_that_is_found_again(tmp_path: Path, params: list
     name = Name("test_x", "f", tuple(params))
     path = write_recording(tmp_path, recording(1, name=name))
     assert read_recording(path).name == name
-    assert find_recording(tmp_path, name) == path
+    assert find(tmp_path, name) == path
 
 
 def test_replaying_plain_values_imports_no_package_of_numbers(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
 
 
 def _holds_lost_files(directory: Write, writes: list[Write], lost: list[Write], uses: Uses) -> bool:
-    """Whether what is in a directory is lost: files written there, or whatever the path is meant for."""
+    """Whether the content of a directory is lost: files written there, or files of the caller."""
     inside = [
         write
         for write in writes
@@ -44,7 +44,7 @@ def _holds_lost_files(directory: Write, writes: list[Write], lost: list[Write], 
     ]
     if inside:
         return any(write in lost for write in inside)
-    # An empty directory is no loss, unless it is the caller's; programs that are run may fill it.
+    # An empty directory may be lost, unless it is the caller's; programs that are run may fill it.
     return not uses.runs_programs and not directory.place.text.startswith("/")
 
 
@@ -67,9 +67,9 @@ RULE = Rule(
     level="error",
     title="A file is written in a GPU function",
     why="""
-A container has a disk of its own, and it is deleted with the container. The CSV, the figure or the checkpoint is
-written, the run is paid for, and nothing arrives. With `open(path, "w")` on a path of your own machine it fails
-after minutes instead, since that directory isn't there.
+A container has its own disk, which is deleted with the container. The CSV, the figure or the checkpoint is written,
+the run is paid for, and nothing arrives. `open(path, "w")` on a path of your machine fails after minutes instead,
+since that directory doesn't exist there.
 """,
     instead="""
 Return the data: lists, dicts, numbers, arrays. Write the file where the result arrives: in a test with `save_csv`,

@@ -88,7 +88,7 @@ def _has_remote_default(name: str, scope: Scope, function: GpuFunction) -> bool:
 
 
 def _local_path(value: ast.expr, scope: Scope, places: Places) -> str | None:
-    """Say what makes a value a local path, if it is one."""
+    """Return why a value is a local path, if it is one."""
     place = places.of(value, scope)
     shown = ast.unparse(value)
     if place.is_path and place.kind != "safe" and not _may_be_remote(place, places):
@@ -112,7 +112,7 @@ def _may_be_remote(place: Place, places: Places) -> bool:
 
 
 def _path_inside(value: ast.expr, scope: Scope) -> bool:
-    """Whether a value is made from what names this machine: its file, working directory or home."""
+    """Whether a value is made from a path of this machine: of the file, the working directory or the home."""
     follow: ast.expr | None = value
     for _ in range(8):
         match follow:
@@ -154,7 +154,7 @@ def _is_path_parameter(value: ast.expr, scope: Scope) -> bool:
 
 
 def _lists_paths(value: ast.expr) -> bool:
-    """Whether a value is what a directory listing gives."""
+    """Whether a value is the listing of a directory."""
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in ("list", "sorted"):
         if not value.args:
             return False
@@ -192,11 +192,11 @@ RULE = Rule(
     title="A local path is sent to the GPU",
     why="""
 A path names a place on one machine. In the container `output_dir` doesn't exist: opening a file there fails after the
-model was loaded, or the directory is made anew and deleted with the container.
+model was loaded, or the directory is created there and deleted with the container.
 """,
     instead="""
-Send what is in the file, not its name: read it locally and pass the content. Keep `output_dir` on the local side and
-write there what the function returns. Paths on a mounted Volume are fine, and so are files that the image has
+Send the content of the file, not its name: read it locally and pass the content. Keep `output_dir` on the local side
+and write there what the function returns. Paths on a mounted Volume are fine, and so are files that the image has
 (`add_local_file`).
 """,
     bad="""

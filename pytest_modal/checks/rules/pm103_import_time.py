@@ -9,7 +9,7 @@ from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.script.remote_calls import called_remotely, has_own_client, is_app_run
 from pytest_modal.checks.script.script import GpuFunction, Script
-from pytest_modal.checks.script.tree import is_guard
+from pytest_modal.checks.script.tree import is_guarded
 
 HINT = 'put it under `if __name__ == "__main__":` or into a function under @app.local_entrypoint()'
 
@@ -35,7 +35,7 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
                 (
                     app
                     for inner, _ in script.walk(called)
-                    if (app := is_app_run(inner, script)) and not _guarded(inner, script, called)
+                    if (app := is_app_run(inner, script)) and not is_guarded(inner, script, called)
                 ),
                 None,
             )
@@ -49,14 +49,6 @@ def _with_block_of(call: ast.Call, script: Script) -> set[ast.AST]:
     item = script.parents[call]
     block = script.parents.get(item)
     return set(ast.walk(block)) if isinstance(item, ast.withitem) and block is not None else set()
-
-
-def _guarded(node: ast.AST, script: Script, function: ast.AST) -> bool:
-    while node is not function:
-        node = script.parents[node]
-        if isinstance(node, ast.If) and is_guard(node):
-            return True
-    return False
 
 
 def _finding(script: Script, node: ast.Call, what: str) -> Finding:

@@ -10,7 +10,7 @@ from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.script.remote_calls import has_own_client, is_app_run
 from pytest_modal.checks.script.script import GpuFunction, Script
-from pytest_modal.checks.script.tree import FunctionNode, is_guard, keyword
+from pytest_modal.checks.script.tree import FunctionNode, import_branch, is_guard, keyword
 
 HINT = "open one `with app.run():` around all of it and make every call inside"
 
@@ -84,13 +84,13 @@ def _same_place(one: Session, other: Session) -> bool:
 
 
 def _session(call: ast.Call, app: str, script: Script) -> tuple[tuple[ast.AST, bool], Session]:
-    """Return who runs a session, which is a function, the main guard or the import, and the session."""
+    """Return what runs a session (a function, the main guard or the import), and the session."""
     path: list[tuple[int, str]] = []
     looped = guarded = retried = False
     child: ast.AST = call
     node = script.parents[call]
     while not isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-        if isinstance(node, ast.If) and is_guard(node):
+        if isinstance(node, ast.If) and is_guard(node) and child not in import_branch(node):
             guarded = True
         elif isinstance(node, ast.If | ast.IfExp | ast.Match):
             path.append((id(node), _branch(node, child)))
@@ -99,7 +99,7 @@ def _session(call: ast.Call, app: str, script: Script) -> tuple[tuple[ast.AST, b
         elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             looped |= not isinstance(child, ast.comprehension)
         retried |= isinstance(node, ast.Try | ast.TryStar | ast.ExceptHandler | ast.While)
-        # A session in a handler is another try at the same thing.
+        # A session in a handler only repeats one that failed.
         if isinstance(node, ast.ExceptHandler):
             path.append((id(node), "handler"))
         child, node = node, script.parents[node]
@@ -120,11 +120,11 @@ RULE = Rule(
     level="error",
     title="Several sessions that could be one",
     why="""
-Each `app.run()` starts a session of its own: the image is looked up, containers start, models are loaded again.
-That is two to three minutes each time, paid for, in which nothing is computed.
+Each `app.run()` starts a new session: the image is looked up, containers start, models are loaded again. That is two
+to three minutes each time, which are paid for and compute nothing.
 """,
     instead="""
-Open one session and make all calls inside it. What decides between two calls can be decided inside the `with` block.
+Open one session and make all calls inside it. Code that decides between two calls can run inside the `with` block.
 """,
     bad="""
 import modal

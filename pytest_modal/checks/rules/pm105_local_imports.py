@@ -15,7 +15,7 @@ from pytest_modal.code.distributions import canonical, is_standard
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
-    """Find imports of files beside the script that the image wasn't given."""
+    """Find imports of files beside the script that are not in the image."""
     if _changes_search_path(script):
         return
     seen: set[ast.AST] = set()
@@ -66,8 +66,8 @@ def _finding(imported: Imported, function: GpuFunction) -> Finding:
     where = "the script imports" if imported.at_top and not function.by_value else f"{function.name} uses"
     if function.kind in ("fixture", "container", "marked"):
         hint = (
-            f"`from {name} import ...` what it needs at the top of the file, so that it travels by value, or "
-            f'local_packages=["{imported.top}"]'
+            f"write `from {name} import ...` for what it needs at the top of the file, so that it travels by value, or "
+            f'set local_packages=["{imported.top}"]'
         )
     else:
         hint = f'add it to the image: .add_local_python_source("{imported.top}")'
@@ -88,7 +88,7 @@ A container has the packages of its image and none of your files. `import helper
 ModuleNotFoundError in the container, after the image was built and a GPU was assigned.
 """,
     instead="""
-In a Modal script, give the image the module: `.add_local_python_source("helpers")`. With pytest-modal, functions,
+In a Modal script, add the module to the image: `.add_local_python_source("helpers")`. With pytest-modal, functions,
 classes and constants that were imported by name (`from helpers import f`, at the top of the file) travel by value;
 a whole package travels with `local_packages=["helpers"]`.
 """,

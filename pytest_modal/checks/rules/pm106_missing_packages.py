@@ -47,7 +47,7 @@ def _finding(imported: Imported, function: GpuFunction) -> Finding:
     else:
         message = f"{function.name} imports {imported.top}, which its image lacks: ModuleNotFoundError after the build"
         by = f'packages=[..., "{package}"]' if function.kind != "modal" and function.kind != "class" else ""
-        hint = f"write {by}, or leave packages out: then they are derived" if by else f'add "{package}" to the image'
+        hint = f"write {by}, or remove packages=, so that they are derived" if by else f'add "{package}" to the image'
     return imported.tree.find("PM106", imported.node, message, hint)
 
 
@@ -62,7 +62,7 @@ imported at the top.
 """,
     instead="""
 Add the package to the image, or import it where it is used: local-only packages under the main guard or in the local
-entrypoint. With pytest-modal leave `packages` out: they are derived from the imports, in your versions.
+entrypoint. With pytest-modal remove `packages=`: the packages are derived from the imports, in your versions.
 """,
     bad="""
 import modal

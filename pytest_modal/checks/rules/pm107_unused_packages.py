@@ -75,9 +75,9 @@ def _finding(script: Script, node: Named, package: str, function: GpuFunction) -
     return script.find(
         "PM107",
         node,
-        f"the image of {function.name} has {package}, which nothing on the GPU imports: it is built and loaded for "
-        "nothing",
-        f"leave {package} out of the image; what only the local part needs stays local",
+        f"the image of {function.name} has {package}, which nothing on the GPU imports: it makes the image slower "
+        "for no use",
+        f"remove {package} from the image; what only the local part imports need not be there",
     )
 
 
@@ -86,11 +86,11 @@ RULE = Rule(
     level="warning",
     title="A package in the image that nothing uses",
     why="""
-Every package makes the image slower to build and to start, and one more version that can conflict. Plotting and table
-libraries often stand there for the local part of the script, which doesn't need them there.
+Every package makes the image slower to build and to start, and is one more version that can conflict. Plotting and
+table libraries are often listed for the local part of the script, which doesn't need them in the image.
 """,
     instead="""
-Name what the GPU functions import. Do tables and figures where the results arrive.
+Name only what the GPU functions import. Make tables and figures where the results arrive.
 """,
     bad="""
 import modal

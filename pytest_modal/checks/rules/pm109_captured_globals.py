@@ -62,13 +62,13 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
 
 
 def _measured(name: str, function: GpuFunction) -> str | None:
-    """Say what is wrong with a real value."""
+    """Return what is wrong with a real value."""
     values = function.planned.values if function.planned is not None else {}
     return trouble_with(values[name]) if name in values else None
 
 
 def trouble_with(value: object) -> str | None:
-    """Say why a value should not travel with a function, if it shouldn't."""
+    """Return why a value should not travel with a function, if it shouldn't."""
     kind = type(value)
     bases = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__}
     if "torch.Module" in bases:
@@ -96,12 +96,12 @@ def _size(value: object, depth: int, seen: set[int]) -> int:
 
 
 def _described(assigned: list[ast.expr | None], module: Scope) -> str | None:
-    """Say what is wrong with a value, as far as its definition tells."""
+    """Return what is wrong with a value, as far as its definition shows."""
     if len(assigned) != 1 or assigned[0] is None:
         return None
     value = assigned[0]
     while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-        # X.from_pretrained(...).eval().cuda(): what counts is the innermost call.
+        # In X.from_pretrained(...).eval().cuda() the innermost call counts.
         if is_pretrained(value, module):
             return "a model"
         if not isinstance(value.func.value, ast.Call):
@@ -145,7 +145,7 @@ def _finding(scope: Scope, node: ast.Name, function: GpuFunction, what: str) -> 
         "PM109",
         node,
         f"{function.name} uses the global {node.id}, which is {what} and travels inside the function: each container "
-        "unpickles it, and nothing sees it change",
+        "unpickles it, and later changes to it go unnoticed",
         "pass it as an argument, or build it in the function or in a container fixture",
     )
 
@@ -160,8 +160,8 @@ function: it is sent again whenever the code changes, Modal refuses functions ab
 or a lock can't be shipped at all.
 """,
     instead="""
-Data that the function works on is an argument: make it a fixture. What lives on the GPU (a model, a connection) is
-built there, in a container fixture. Small constants are fine.
+Pass the data that the function works on as an argument, from a fixture. Build what can't travel (a model, a
+connection) in a container fixture. Small constants are fine.
 """,
     bad="""
 import pandas as pd

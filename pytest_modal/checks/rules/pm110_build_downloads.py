@@ -64,7 +64,7 @@ def _finding(script: Script, node: ast.expr, what: str) -> Finding:
     return script.find(
         "PM110",
         node,
-        f"{what}: builds have strict time limits, fail for large models, and download again after every change above",
+        f"{what}: builds have strict time limits, fail for large models, and download again after every earlier change",
         "download at run time into a mounted Volume (HF_HOME on a modal.Volume): later runs find the weights there",
     )
 
@@ -75,7 +75,7 @@ RULE = Rule(
     title="Weights are downloaded while the image is built",
     why="""
 A build that downloads a model runs into the build's time limit, makes the image as large as the model, and starts
-anew whenever a step above it changes.
+again whenever an earlier step changes.
 """,
     instead="""
 Download when the function runs, into a Volume that is mounted where the library caches (`HF_HOME`): the first run

@@ -1,4 +1,4 @@
-"""Where a path leads, as far as the code says: a temporary directory, a mounted volume, or a place that is lost."""
+"""Destinations of paths, as far as the code shows: a temporary directory, a mounted volume, or a place that is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Place:
     Attributes
     ----------
     kind : str
-        "safe" for temporary directories and buffers, "text" for what is known to start with `text`,
+        "safe" for temporary directories and buffers, "text" for a path that starts with `text`,
         "parameter" for what the caller of the GPU function decides, "unknown".
     exact : bool
         Whether `text` is all of it.
@@ -117,7 +117,7 @@ class Places:
         )
 
     def is_lost(self, place: Place) -> bool:
-        """Whether what is written there is certainly gone with the container."""
+        """Whether a file there is certainly lost with the container."""
         if place.kind == "parameter":
             return self.mounts.none
         if place.kind != "text" or not place.text or "://" in place.text:

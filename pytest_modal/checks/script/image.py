@@ -1,4 +1,4 @@
-"""Contents of an image, as far as its definition says."""
+"""Contents of an image, as far as its definition shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_modal.checks.script.tree import MAX_DEPTH, Scope, Tree, argument, ke
 from pytest_modal.code.distributions import distribution_of
 
 INSTALLERS = {"pip_install", "uv_pip_install", "pip_install_private_repos"}
-# Steps that put no Python package there that a script could import.
+# Steps that install no Python package that a script could import.
 HARMLESS = {
     "apt_install",
     "env",
@@ -37,13 +37,13 @@ class Image:
     Attributes
     ----------
     packages : dict
-        Distribution to the expression that names it; None where only the run knows it.
+        For each distribution the expression that names it; None where only the run knows it.
     complete : bool
-        Whether nothing else is in it but what these bring.
+        Whether the image has nothing else but what these install.
     sources : set of str
-        Local modules that it was given.
+        Local modules that were added.
     any_source : bool
-        Whether it was given local directories, which can hold any module.
+        Whether local directories were added, which can hold any module.
     """
 
     packages: dict[str, ast.expr | None] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def image_of(function: GpuFunction) -> Image:
             return Image(complete=False)
         constructor = script.apps[function.app]
         given = keyword(constructor, "image") or _assigned_image(script, function.app)
-    # Where a file builds images, one without is a function that was forgotten; else it is a sketch.
+    # In a file that builds images, a function without one is a mistake; in others it is only a sketch.
     image = Image(complete=UNWRITTEN not in function.settings and (given is not None or script.builds_images))
     if given is not None:
         _read(given, script.module, image, None, 0)
@@ -99,7 +99,7 @@ def _by_value(function: GpuFunction) -> Image:
 
 
 def _correct(image: Image, planned: Planned) -> None:
-    """Put what is really sent in the place of what the decorator says."""
+    """Replace what the decorator declares by what is really sent."""
     named = [distribution_of(each) for each in planned.packages or ()]
     written = image.packages
     image.packages = {name: written.get(name) for name in named if name is not None}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_modal.checks.script.script import GpuFunction
-from pytest_modal.checks.script.tree import Tree, is_guard
+from pytest_modal.checks.script.tree import Tree, import_branch, is_guard, is_main_only
 
 _MISSING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
@@ -25,7 +25,7 @@ class Imported:
     at_top : bool
         Whether the script imports it at its top level.
     image : str or None
-        The image whose ``with image.imports():`` block it stands in.
+        The image in whose ``with image.imports():`` block it is.
     """
 
     node: ast.alias | ast.ImportFrom
@@ -83,7 +83,7 @@ def needed_in_container(function: GpuFunction) -> list[Imported]:
         return in_bodies(function) + through_globals(function)
     given = function.settings.get("image")
     own = given.id if isinstance(given, ast.Name) else None
-    # An `imports()` block runs in containers of its own image only.
+    # An `imports()` block runs only in containers of its image.
     return in_bodies(function) + [each for each in at_top(function.script) if each.image is None or each.image == own]
 
 
@@ -98,14 +98,14 @@ def modules_seen(function: GpuFunction) -> set[str]:
     found |= {
         imported.top
         for node in _statements(function.script)
-        if not _is_inside_function(node, function.script)
+        if not _is_inside_function(node, function.script) and not is_main_only(node, function.script)
         for imported in _of(node, function.script, at_top=True)
     }
     return found
 
 
 def has_unknown_names(function: GpuFunction) -> bool:
-    """Whether the function uses names that nothing in its file explains: it may reach code that isn't seen."""
+    """Whether the function uses names that nothing in its file explains: it may use code that isn't seen."""
     import builtins
 
     for node, scope in function.nodes():
@@ -145,7 +145,9 @@ def _is_optional(node: ast.AST, tree: Tree) -> bool:
     while parent is not None:
         if isinstance(parent, ast.Try) and child in parent.body and any(map(_catches_missing, parent.handlers)):
             return True
-        if isinstance(parent, ast.ExceptHandler) or (isinstance(parent, ast.If) and is_guard(parent)):
+        if isinstance(parent, ast.ExceptHandler):
+            return True
+        if isinstance(parent, ast.If) and is_guard(parent) and child not in import_branch(parent):
             return True
         if isinstance(parent, ast.With) and any(_suppresses(item) for item in parent.items):
             return True
@@ -168,7 +170,7 @@ def _suppresses(item: ast.withitem) -> bool:
 
 
 def _image_block(node: ast.AST, tree: Tree) -> str | None:
-    """Return the image in whose ``imports()`` block a node stands; "" for one that isn't a name."""
+    """Return the image in whose ``imports()`` block a node is; "" for one that isn't a name."""
     parent = tree.parents.get(node)
     while parent is not None:
         if isinstance(parent, ast.With):

@@ -1,4 +1,4 @@
-"""Where models are loaded or downloaded."""
+"""Calls that load or download models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_modal.checks.script.tree import Scope, argument, text_of
 
-# Loaded in an instant, beside the weights.
+# Small files beside the weights, loaded in an instant.
 _LIGHT = ("Tokenizer", "TokenizerFast", "Config", "Processor", "FeatureExtractor", "Scheduler", "GenerationConfig")
 LOADERS = {
     "sentence_transformers.SentenceTransformer": 0,
@@ -60,7 +60,10 @@ def is_pretrained(call: ast.Call, scope: Scope) -> bool:
     """Whether a call is ``SomeModel.from_pretrained(...)`` of something heavy."""
     if not isinstance(call.func, ast.Attribute) or call.func.attr != "from_pretrained":
         return False
-    owner = call.func.value
-    name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+    owner, name = call.func.value, ""
+    if isinstance(owner, ast.Attribute):
+        name = owner.attr
+    elif isinstance(owner, ast.Name):
+        name = owner.id
     full = (scope.dotted(owner) or name).rpartition(".")[2]
     return not full.endswith(_LIGHT) and not name.endswith(_LIGHT) and bool(name)

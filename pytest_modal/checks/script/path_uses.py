@@ -9,8 +9,10 @@ from pytest_modal.checks.script.script import GpuFunction
 from pytest_modal.checks.script.tree import FunctionNode, Scope
 from pytest_modal.checks.script.writes import Write
 
-SAYING = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
-SAYING_METHODS = {"info", "debug", "warning", "error", "log", "exists", "stat", "append", "format", "is_file", "is_dir"}
+# Functions and methods that use a path without reading the file.
+NEUTRAL = {"print", "str", "repr", "len", "isinstance", "os.path.exists", "os.path.getsize", "os.path.isfile"}
+LOGGING = {"info", "debug", "warning", "error", "log"}
+NEUTRAL_METHODS = {*LOGGING, "exists", "stat", "is_file", "is_dir", "append", "format"}
 PATH_MAKING = {"join", "Path", "PurePath", "joinpath", "abspath", "realpath", "with_suffix", "resolve", "makedirs"}
 RUNNERS = {"subprocess", "os.system", "os.exec", "importlib", "runpy", "exec", "asyncio.create_subprocess"}
 # Written in order to be run or read by another program.
@@ -79,13 +81,13 @@ class Uses:
             self._attributes.add(node.attr)
 
     def _is_neutral(self, node: ast.AST, scope: Scope, key: Key) -> bool:
-        """Whether a mention of a path only writes it, says it, returns it, or derives another path from it."""
+        """Whether a mention of a path only writes there, prints it, returns it, or derives another path from it."""
         parents = scope.tree.parents
         child, parent = node, parents.get(node)
         gathered = False  # in a command line, as a list or as a sentence
         while parent is not None:
             if isinstance(parent, ast.Return):
-                # A path of the container says nothing to the caller of the GPU function; a helper's caller may use it.
+                # The caller of the GPU function can't use a path of the container; the caller of a helper can.
                 return self._is_in_root(parent, scope)
             if isinstance(parent, ast.Raise | ast.Assert | ast.Compare | ast.Dict | ast.Subscript):
                 return True
@@ -115,10 +117,12 @@ class Uses:
         if child is call.func:
             # A method of the path, or of what is made from it.
             method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-            return True if method in SAYING_METHODS | {"mkdir"} else None if method in PATH_MAKING else False
+            if method in PATH_MAKING:
+                return None
+            return method in NEUTRAL_METHODS | {"mkdir"}
         name = scope.dotted(call.func) or (call.func.attr if isinstance(call.func, ast.Attribute) else "")
         last = name.rpartition(".")[2]
-        if name in SAYING or last in SAYING_METHODS:
+        if name in NEUTRAL or last in NEUTRAL_METHODS:
             return True
         if last in PATH_MAKING or name in ("str", "os.fspath"):
             return None
@@ -131,14 +135,14 @@ class Uses:
 
 
 def _means(mention: str, path: str) -> bool:
-    """Whether a text speaks of a path: by its name, by a directory above it, or by a pattern."""
+    """Whether a text refers to a path: by its name, by a directory above it, or by a pattern."""
     if path in mention or (path.startswith(mention.rstrip("/") + "/") and len(mention) > 2):
         return True
     return "*" in mention and fnmatch.fnmatch(path.rpartition("/")[2], mention.rpartition("/")[2])
 
 
 def _parameter(call: ast.Call, child: ast.AST, scope: Scope) -> tuple[Scope, str] | None:
-    """Return the parameter of a helper of this file that an argument is given to."""
+    """Return the parameter of a helper of this file that an argument is passed to."""
     helper, bound = scope.function(call.func), 0
     if helper is None and isinstance(call.func, ast.Attribute):
         helper, bound = scope.tree.method_of_self(call.func, scope), 1

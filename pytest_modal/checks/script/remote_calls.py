@@ -57,5 +57,5 @@ def is_app_run(call: ast.AST, script: Script) -> str | None:
 
 
 def has_own_client(call: ast.Call) -> bool:
-    """Whether a session is given its client: then it tests Modal itself, or talks to another server."""
+    """Whether a session has ``client=``: then it tests Modal itself, or uses another server."""
     return keyword(call, "client") is not None

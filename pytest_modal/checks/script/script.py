@@ -12,15 +12,15 @@ from pytest_modal.checks.script.source import Source
 from pytest_modal.checks.script.tree import FunctionNode, Scope, Tree, keyword, methods
 
 APP_TYPES = {"modal.App", "modal.Stub", "modal.app.App"}
-# Keywords that only Modal's decorators take: they tell an app that is bound in another file.
+# Keywords that only Modal's decorators take: by them an app is recognized that another file defines.
 MODAL_KEYWORDS = {"gpu", "image", "volumes", "secrets", "timeout", "max_containers", "mounts", "retries", "cpu"}
 IMAGES = {"debian_slim", "micromamba", "conda", "from_registry", "from_dockerfile", "from_aws_ecr"}
-UNWRITTEN = "**"  # among settings: there are others, which the file doesn't write out
+UNWRITTEN = "**"  # key among settings: there are others, which the file does not write out
 
 
 @dataclass(frozen=True)
 class Body:
-    """A function whose code runs on the GPU: a root, or a helper that it reaches."""
+    """A function whose code runs on the GPU: a root, or a helper that it uses."""
 
     node: FunctionNode
     script: Script
@@ -37,7 +37,7 @@ class Planned:
     packages : tuple of str or None
         Requirements of its image, or None where they are derived.
     helpers : tuple of Body
-        Functions in other files that it reaches.
+        Functions in other files that it uses.
     """
 
     mounts: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class GpuFunction:
 
     @functools.cached_property
     def bodies(self) -> list[Body]:
-        """The roots and every helper of the file that they reach by name."""
+        """The roots and every helper of the file that they use by name."""
         found = {id(root): Body(root, self.script) for root in self.roots}
         found |= {id(body.node): body for body in (self.planned.helpers if self.planned else ())}
         queue = list(found.values())

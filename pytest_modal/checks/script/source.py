@@ -1,4 +1,4 @@
-"""Read Python source without running it; what can't be read is said in a sentence."""
+"""Python source, read without running it; an error says in a sentence what can't be read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Source:
     path : str
         As the user wrote it; it is shown.
     location : Path or None
-        The file, if there is one: its neighbours tell what is local code.
+        The file, if there is one: the files beside it are local code.
     """
 
     path: str
@@ -64,7 +64,7 @@ def read_text(path: Path) -> str:
         It is missing, too large, a notebook, or not text.
     """
     if path.suffix == ".ipynb":
-        raise UnreadableError("a notebook; export it first: jupyter nbconvert --to script")
+        raise UnreadableError("this is a notebook: export it first, with jupyter nbconvert --to script")
     try:
         if path.stat().st_size > LARGEST:
             raise UnreadableError(
@@ -89,12 +89,13 @@ def parse(text: str, path: str, location: Path | None = None) -> Source:
     """
     try:
         with warnings.catch_warnings():
-            # Invalid escapes and the like are the linter's to tell.
+            # Warnings of the parser, such as invalid escapes, are reported by linters.
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
     except SyntaxError as error:
-        notebook = "; is it a notebook?" if text.lstrip().startswith("{") and '"cells"' in text else ""
-        raise UnreadableError(f"line {error.lineno or 1}: not valid Python: {error.msg}{notebook}") from None
+        is_notebook = text.lstrip().startswith("{") and '"cells"' in text
+        remedy = "; this seems to be a notebook: export it first" if is_notebook else ""
+        raise UnreadableError(f"line {error.lineno or 1}: not valid Python: {error.msg}{remedy}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise UnreadableError(f"not valid Python: {error or type(error).__name__}") from None
     return Source(path, text, tree, location)

@@ -1,4 +1,4 @@
-"""A file as a tree: what is above and below each node, and what its names stand for."""
+"""A file as a tree: what is above and below each node, and what its names refer to."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ class Tree:
         return scope
 
     def scope_at(self, node: ast.AST) -> Scope:
-        """Return the scope in which a node stands."""
+        """Return the scope of a node."""
         while not isinstance(node, ScopeNode):
             node = self.parents[node]
         return self.scope_of(node)
@@ -207,7 +207,7 @@ class Tree:
         return self._walked[function]
 
     def release(self) -> None:
-        """Drop everything: scopes point back here, and a thousand trees need not wait for a collection."""
+        """Drop everything: scopes refer back to their tree, which would be freed only by a garbage collection."""
         vars(self).clear()
 
     def all(self, kind: type[AnyNode]) -> list[AnyNode]:
@@ -221,7 +221,7 @@ class Tree:
 
     @functools.cached_property
     def at_import(self) -> list[ast.AST]:
-        """The nodes that run when the file is imported; what stands under a guard doesn't."""
+        """The nodes that run when the file is imported; those under a guard don't."""
         found: list[ast.AST] = []
         stack: list[ast.AST] = list(reversed(self.source.tree.body))
         while stack:
@@ -229,13 +229,14 @@ class Tree:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 continue
             if isinstance(node, ast.If) and is_guard(node):
+                stack += reversed(import_branch(node))
                 continue
             found.append(node)
             stack += reversed(self.children[node])
         return found
 
     def method_of_self(self, expression: ast.Attribute, scope: Scope) -> FunctionNode | None:
-        """Return the method that ``self.name`` stands for."""
+        """Return the method that ``self.name`` refers to."""
         owner = self.class_at(scope)
         if owner is None or not isinstance(expression.value, ast.Name) or expression.value.id not in ("self", "cls"):
             return None
@@ -280,15 +281,62 @@ def methods(node: ast.ClassDef) -> list[FunctionNode]:
 
 
 def is_guard(node: ast.If) -> bool:
-    """Whether an ``if`` asks who runs the file: its main guard, ``modal.is_local()``, type checkers."""
+    """Whether an ``if`` depends on how the file is run: its main guard, ``modal.is_local()``, type checkers."""
     return any(
         (isinstance(part, ast.Name) and part.id in GUARDS) or (isinstance(part, ast.Attribute) and part.attr in GUARDS)
         for part in ast.walk(node.test)
     )
 
 
+def import_branch(guard: ast.If) -> list[ast.stmt]:
+    """Return what runs under a guard although the file is imported: ``else``, or the body of one turned round."""
+    match _holds_for_main(guard.test):
+        case True:
+            return guard.orelse
+        case False:
+            return guard.body
+    return []
+
+
+def is_guarded(node: ast.AST, tree: Tree, top: ast.AST | None = None) -> bool:
+    """Whether a node runs only where a guard lets it, as far up as `top`."""
+    while node is not top and node in tree.parents:
+        child, node = node, tree.parents[node]
+        if isinstance(node, ast.If) and is_guard(node) and child not in import_branch(node):
+            return True
+    return False
+
+
+def is_main_only(node: ast.AST, tree: Tree) -> bool:
+    """Whether a node runs only in the process that the file was started with, never where it is imported."""
+    while node in tree.parents:
+        child, node = node, tree.parents[node]
+        if isinstance(node, ast.If) and _holds_for_main(node.test) is not None and child not in import_branch(node):
+            return child is not node.test
+    return False
+
+
+def _holds_for_main(test: ast.expr) -> bool | None:
+    """Whether a test holds where ``__name__`` is "__main__" and only there, the other way round, or neither."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = _holds_for_main(test.operand)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        # "main and more" holds only there; "imported or more" holds wherever it is imported.
+        decisive = isinstance(test.op, ast.And)
+        return decisive if any(_holds_for_main(part) is decisive for part in test.values) else None
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return None
+    sides = [test.left, test.comparators[0]]
+    if not any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides):
+        return None
+    if not any(isinstance(side, ast.Constant) and side.value == "__main__" for side in sides):
+        return None
+    return True if isinstance(test.ops[0], ast.Eq) else False if isinstance(test.ops[0], ast.NotEq) else None
+
+
 def _children(node: ast.AST) -> list[ast.AST]:
-    """Return what is below a node; load and store contexts and operators, which say nothing here, are left out."""
+    """Return what is below a node, without load and store contexts and operators, which no rule needs."""
     found: list[ast.AST] = []
     for name in node._fields:
         value = getattr(node, name, None)
@@ -317,7 +365,7 @@ def keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def argument(call: ast.Call, index: int, name: str) -> ast.expr | None:
-    """Return an argument given by position or by keyword."""
+    """Return an argument, passed by position or by keyword."""
     given = keyword(call, name)
     if given is None and index < len(call.args) and not any(isinstance(arg, ast.Starred) for arg in call.args[:index]):
         given = call.args[index]

@@ -1,4 +1,4 @@
-"""Which calls write a file, and where."""
+"""Calls that write a file, and where."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ OPENERS = {
     "zipfile.ZipFile": (1, "mode", "r"),
     "h5py.File": (1, "mode", "r"),
 }
-# Methods whose name says enough on any object: the first argument is the path.
+# Methods that write a file on every object that has them: the first argument is the path.
 METHODS = {
     "to_csv": "path_or_buf",
     "to_parquet": "path",
@@ -64,7 +64,7 @@ METHODS = {
     "save_weights": "filepath",
     "write_image": "file",
 }
-# Methods whose argument must be text that is known, for `save` is a method of many things.
+# Methods that count only with a known path, since other objects have a `save` too.
 TEXT_METHODS = {"save": "path", "save_model": "output_dir", "write_html": "file", "tofile": "fid"}
 PATH_METHODS = {"write_text", "write_bytes", "touch"}
 DIRECTORIES = {"os.mkdir": "name", "os.makedirs": "name"}
@@ -102,7 +102,7 @@ def write_at(call: ast.Call, scope: Scope, places: Places) -> Write | None:
         return _at(call, argument(call, 0, "file"), scope, places) if _writes(given, default) else None
     if name in DIRECTORIES:
         return _at(call, argument(call, 0, "name"), scope, places, makes_directory=True)
-    # wandb.save uploads what is there.
+    # wandb.save uploads an existing file.
     if isinstance(call.func, ast.Attribute) and not (name or "").startswith("wandb."):
         return _method(call, call.func, scope, places)
     return None
@@ -120,7 +120,7 @@ def _method(call: ast.Call, function: ast.Attribute, scope: Scope, places: Place
         return write if known else None
     if method in PATH_METHODS or method == "mkdir" or (method == "open" and _writes(argument(call, 0, "mode"), "r")):
         write = _at(call, function.value, scope, places, makes_directory=method == "mkdir")
-        # `write_text` and `mkdir` are methods of other things too: of mounted volumes, of sandboxes.
+        # Other objects have `write_text` and `mkdir` too: mounted volumes, sandboxes.
         return write if write is not None and write.place.is_path else None
     return None
 
@@ -134,7 +134,9 @@ def _at(
 
 
 def _writes(mode: ast.expr | None, default: str) -> bool:
-    text = mode.value if isinstance(mode, ast.Constant) else default if mode is None else ""
+    text: object = default
+    if mode is not None:
+        text = mode.value if isinstance(mode, ast.Constant) else ""
     return isinstance(text, str) and bool(set("wax+") & set(text.partition(":")[0]))
 
 

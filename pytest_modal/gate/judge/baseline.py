@@ -1,4 +1,4 @@
-"""A baseline: what is kept of an accepted evaluation, and where its files are. `jsonl` writes and reads them."""
+"""Baselines: what is kept of an accepted evaluation, and which of its items an evaluation has."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Baseline:
     digests : tuple of str
         Digest of each input; empty where there was none.
     outputs : tuple of (str or None)
-        What the model said.
+        Outputs of the model.
     anchor_sums : array, shape (n,)
         As `sums`, over the rounds of `anchor`; NaN for items that the anchor has not seen.
     speed : float or None
@@ -139,22 +139,23 @@ def check_items(baseline: Baseline, now: Evaluation, alignment: Alignment, where
     BaselineError
         Items of the baseline are missing, or have other inputs.
     """
-    again = f"{update_command(test)} (in replay mode too, with --modal-mode=replay)"
+    again = f"record a new baseline: {update_command(test)} (in replay mode too, with --modal-mode=replay)"
     if alignment.missing:
-        what = f"gate {baseline.gate!r}: {count(len(alignment.missing), 'item')} of the baseline not in the rows"
-        remedy = f"give all items to the gate; if they were removed on purpose, {again}"
+        what = f"gate {baseline.gate!r}: the rows lack {count(len(alignment.missing), 'item')} of the baseline"
+        remedy = f"pass all items to the gate; if they were removed on purpose, {again}"
         raise BaselineError(three_parts(f"{what}: {some(alignment.missing)}", where, remedy))
     if not alignment.changed:
         return
     if not any(now.digests):
-        what = f"gate {baseline.gate!r}: the rows have no inputs, but those of the baseline had"
-        remedy = f"keep the input column (input=...), or record without it: {again}"
+        what = f"gate {baseline.gate!r}: the rows have no inputs, but the baseline has"
+        remedy = f"keep the input column (input=...), or {again}"
         raise BaselineError(three_parts(what, where, remedy))
-    what = f"gate {baseline.gate!r}: {count(len(alignment.changed), 'item')} with another input than in the baseline"
-    remedy = f"give a changed item an id of its own, or, if the change is meant, {again}"
+    changed = count(len(alignment.changed), "item")
+    what = f"gate {baseline.gate!r}: the input of {changed} has changed since the baseline"
+    remedy = f"use a new id for each changed item; if the change is intended, {again}"
     raise BaselineError(three_parts(f"{what}: {some(alignment.changed)}", where, remedy))
 
 
-def update_command(test: str) -> str:
-    """Return the command that records the baselines of a test."""
-    return f'pytest "{test}" --modal-update-baselines'
+def update_command(test: str, mode: str = "") -> str:
+    """Return the command that records the baselines of a test; `mode` is the option that says where it runs."""
+    return " ".join(word for word in ("pytest", f'"{test}"', mode, "--modal-update-baselines") if word)

@@ -1,12 +1,12 @@
 """The files of a baseline: written so that a diff shows the items that changed, read with every check.
 
-``<gate>.jsonl`` has a header and then a line an item, sorted by id::
+``<gate>.jsonl`` has a header and then one line per item, sorted by id::
 
     {"id":"add/0008","c":4,"in":"77b0e3","a":5}
 
 `c` is the number of right answers (or the sum of scores) in the `k` rounds of the header, `in` a digest of the
-input, `a` that of the anchor's rounds where it is another number (null: the anchor has not seen the item). What the
-model said is in ``<gate>.outputs.jsonl``. Plain JSON, LF; nothing is ever unpickled.
+input, `a` that of the anchor's rounds where it is another number (null: the anchor has not seen the item). The outputs
+of the model are in ``<gate>.outputs.jsonl``. Plain JSON, LF; nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ _ENTRY_OPTIONAL: dict[str, tuple[type, ...]] = {"reason": (str,), "anchor": (dic
 def baseline_texts(baseline: Baseline) -> tuple[str, str]:
     """Return what the file of a baseline holds, and what that of its outputs holds (nothing: no such file)."""
     outputs = "".join(
-        _line({"id": each, "out": said})
-        for each, said in zip(baseline.ids, baseline.outputs, strict=True)
-        if said is not None
+        _line({"id": each, "out": output})
+        for each, output in zip(baseline.ids, baseline.outputs, strict=True)
+        if output is not None
     )
     items = "".join(_item_lines(baseline))
     header = {
@@ -126,7 +126,7 @@ def read_baseline(path: Path, gate: str, test: str) -> Baseline:
 
 
 def same_items_elsewhere(path: Path, dataset: str) -> str | None:
-    """Return the gate of another baseline in the same directory with these very items: this gate, renamed?"""
+    """Return the gate of another baseline in the same directory with the same items: perhaps this gate was renamed."""
     for other in baselines_beside(path):
         try:
             with other.open(encoding="utf-8") as file:
@@ -140,7 +140,7 @@ def same_items_elsewhere(path: Path, dataset: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one baseline, and says of it what is wrong."""
+    """Reads one baseline, with errors for what is wrong with it."""
 
     path: Path
     gate: str
@@ -155,8 +155,8 @@ class _Reader:
         """The way out of damage: an earlier version, or a new recording."""
         name = _quoted(self.path)
         return (
-            f"restore a version that holds, git log --oneline -- {name} and git checkout COMMIT -- {name} "
-            f"{_quoted(outputs_path(self.path))}; or delete it and record it anew: {update_command(self.test)}"
+            f"restore an intact version (git log --oneline -- {name}, git checkout COMMIT -- {name} "
+            f"{_quoted(outputs_path(self.path))}), or delete it and record it again: {update_command(self.test)}"
         )
 
     def read(self) -> Baseline:
@@ -195,22 +195,22 @@ class _Reader:
         except OSError as error:
             raise self.error(f"can't be read: {error.strerror}", "make the file readable", path=path) from None
         except UnicodeDecodeError:
-            raise self.error("is not UTF-8 text", self.restore, path=path) from None
+            raise self.error("is not UTF-8", self.restore, path=path) from None
         if not text:
-            raise self.error("is an empty file", self.restore, path=path)
+            raise self.error("is empty", self.restore, path=path)
         lines = text.split("\n")
         for number, line in enumerate(lines, 1):
             if line.startswith(("<<<<<<<", "=======", ">>>>>>>", "|||||||")):
                 name = _quoted(path)
                 raise self.error(
                     "has conflict markers: a merge was not finished",
-                    f"take one side whole, git checkout --ours -- {name} (or --theirs), the outputs too, "
-                    f"then record the merged code: {update_command(self.test)}",
+                    f"check out one side, git checkout --ours -- {name} (or --theirs), of the outputs too, then record "
+                    f"the merged code: {update_command(self.test)}",
                     number,
                     path,
                 )
         if lines.pop() != "":
-            raise self.error("ends in the middle of a line: it is truncated", self.restore, len(lines) + 1, path)
+            raise self.error("is truncated: it ends in the middle of a line", self.restore, len(lines) + 1, path)
         return lines
 
     def object(self, line: str, number: int, path: Path | None = None) -> dict[str, Any]:
@@ -240,19 +240,20 @@ class _Reader:
             if key not in value:
                 raise self.error(f"has no {key!r} in its {what}", self.restore, 1)
             if not _is(value[key], kinds):
-                raise self.error(f"has {key!r} = {value[key]!r} in its {what}, of a wrong type", self.restore, 1)
+                what = f"has {key!r} = {value[key]!r} in its {what}, which is of the wrong type"
+                raise self.error(what, self.restore, 1)
 
     def header(self, line: str) -> dict[str, Any]:
         """Return the header."""
         header = self.object(line, 1)
         if _is(header.get("schema"), (int,)) and header["schema"] > SCHEMA:
-            what = f"has schema {header['schema']}; this pytest-modal knows {SCHEMA}"
+            what = f"has schema {header['schema']}, but this pytest-modal reads schema {SCHEMA}"
             raise self.error(what, "upgrade: pip install -U pytest-modal", 1)
         self.typed(header, _HEADER, "header")
         self.typed(header["anchor"], _ANCHOR, "anchor")
         for entry in header["history"]:
             if not isinstance(entry, dict):
-                raise self.error(f"has {entry!r} in its history, of a wrong type", self.restore, 1)
+                raise self.error(f"has {entry!r} in its history, which is of the wrong type", self.restore, 1)
             self.typed(entry, _ENTRY, "history")
             self.typed(entry, {key: kinds for key, kinds in _ENTRY_OPTIONAL.items() if key in entry}, "history")
             if "anchor" in entry:
@@ -265,15 +266,15 @@ class _Reader:
         possible = possible and (header["speed"] is None or 0 < header["speed"] < math.inf)
         possible = possible and all(isinstance(each, str) for each in header["rounds"])
         if unknown or not possible or not is_gate_name(header["gate"]):
-            raise self.error("has a header with values that can't be", self.restore, 1)
+            raise self.error("has a header with impossible values", self.restore, 1)
         if header["gate"] != self.gate:
             other = header["gate"]
             name = _quoted(self.path)
             raise self.error(
-                f"is that of another gate, {other!r}",
-                f"if the gate was renamed, say so in the file: "
+                f"belongs to another gate, {other!r}",
+                f"if the gate was renamed, rename it in the file: "
                 f'sed -i \'1s/"gate":"{other}"/"gate":"{self.gate}"/\' {name}; '
-                f"else remove the copy and record: {update_command(self.test)}",
+                f"otherwise delete the copy and record: {update_command(self.test)}",
                 1,
             )
         return header
@@ -285,11 +286,11 @@ class _Reader:
             fits = _is(item.get("id"), (str,)) and _within(item.get("c"), header["k"])
             fits = fits and _is(item.get("in", ""), (str,)) and not item.keys() - {"id", "c", "in", "a"}
             if not (fits and (item.get("a") is None or _within(item["a"], header["anchor"]["k"]))):
-                what = f"has an item with values that can't be: {lines[number - 2][:80]!r}"
+                what = f"has an item with impossible values: {lines[number - 2][:80]!r}"
                 raise self.error(what, self.restore, number)
         ids = [item["id"] for item in items]
         if len(items) < header["n"]:
-            what = f"has {count(len(items), 'item')}, but its header says {header['n']:,}: it is truncated"
+            what = f"is truncated: it has {count(len(items), 'item')}, but its header says {header['n']:,}"
             raise self.error(what, self.restore, len(lines) + 1)
         if odd := [one for one, two in zip(ids[1:], ids, strict=False) if one <= two]:
             raise self.error(f"has items twice or out of order, {some(odd)}: a bad merge", self.restore)
@@ -299,7 +300,7 @@ class _Reader:
         return items
 
     def outputs(self, header: Mapping[str, Any], ids: Sequence[str]) -> dict[str, str]:
-        """Return what the model said, by item; a missing file only leaves messages without it."""
+        """Return the outputs of the model, by item; if the file is missing, messages don't show them."""
         path = outputs_path(self.path)
         if header["outputs"] is None or not path.exists():
             return {}
@@ -310,7 +311,7 @@ class _Reader:
         for number, line in enumerate(lines, 1):
             item = self.object(line, number, path)
             if not (_is(item.get("id"), (str,)) and item["id"] in known and _is(item.get("out"), (str,))):
-                raise self.error(f"has an output that can't be: {line[:80]!r}", self.restore, number, path)
+                raise self.error(f"has an impossible output: {line[:80]!r}", self.restore, number, path)
             outputs[item["id"]] = item["out"]
         return outputs
 

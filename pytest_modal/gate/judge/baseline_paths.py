@@ -21,15 +21,15 @@ def check_gate_name(gate: object, where: str) -> str:
         Anything else.
     """
     if not isinstance(gate, str) or not gate:
-        raise ValueError(three_parts(f"a gate can't be named {gate!r}", where, 'give a text, such as "gsm8k"'))
+        raise ValueError(three_parts(f"a gate can't be named {gate!r}", where, 'use a non-empty str, such as "gsm8k"'))
     if not is_gate_name(gate):
-        what = f"{gate!r} can't name a gate: its baseline is a file of that name"
+        what = f"a gate can't be named {gate!r}: its baseline is a file of that name"
         raise ValueError(three_parts(what, where, f"use letters, digits and ._+=,@()[]-, such as {_safe(gate)!r}"))
     return gate
 
 
 def is_gate_name(name: str) -> bool:
-    """Whether a text can be the name of a file everywhere, and none that a gate's other files have."""
+    """Whether a text can be the name of a file everywhere, and is not that of a gate's other files."""
     return _safe(name) == name
 
 
@@ -40,7 +40,7 @@ def _safe(name: str) -> str:
 
 
 def baseline_path(directory: Path, gate: str, gpu: str | None = None) -> Path:
-    """Return the file of a gate's baseline; `gpu` for one of its own for that device.
+    """Return the file of a gate's baseline; `gpu` for the separate one of that device.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def find_baseline(directory: Path, gate: str, gpu: str | None = None) -> Path | 
 
 
 def outputs_path(path: Path) -> Path:
-    """Return the file with what the model said, beside the baseline `path`."""
+    """Return the file with the outputs of the model, beside the baseline `path`."""
     return path.with_name(path.name.removesuffix(SUFFIX) + OUTPUTS)
 
 

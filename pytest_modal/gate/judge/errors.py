@@ -12,4 +12,4 @@ class BaselineError(ValueError):
 
 
 class AccuracyWarning(UserWarning):
-    """A gate that fails nothing, but can't be relied on as it is."""
+    """A gate does not fail, but can't be relied on as it is."""

@@ -16,7 +16,7 @@ Z95 = float(stats.norm.ppf(0.975))
 Z95_ONE_SIDED = float(stats.norm.ppf(0.95))
 SEED = 20240229
 RESAMPLES = 9_999
-# Means of more scores are normal to more digits than 9,999 resamples give.
+# Means of more scores are normal to more digits than 9,999 resamples can show.
 FEW = 1_000
 
 
@@ -68,7 +68,7 @@ def score_interval(differences: ArrayLike) -> Estimate:
     """Estimate a change in scores.
 
     The BCa bootstrap of the mean (Efron 1987, JASA 82:171), seeded; normal for more than `FEW` items, and where
-    BCa has no answer. Differences that are all equal give an interval of no width; a single one gives [-1, 1].
+    BCa has no answer. Differences that are all equal have an interval of no width; a single one gives [-1, 1].
     """
     d = np.asarray(differences, float)
     mean = float(d.mean())
@@ -103,7 +103,7 @@ def cluster_interval(differences: ArrayLike, clusters: ArrayLike) -> Estimate:
     """Estimate a change over clusters.
 
     The clustered standard error with the factor C/(C-1) and Student's t with C-1 degrees of freedom (Cameron &
-    Miller 2015, Journal of Human Resources 50:317). One cluster tells nothing: [-1, 1].
+    Miller 2015, Journal of Human Resources 50:317). One cluster shows nothing: [-1, 1].
     """
     d = np.asarray(differences, float)
     mean = float(d.mean())

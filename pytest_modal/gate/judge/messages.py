@@ -1,4 +1,4 @@
-"""Messages of a gate. Ids, inputs and outputs are text of unknown origin: shown, never obeyed."""
+"""Messages of a gate. Ids, inputs and outputs are text of unknown origin: they are made safe to show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from pytest_modal.gate.judge.baseline import Baseline, align, update_command
 from pytest_modal.gate.judge.policy import TOLERABLE
-from pytest_modal.gate.judge.rows import Evaluation
+from pytest_modal.gate.judge.rows import INPUT_NAMES, Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
@@ -23,7 +23,7 @@ _SLOWER = 0.8
 
 @dataclass(frozen=True)
 class Flip:
-    """An item that the rounds now decide otherwise than the baseline.
+    """An item on which the rounds now and the baseline disagree.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ def failure(
     path: str = "baselines",
     renamed_from: str | None = None,
 ) -> str:
-    """Say why a gate fails, in the order of importance.
+    """Return why a gate fails, in the order of importance.
 
     Parameters
     ----------
@@ -105,13 +105,13 @@ def failure(
     csv : str, optional
         Where all flips are.
     mode : str, optional
-        The option that accepts without a GPU, such as ``--modal-mode=replay``, where there is a recording.
+        The option that has the same results again, such as ``--modal-mode=replay``.
     path, renamed_from : str, optional
         Of a missing baseline: where it is to be, and the gate whose baseline has the same items.
     """
     parts = []
     if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
-        parts.append(_regression(result, items, csv, mode))
+        parts.append(_regression(result, items, test, csv, accept_command(test, mode)))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
         what = (
             f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
@@ -120,24 +120,28 @@ def failure(
         parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
         names = first_few((safe_line(each, _WIDEST_ID) for each in result.must_pass), SHOWN)
-        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} that may never fail: {names}"
-        parts.append(three_parts(what, test, "look at their outputs, or take them out of must_pass"))
+        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} of must_pass failed: {names}"
+        parts.append(three_parts(what, test, "look at their outputs, or remove them from must_pass"))
     if "no baseline" in result.reasons:
-        parts.append(missing_baseline(result, test=test, path=path, renamed_from=renamed_from))
+        parts.append(missing_baseline(result, test=test, mode=mode, path=path, renamed_from=renamed_from))
     if "replaced" in result.reasons:
         what = f"NOTHING COMPARED  {result.gate}  none of the baseline's items is among the {result.n:,} of this run"
-        remedy = f"if they were replaced on purpose, {_accept(mode)}; else give the items their old ids"
+        remedy = (
+            f"use the old ids of the items; if they were replaced on purpose, accept that: {accept_command(test, mode)}"
+        )
         parts.append(three_parts(what, test, remedy))
     return "\n".join(parts)
 
 
-def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", renamed_from: str | None = None) -> str:
-    """Say that a gate compared nothing, and which command records its baseline."""
-    remedy = f"record it and commit it: {update_command(test)}"
+def missing_baseline(
+    result: GateResult, *, test: str, mode: str = "", path: str = "baselines", renamed_from: str | None = None
+) -> str:
+    """Return that a gate compared nothing, and which command records its baseline."""
+    remedy = f"record it and commit it: {update_command(test, mode)}"
     if renamed_from is not None:
         remedy = (
             f"if the gate was {renamed_from!r} before, rename {renamed_from}.jsonl and {renamed_from}.outputs.jsonl "
-            f"with git mv; else {remedy}"
+            f"with git mv; otherwise {remedy}"
         )
     what = (
         f"NO BASELINE  {result.gate}  {_percent(result.accuracy)} of {count(result.n, 'item')}, compared with nothing"
@@ -145,7 +149,7 @@ def missing_baseline(result: GateResult, *, test: str, path: str = "baselines", 
     return three_parts(what, f"{test}, {path}", remedy)
 
 
-def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode: str) -> str:
+def _regression(result: GateResult, items: Sequence[Flip], test: str, csv: str | None, command: str) -> str:
     change = result.change
     assert change is not None, "a regression is a comparison"
     title = "ACCURACY REGRESSION" if "inconclusive" not in result.reasons else "ACCURACY INCONCLUSIVE"
@@ -163,9 +167,7 @@ def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode
             f"  {_test_of(change, 'baseline')}: p={_p(change.p)}{_fresh(result)}",
         ]
         if "inconclusive" in result.reasons:
-            lines.append(
-                f"  a drop of {_points(TOLERABLE)} can't be ruled out, and modal_gate = strict: give more items"
-            )
+            lines.append(f"  a drop of {_points(TOLERABLE)} can't be ruled out, which fails with modal_gate = strict")
         if "anchor" in result.reasons and result.anchor is not None:
             then, p = _percent(result.anchor.then), _p(result.anchor.p)
             lines.append(f"  and against the anchor of {result.anchor_date}: {then}, p={p}")
@@ -175,8 +177,9 @@ def _regression(result: GateResult, items: Sequence[Flip], csv: str | None, mode
     rate = "" if result.flip_rate is None else f" (baseline flip rate {_percent(result.flip_rate)})"
     lines.append(f"  {result.newly_failing:,} {failing}, {result.newly_passing:,} {passing}{rate}")
     lines += _table(items, csv)
-    lines.append(f"  intended? {_accept(mode)}")
-    return "\n".join(lines)
+    first = "add items, or record more rounds" if "inconclusive" in result.reasons else "find what changed the model"
+    remedy = f"{first}; if the change is intended, accept it: {command}"
+    return three_parts("\n".join(lines), test, remedy)
 
 
 def _headline(title: str, gate: str, change: Change) -> str:
@@ -200,9 +203,9 @@ def _fresh(result: GateResult) -> str:
     return f", confirmed by {count(fresh, 'fresh round')}"
 
 
-def _accept(mode: str) -> str:
-    words = ["pytest", mode, "--modal-update-baselines", '--modal-accept-regression="why"']
-    return " ".join(word for word in words if word)
+def accept_command(test: str, mode: str = "") -> str:
+    """Return the command that accepts what the gates of a test found, and what no other test's gates did."""
+    return f'{update_command(test, mode)} --modal-accept-regression="why"'
 
 
 def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
@@ -220,8 +223,8 @@ def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
         for row in rows
     ]
     if len(items) > SHOWN or csv is not None:
-        more = f"{len(items) - SHOWN:,} more" if len(items) > SHOWN else "with all of the text"
-        lines.append(f"  ... {more}" + (f": {csv}" if csv is not None else ""))
+        more = f"... {len(items) - SHOWN:,} more" if len(items) > SHOWN else "full text"
+        lines.append(f"  {more}" + (f": {csv}" if csv is not None else ""))
     return lines
 
 
@@ -233,10 +236,13 @@ def _quoted(text: str | None, width: int) -> str:
 
 
 def summary_line(result: GateResult) -> str:
-    """Say in one line what became of a gate, and what it can see."""
+    """Return in one line the result of a gate, and what it can see."""
     line = f"{result.gate}  {result.verdict}  "
     change = result.change
-    if change is None:
+    if change is None and result.policy.updating and not result.failed:
+        # Nothing could be compared, and nothing had to be: this is what later runs are compared with.
+        line = f"{result.gate}  first baseline  {_percent(result.accuracy)} {_percents(result.accuracy_interval)}"
+    elif change is None:
         line += f"{_percent(result.accuracy)} {_percents(result.accuracy_interval)}, compared with nothing"
     else:
         low, high = (f"{100 * end:+.1f}" for end in change.interval)
@@ -247,7 +253,7 @@ def summary_line(result: GateResult) -> str:
         if result.verdict is Verdict.FAIL and "anchor" in result.reasons and result.anchor is not None:
             line += f", against the anchor {100 * result.anchor.change:+.1f} points p={_p(result.anchor.p)}"
     if result.verdict is Verdict.IMPROVED and not result.policy.updating:
-        line += "; record it: --modal-update-baselines"
+        line += "; record it with --modal-update-baselines"
     parts = [line, sight(result.outlook)]
     if result.new:
         parts.append(f"{count(len(result.new), 'new item')} not gated")
@@ -257,42 +263,42 @@ def summary_line(result: GateResult) -> str:
 
 
 def sight(outlook: Sensitivity) -> str:
-    """Say what a gate can see."""
-    if outlook.toothless:
-        return f"n={outlook.n:,}: toothless, it can't fail even if every item does"
+    """Return what a gate can see."""
+    if outlook.powerless:
+        return f"n={outlook.n:,}: it can't fail, even if every item does"
     if outlook.detectable is None:
         return f"n={outlook.n:,}"
     return f"n={outlook.n:,}: sees a drop of {_points(outlook.detectable)} or more (80% power)"
 
 
 def shortcomings(outlook: Sensitivity, gate: str) -> list[str]:
-    """Say, when a gate is recorded, what it will not be able to see."""
+    """Return, when a gate is recorded, what it will not be able to see."""
     found = []
-    if outlook.toothless:
+    if outlook.powerless:
         found.append(
-            f"gate {gate} is toothless: with {count(outlook.n, 'item')} its smallest p-value is "
-            f"{_p(outlook.smallest_p)}, and it fails at {_p(outlook.level)}; give it more items or record more rounds"
+            f"gate {gate} can't fail: with {count(outlook.n, 'item')} its smallest p-value is "
+            f"{_p(outlook.smallest_p)}, but it fails at {_p(outlook.level)}; add items, or record more rounds"
         )
     if outlook.too_small:
         found.append(
-            f"gate {gate} is small: with {count(outlook.n, 'item')} one that flips is enough to leave a drop of "
-            f"{_points(TOLERABLE)} possible, which is then inconclusive; give it more items"
+            f"gate {gate}: with {count(outlook.n, 'item')} a single flip makes the gate inconclusive: a drop of "
+            f"{_points(TOLERABLE)} can't be ruled out; add items"
         )
     return found
 
 
 def warnings_of(result: GateResult) -> list[str]:
-    """Return what is worth a warning and fails nothing."""
+    """Return the warnings of a gate, which fail nothing."""
     found = [f"gate {result.gate}: {warning}" for warning in result.warnings]
     if result.verdict is Verdict.INCONCLUSIVE and not result.failed and result.change is not None:
         found.append(
             f"gate {result.gate} is inconclusive: a drop of {_points(TOLERABLE)} can't be ruled out, the change is "
             f"{100 * result.change.change:+.1f} points, at least {100 * result.change.lower:+.1f} with 95% confidence; "
-            "give it more items"
+            "add items"
         )
     if result.new:
         found.append(
-            f"gate {result.gate}: {count(len(result.new), 'item')} not in the baseline, and not gated; record them: "
+            f"gate {result.gate}: {count(len(result.new), 'item')} not in the baseline and not gated; record them with "
             "--modal-update-baselines"
         )
     if result.speed_ratio is not None and result.speed_ratio < _SLOWER:
@@ -300,10 +306,29 @@ def warnings_of(result: GateResult) -> list[str]:
     return found
 
 
-def totals_of(compared: Sequence[bool]) -> str:
-    """Say how many gates compared something: one that did not never counts as passed."""
-    without = len(compared) - sum(compared)
-    return f"{len(compared) - without:,} gated" + (f", {without:,} without baseline" if without else "")
+def unnoticed_inputs(now: Evaluation) -> str | None:
+    """Return a note for rows without inputs: an item whose input has changed is compared all the same."""
+    if any(now.digests):
+        return None
+    return (
+        f"the rows have no inputs ({', '.join(map(repr, INPUT_NAMES))}), so that changed ones can't be noticed; "
+        'name the column: input="..."'
+    )
+
+
+def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
+    """Return how many gates compared something: one that did not never counts as passed.
+
+    Parameters
+    ----------
+    recorded : int
+        How many of the others got their first baseline.
+    """
+    without = len(compared) - sum(compared) - recorded
+    parts = [f"{sum(compared):,} gated"]
+    parts += [f"{recorded:,} recorded for the first time"] if recorded else []
+    parts += [f"{without:,} without baseline"] if without else []
+    return ", ".join(parts)
 
 
 def properties(result: GateResult) -> dict[str, str]:

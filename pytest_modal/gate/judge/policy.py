@@ -10,7 +10,7 @@ from typing import Any
 from pytest_modal.wording import three_parts
 
 LEVEL, FAMILY_LEVEL = 0.01, 0.05  # of one gate, and of all gates of the run together
-SUSPICIOUS = 0.10  # a p-value that asks for fresh rounds
+SUSPICIOUS = 0.10  # a p-value that causes fresh rounds
 TOLERABLE = 0.03  # a drop that a gate must be able to rule out
 
 
@@ -21,7 +21,7 @@ class Demands:
     Attributes
     ----------
     min_accuracy : float or None
-        The accuracy may not be below, baseline or not.
+        The accuracy must not be below, with and without a baseline.
     must_pass : tuple of str
         Items that must be right (score 1) in every round.
     min_drop : float
@@ -83,7 +83,7 @@ def check_demands(
     Raises
     ------
     ValueError
-        A number outside its range, or ids that are no list.
+        A number outside its range, or ids that are not a list.
     """
 
     def error(what: str, remedy: str) -> ValueError:
@@ -93,11 +93,11 @@ def check_demands(
         return isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(0 <= float(value) <= 1)
 
     if min_accuracy is not None and not share(min_accuracy):
-        raise error(f"min_accuracy={min_accuracy!r}", "give a share of the items, such as 0.75")
+        raise error(f"min_accuracy={min_accuracy!r} is not in [0, 1]", "set it to a share of the items, such as 0.75")
     if not share(min_drop):
-        raise error(f"min_drop={min_drop!r}", "give a share of the items, such as 0.005 for half a point")
+        raise error(f"min_drop={min_drop!r} is not in [0, 1]", "set it to a share of the items, such as 0.005")
     if isinstance(must_pass, str) or not isinstance(must_pass, Sequence | set | frozenset):
-        raise error(f"must_pass={must_pass!r}", f"give a list of ids, such as [{must_pass!r}]")
+        raise error(f"must_pass={must_pass!r} is not a list", f"set it to a list of ids, such as [{must_pass!r}]")
     least: Any = min_accuracy
     drop: Any = min_drop
     return Demands(None if least is None else float(least), tuple(sorted(map(str, must_pass))), float(drop))

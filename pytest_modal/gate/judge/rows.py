@@ -1,6 +1,6 @@
-"""Rows that a test gives to the gate, read with every check, and rounds of them pooled.
+"""Rows of a test, read with every check, and rounds of them pooled.
 
-No verdict on bad data: whatever is missing, double or out of range is an error that names the items.
+No verdict on bad data: whatever is missing, duplicate or out of range is an error that names the items.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numbers
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,12 +21,16 @@ from pytest_modal.wording import count, some, three_parts
 
 T = TypeVar("T")
 
+INPUT_NAMES = ("input", "prompt", "question", "problem")  # of the column of inputs, where none is named
 DIGEST = 6  # hexadecimal digits: a changed input is missed once in 16 million
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns that the gate reads. Rows may lack `input` and `output` under their usual names."""
+    """Names of the columns that the gate reads. Rows may lack `input` and `output` under their usual names.
+
+    Where the rows have no "input", the first of `INPUT_NAMES` that they have is taken for it.
+    """
 
     id: str = "id"
     correct: str = "correct"
@@ -98,17 +102,18 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
     Parameters
     ----------
     rows : list of dict or pandas.DataFrame
-        One row an item. ``correct`` is a bool, 0 or 1, or a score in [0, 1].
+        One row per item. ``correct`` is a bool, 0 or 1, or a score in [0, 1].
     where : str
         The test, for messages.
 
     Raises
     ------
     ValueError
-        No rows, a column that is not there, missing or double ids, no value or one outside [0, 1] in ``correct``,
+        No rows, a missing column, missing or duplicate ids, no value or one outside [0, 1] in ``correct``,
         a missing cluster, an input that can't be compared. The message names the items.
     """
-    reader = _Reader(columns, gate, where)
+    reader = _Reader(_with_input(rows, columns), gate, where)
+    columns = reader.columns
     table = reader.table(rows)
     ids = reader.ids(table[columns.id])
     scores = reader.scores(ids, table[columns.correct])
@@ -130,13 +135,28 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
     )
 
 
+def _with_input(rows: object, columns: Columns) -> Columns:
+    """Return the columns with the name under which the rows have their inputs."""
+    if columns.input != Columns.input:
+        return columns
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(rows, pandas.DataFrame):
+        names = set(rows.columns)
+    else:
+        mappings = rows if isinstance(rows, list | tuple) else []
+        names = {name for row in mappings if isinstance(row, Mapping) for name in row}
+    taken = {columns.id, columns.correct, columns.output, columns.cluster}
+    found = [name for name in INPUT_NAMES if name in names and name not in taken]
+    return replace(columns, input=found[0]) if found else columns
+
+
 def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
     """Add up rounds of the same items.
 
     Raises
     ------
     ValueError
-        The rounds differ in their items, inputs or clusters: they are no repeats of one another.
+        The rounds differ in their items, inputs or clusters: they are not repeats of one another.
     """
     first = rounds[0]
     for number, other in enumerate(rounds[1:], 2):
@@ -148,7 +168,7 @@ def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
             what = f"accuracy_gate {gate!r}: round {number} has other items, inputs or clusters than the first"
             remedy = "make the items from fixed data or a fixed seed: the rounds of a gate repeat the same items"
             raise ValueError(three_parts(f"{what}: {some(odd)}", where, remedy))
-    outputs = [Counter(said).most_common(1)[0][0] for said in zip(*(each.outputs for each in rounds), strict=True)]
+    outputs = [Counter(texts).most_common(1)[0][0] for texts in zip(*(each.outputs for each in rounds), strict=True)]
     return Evaluation(
         ids=first.ids,
         sums=np.sum([each.sums for each in rounds], axis=0),
@@ -162,7 +182,7 @@ def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one column after the other, and says of each what is wrong with it."""
+    """Reads one column after the other, with errors for what is wrong with each."""
 
     columns: Columns
     gate: str
@@ -172,7 +192,7 @@ class _Reader:
         return ValueError(three_parts(f"accuracy_gate {self.gate!r}: {what}", self.where, remedy))
 
     def table(self, rows: object) -> dict[str, list[Any]]:
-        """Return the columns that are wanted."""
+        """Return the columns that are needed."""
         wanted = [self.columns.id, self.columns.correct, self.columns.input, self.columns.output]
         if self.columns.cluster is not None:
             wanted.append(self.columns.cluster)
@@ -183,19 +203,19 @@ class _Reader:
         elif isinstance(rows, list | tuple):
             for index, row in enumerate(rows):
                 if not isinstance(row, Mapping):
-                    raise self.error(f"rows[{index}] is a {type(row).__name__}, not a dict", "give a list of dicts")
+                    raise self.error(f"rows[{index}] is of type {type(row).__name__}, not dict", "pass a list of dicts")
             names, length = list({name: None for row in rows for name in row}), len(rows)
         else:
             kind = f"{type(rows).__module__}.{type(rows).__qualname__}".removeprefix("builtins.")
-            raise self.error(f"rows are a {kind}", "give a list of dicts, one an item, or a DataFrame")
+            raise self.error(f"the rows are of type {kind}", "pass a list of dicts, one per item, or a DataFrame")
         if not length:
-            raise self.error("there are no rows", "give one row an item; a gate without items can't pass")
+            raise self.error("there are no rows", "pass one row per item: a gate without items can't pass")
         if double := [name for name, number in Counter(map(str, names)).items() if number > 1 and name in wanted]:
             raise self.error(f"the table has the columns {some(double)} more than once", "keep one of each")
         if missing := [name for name in wanted if name not in names and name not in optional]:
             keyword = next(word for word, name in vars(self.columns).items() if name == missing[0])
             raise self.error(
-                f"the rows have no {missing[0]!r}; they have {some(names, 20)}",
+                f"the rows have no column {missing[0]!r}, only {some(names, 20)}",
                 f'name the column that holds it, {keyword}="...", or add it',
             )
         present = [name for name in wanted if name in names]
@@ -209,19 +229,19 @@ class _Reader:
         if missing:
             rows = ", ".join(f"rows[{index}]" for index in missing[:5])
             raise self.error(
-                f"{count(len(missing), 'row')} without an id: {rows}", "give every item an id that it keeps"
+                f"{count(len(missing), 'row')} without an id: {rows}", "give every item an id that never changes"
             )
         for index, value in enumerate(values):
             if isinstance(value, bool) or not isinstance(value, str | int | numbers.Integral):
                 raise self.error(
-                    f"rows[{index}] has the id {value!r}, a {type(value).__name__}", "use text or whole numbers as ids"
+                    f"rows[{index}] has the id {value!r}, a {type(value).__name__}", "use str or int as ids"
                 )
         ids = [str(value) for value in values]
         if len(set(ids)) < len(ids):
             double = [each for each, number in Counter(ids).items() if number > 1]
             raise self.error(
-                f"{count(len(double), 'id')} more than once: {some(double)}",
-                "give each item one row; results of repeated sampling are averaged into a score",
+                f"{count(len(double), 'duplicate id')}: {some(double)}",
+                "pass one row per item, and average repeated samples of an item into a score",
             )
         return ids
 
@@ -231,7 +251,7 @@ class _Reader:
         if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
                 f"{column!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
-                "decide what an item without an answer is worth, usually False, and say so in the rows",
+                f"set {column!r} in every row, for an item without an answer usually to False",
             )
         kinds = (numbers.Real, np.bool_)
         wrong = {kind for kind in map(type, values) if not issubclass(kind, kinds)}
@@ -239,7 +259,7 @@ class _Reader:
             example = values[ids.index(odd[0])]
             raise self.error(
                 f"{column!r} is neither a bool nor a number for {some(odd)}: {example!r}",
-                f'compare first, such as rows["{column}"] = output == expected',
+                f'compare first: row["{column}"] = row["output"] == row["expected"]',
             )
         scores = np.array([float(value) for value in values])
         if outside := [ids[index] for index in np.flatnonzero((scores < 0) | (scores > 1)).tolist()]:
@@ -256,7 +276,7 @@ class _Reader:
         return self._each(ids, values, self.columns.input, _digest), self._each(ids, values, self.columns.input, _text)
 
     def outputs(self, ids: Sequence[str], values: Sequence[object] | None) -> list[str | None]:
-        """Return what the model said, as text."""
+        """Return the outputs of the model, as text."""
         return [None] * len(ids) if values is None else self._each(ids, values, self.columns.output, _text)
 
     def _each(self, ids: Sequence[str], values: Sequence[object], column: str, read: Callable[[object], T]) -> list[T]:
@@ -266,8 +286,8 @@ class _Reader:
                 result.append(read(value))
             except (TypeError, ValueError) as error:
                 raise self.error(
-                    f"{column!r} of item {each!r} can't be kept: {error}",
-                    "give text, numbers, lists, dicts with text keys, or arrays",
+                    f"{column!r} of item {each!r} can't be recorded: {error}",
+                    "use str, numbers, lists, dicts with str keys, or arrays",
                 ) from None
         return result
 
@@ -276,12 +296,12 @@ class _Reader:
         if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
                 f"{self.columns.cluster!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
-                "name a cluster for every item; one that belongs to no other is a cluster of its own",
+                "name a cluster for every item; an item that belongs to no other is its own cluster",
             )
         clusters = [str(value) for value in values]
         if len(set(clusters)) < 2:
             raise self.error(
-                f"all items are in one cluster, {clusters[0]!r}", "give at least two clusters, or leave cluster= out"
+                f"all items are in one cluster, {clusters[0]!r}", "use at least two clusters, or remove cluster="
             )
         return clusters
 

@@ -45,7 +45,7 @@ class Sensitivity:
     too_small: bool
 
     @property
-    def toothless(self) -> bool:
+    def powerless(self) -> bool:
         """Whether the gate can't fail, even if every item did."""
         return self.smallest_p > self.level
 
@@ -60,7 +60,7 @@ def sensitivity(
     then : array, shape (n,)
         Sums over the `k` rounds of the baseline.
     change : Change, optional
-        A comparison with it: of scores and clusters, only that tells the noise.
+        A comparison with it: the noise of scores and clusters is known only from it.
     """
     level, m = policy.level, 1 if change is None else change.m
     # Fresh rounds follow a suspicious first round, and only that.

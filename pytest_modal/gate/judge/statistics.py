@@ -1,4 +1,4 @@
-"""The tests of the gate, and what a gate is able to see.
+"""Statistical tests of the gate, and the drops that it is able to see.
 
 Pure functions over arrays. Item `i` was right ``then[i]`` of `k` times in the baseline and ``now[i]`` of `m` times
 now; scores in [0, 1] are sums over the rounds likewise. Changes are shares: -0.043 is a drop of 4.3 points.
@@ -26,7 +26,7 @@ from pytest_modal.gate.judge.intervals import (
 )
 from pytest_modal.wording import count
 
-# Probabilities below are left out of convolutions; what is lost in all of them together is below SMALLEST_P.
+# Smaller probabilities are left out of convolutions; all of them together are below SMALLEST_P.
 _NEGLIGIBLE, SMALLEST_P = 1e-100, 1e-90
 # How often two greedy runs of one model differ on an item, where a baseline of one round can't tell
 # (61 runs: https://github.com/sgl-project/sglang-jax/issues/1333).
@@ -101,7 +101,7 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
     before, after = _sums(then, k), _sums(now, m)
     if len(before) != len(after):
         raise ValueError(f"then has {count(len(before), 'item')} and now has {len(after):,}")
-    # Sums of equal scores differ in their last digits; that is no change.
+    # Sums of equal scores differ in their last digits, which is not a change.
     differences = np.round(after / m - before / k, 12)
     single = False
     if clusters is not None:
@@ -115,7 +115,7 @@ def compare(then: ArrayLike, k: int, now: ArrayLike, m: int, clusters: ArrayLike
         p, p_gain = exact_test(before, k, after, m)
         estimate = count_interval(differences)
         smallest = smallest_exact_p(before, k, m)
-        # Flips of signs are by item, and never that sure of one; the rounds of one item can be.
+        # Many rounds of one item can give a small p-value here; flips of signs, which are by item, never do.
         single = bool(differences.min() - differences.sum() < 0.5)
     else:
         method = "paired permutation test"
@@ -253,7 +253,7 @@ def flip_rate(then: ArrayLike, k: int) -> float | None:
 def detectable_drop(then: ArrayLike, k: int, m: int, level: float, power: float = 0.8) -> float | None:
     """Return the smallest drop that the exact test sees with this power; None if it can't see any.
 
-    So many items fail for good, those first that never failed; the others flip as they did in the baseline. Their
+    So many items fail in every round, those first that never failed; the others flip as they did in the baseline. Their
     flips enter as items that were right once in all, or wrong once, as many as give the same variance:
     ``p(1-p)km/(k+m)`` for an item that is right with probability ``p``, against ``km/(k+m)^2``. The test must then
     reject even if its noise lies at the unfavourable end of `power`.
@@ -333,5 +333,5 @@ def _sign_flips_of_many(d: Floats) -> tuple[float, float]:
 
 
 def smallest_sign_flip_p(then: Floats) -> float:
-    """Return the p-value if all that scored anything scored 0 now."""
+    """Return the p-value if every item scored 0 now."""
     return max(0.5 ** min(1_000, int((then > 0).sum())), 1 / (RESAMPLES + 1))

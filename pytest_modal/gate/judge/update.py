@@ -24,7 +24,7 @@ class Update:
     baseline : Baseline or None
         What to write, once the whole test has passed; None if there is nothing to write.
     note : str
-        What is said about it, in one line.
+        What happens to it, in one line.
     refused : bool
         Whether the gate failed, so that nothing may be written.
     """
@@ -56,7 +56,7 @@ def plan_update(
     """
     gate = result.gate
     if result.failed:
-        return Update(None, f"{gate}: baseline not written, the gate fails", refused=True)
+        return Update(None, f"{gate}: baseline not written, because the gate failed", refused=True)
     accepted = result.verdict is Verdict.ACCEPTED
     alignment = None if old is None else align(old, now)
     accuracy = round(now.accuracy, 6)
@@ -81,19 +81,24 @@ def plan_update(
     if accepted:
         entry = replace(entry, reason=result.policy.accept, anchor=old.anchor, items=alignment.summary)
         baseline = replace(fresh, history=(*old.history, entry))
-        return Update(baseline, f"{gate}: regression accepted, {_change(old, now)}: {result.policy.accept}")
+        note = f"{gate}: regression accepted, {_change(old, now)}, {_rounds(old, now)}: {result.policy.accept}"
+        return Update(baseline, note)
     anchor_sums = now.sums.copy() if old.anchor.k == now.rounds else np.full(now.n, math.nan)
     anchor_sums[alignment.now] = old.anchor_sums[alignment.then]
     entry = replace(entry, items=alignment.summary)
     baseline = replace(fresh, anchor=old.anchor, anchor_sums=anchor_sums, history=(*old.history, entry))
     if _same(old, baseline):
         return Update(None, f"{gate}: baseline unchanged")
-    note = f"{gate}: baseline updated, {_change(old, now)}, {count(now.rounds, 'round')}"
-    return Update(baseline, note if now.rounds >= old.k else f"{note} (there were {old.k})")
+    return Update(baseline, f"{gate}: baseline updated, {_change(old, now)}, {_rounds(old, now)}")
 
 
 def _change(old: Baseline, now: Evaluation) -> str:
     return f"{100 * old.accuracy:.1f}% -> {100 * now.accuracy:.1f}%"
+
+
+def _rounds(old: Baseline, now: Evaluation) -> str:
+    fewer = f" (there were {old.k})" if now.rounds < old.k else ""
+    return f"{count(now.rounds, 'round')}{fewer}"
 
 
 def _same(old: Baseline, new: Baseline) -> bool:

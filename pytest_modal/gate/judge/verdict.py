@@ -1,4 +1,4 @@
-"""The verdict of a gate: pure functions over data."""
+"""Verdicts of gates: pure functions over data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Reason = Literal["drop", "anchor", "min_accuracy", "must_pass", "inconclusive", 
 
 
 class Verdict(enum.StrEnum):
-    """What the gate says."""
+    """The verdict of a gate."""
 
     PASS = "PASS"
     FAIL = "FAIL"
@@ -111,7 +111,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Decision:
-    """What comparisons alone say, before any other demand."""
+    """The decision by comparisons alone, before any other demand."""
 
     verdict: Verdict
     reasons: tuple[Reason, ...]
@@ -160,7 +160,7 @@ def judge(
     Raises
     ------
     ValueError
-        `must_pass` names items that there are not.
+        `must_pass` names items that don't exist.
     BaselineError
         Items of the baseline are missing or have other inputs, and no baseline is being recorded.
     """
@@ -175,7 +175,7 @@ def judge(
         decision = decide(compared["change"], compared["anchor"], demands.min_drop, policy)
     elif baseline is not None:
         decision = Decision(Verdict.NO_BASELINE, ("replaced",), False)
-    if not compared or policy.updating:  # what is said is what will be seen against the new baseline
+    if not compared or policy.updating:  # the sensitivity against the new baseline is reported
         compared["outlook"] = sensitivity(now.sums, now.rounds, policy, clusters=now.clusters)
     reasons = list(decision.reasons)
     if demands.min_accuracy is not None and now.accuracy < demands.min_accuracy - 1e-9:
@@ -184,10 +184,10 @@ def judge(
         reasons.append("must_pass")
     demanded = "min_accuracy" in reasons or "must_pass" in reasons
     accepted = policy.accept is not None and policy.updating and bool(decision.reasons) and not demanded
-    verdict = Verdict.FAIL if demanded else Verdict.ACCEPTED if accepted else decision.verdict
+    verdict = Verdict.ACCEPTED if accepted else decision.verdict
     return GateResult(
         gate=gate,
-        verdict=verdict,
+        verdict=Verdict.FAIL if demanded else verdict,
         failed=bool(reasons) and not accepted,
         reasons=tuple(reasons),
         n=now.n,
@@ -211,7 +211,7 @@ def _check_must_pass(gate: str, now: Evaluation, demands: Demands, test: str) ->
     share = dict(zip(now.ids, (now.sums / now.rounds).tolist(), strict=True))
     if unknown := [each for each in demands.must_pass if each not in share]:
         what = f"accuracy_gate {gate!r}: must_pass names items that the rows don't have: {some(unknown)}"
-        raise ValueError(three_parts(what, test, "name ids of the rows, or give those items too"))
+        raise ValueError(three_parts(what, test, "use ids of the rows, or add rows for those items"))
     return tuple(each for each in demands.must_pass if share[each] < 1 - 1e-9)
 
 

@@ -26,22 +26,30 @@ class Sign:
         Key of the call; for "ready" the beginning of the device's name.
     rest : str
         Key of the container fixture, or the rest of the line.
+    container : str
+        Id of the container, where it is known.
     """
 
     event: str
     service: str
     key: str
     rest: str
+    container: str = ""
 
 
 @dataclass
 class Phases:
-    """The last reported phase of each call: (phase, key of a container fixture or "")."""
+    """The last reported phase of each call: (phase, key of a container fixture or ""); and its containers."""
 
     seen: dict[str, tuple[str, str]] = field(default_factory=dict)
+    containers: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, sign: Sign) -> None:
         """Note the phase that a container reports."""
+        if sign.event in ("start", "load", "call") and sign.container:
+            tried = self.containers.setdefault(sign.key, [])
+            if sign.container not in tried:
+                tried.append(sign.container)
         if sign.event == "start":
             self.seen[sign.key] = "start", ""
         elif sign.event in ("load", "call"):
@@ -52,9 +60,17 @@ class Phases:
         return self.seen.get(key)
 
 
-def signs(message: str) -> list[Sign]:
+def signs(entry: Any) -> list[Sign]:
+    """Return the reports of containers in an entry of a log."""
+    container = next((each for each in reversed(entry.context_ids) if each.startswith("ta-")), "")
+    return signs_in(entry.message, container)
+
+
+def signs_in(text: str, container: str = "") -> list[Sign]:
     """Return the reports of containers in a piece of a log."""
-    return [Sign(match["event"], match["service"], match["key"], match["rest"]) for match in _LINE.finditer(message)]
+    return [
+        Sign(match["event"], match["service"], match["key"], match["rest"], container) for match in _LINE.finditer(text)
+    ]
 
 
 def without_signs(text: str) -> str:
@@ -62,18 +78,17 @@ def without_signs(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
 
 
-async def follow(app: Any) -> AsyncIterator[Sign]:
-    """Yield the reports of an app's containers as they arrive."""
+async def follow(app: Any) -> AsyncIterator[Any]:
+    """Yield the entries of an app's log, from its beginning, as they arrive."""
     async for entry in app.logs.stream.aio():
-        for sign in signs(entry.message):
-            yield sign
+        yield entry
 
 
 async def last_output(call: Any, phases: Phases, entries: int = 400) -> dict[str, str]:
     """Return the last output of a call, by stream; note the phases that are reported there."""
     printed = {"stdout": "", "stderr": ""}
     async for entry in call.logs.tail.aio(entries):
-        for sign in signs(entry.message):
+        for sign in signs(entry):
             phases.note(sign)
         if entry.source in printed:
             printed[entry.source] += without_signs(entry.message)

@@ -19,6 +19,7 @@ from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal.network import Network
 from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
 from pytest_modal.run.protocol import Result
 
@@ -41,14 +42,18 @@ class ModalBackend:
     ----------
     rootdir : Path
         The directory of the project, which the app is named after.
+    stream : bool
+        Whether what functions print is reported while they run.
     """
 
     mode = "modal"
 
-    def __init__(self, rootdir: Path, options: SessionOptions) -> None:
+    def __init__(self, rootdir: Path, options: SessionOptions, *, stream: bool = False) -> None:
         self._rootdir = rootdir
         self._options = options
+        self._stream = stream
         self._session: Session | None = None
+        self._network = Network()  # made before the batch is planned, which sets up fixtures
 
     @property
     def app_id(self) -> str | None:
@@ -76,29 +81,30 @@ class ModalBackend:
             await asyncio.wrap_future(stored.done)
 
         session = self._session = Session(
-            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put
+            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put, stream=self._stream
         )
         thread = _SessionThread(session, inbox.put)
-        thread.start()
-        try:
-            while (said := inbox.get()) is not None:
-                if isinstance(said, BaseException):
-                    raise said
-                if isinstance(said, Progress):
-                    progress(said)
-                    continue
-                yield said.outcome, [said.value]
-                said.done.set_result(None)
-        finally:
-            thread.stop()
+        with self._network.as_before():
+            thread.start()
+            try:
+                while (event := inbox.get()) is not None:
+                    if isinstance(event, BaseException):
+                        raise event
+                    if isinstance(event, Progress):
+                        progress(event)
+                        continue
+                    yield event.outcome, [event.value]
+                    event.done.set_result(None)
+            finally:
+                thread.stop()
 
 
 class _SessionThread(threading.Thread):
     """The event loop of a session."""
 
-    def __init__(self, session: Session, say: Callable[[BaseException | None], None]) -> None:
+    def __init__(self, session: Session, put: Callable[[BaseException | None], None]) -> None:
         super().__init__(name="pytest-modal session", daemon=True)
-        self._session, self._say = session, say
+        self._session, self._put = session, put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._begun = threading.Event()
@@ -119,7 +125,7 @@ class _SessionThread(threading.Thread):
             error = raised
         finally:
             # Nobody has to wait for the end of the loop, which may take long.
-            self._say(error)
+            self._put(error)
 
     def stop(self) -> None:
         """End the session if it still runs: the app stops, its containers are cancelled."""

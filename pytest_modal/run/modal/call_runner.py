@@ -104,6 +104,8 @@ class CallRunner:
                 case _:
                     queue.crashed()
                     falls += 1
+                    if not begun and await self._has_begun(call, tried):
+                        begun, attempts = True, attempts + 1
                     if begun or falls >= MAX_CRASHES_BEFORE_START:
                         return await self._alone(queue, call, attempts)
                     # This call had not begun: it waits until the one that had is tried alone.
@@ -125,6 +127,13 @@ class CallRunner:
             if isinstance(verdict, InfrastructureError):
                 return await self._infrastructure(queue, call, verdict, tried), b""
             return await self._fallen(call, tried, verdict, attempts + 1), b""
+
+    async def _has_begun(self, call: Call, tried: _Try) -> bool:
+        """Ask the log of a call that fell whether it had begun: what is heard meanwhile may come late."""
+        if tried.call is not None:
+            with contextlib.suppress(Exception):
+                await within(LOG_TIMEOUT, last_output(tried.call, self._phases))
+        return self._phases.of(call.key) is not None
 
     def _blocked(self, queue: EnvironmentQueue, call: Call) -> Outcome | None:
         if queue.failure is not None:
@@ -196,6 +205,7 @@ class CallRunner:
             outcome.container_key = key
             phase = f"load {self._dispatch.labels(call).get(key, '')}"
         outcome.phase = phase
+        outcome.container = next(reversed(self._phases.containers.get(call.key, [])), "")
         if status == "timed out":
             limit = self._options.startup_timeout if phase == "start" else call.environment.timeout
             outcome.seconds, outcome.error = limit, {"limit": limit}

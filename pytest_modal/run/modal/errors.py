@@ -44,7 +44,7 @@ def unreachable(url: str, seconds: float) -> InfrastructureError:
     """Return the error for a server that does not answer."""
     return InfrastructureError(
         "connection",
-        f"Modal does not answer at {url} (waited {seconds:.0f} s)",
+        f"Modal does not answer at {url} (waited {seconds:,.0f} s)",
         "check the network and https://status.modal.com; without Modal, run the same batch on this machine: "
         "pytest --modal-mode=local",
     )
@@ -54,7 +54,7 @@ def lost(seconds: float) -> InfrastructureError:
     """Return the error for a connection that was lost during the session."""
     return InfrastructureError(
         "connection",
-        f"the connection to Modal was lost: no answer for {seconds:.0f} s",
+        f"the connection to Modal was lost: no answer for {seconds:,.0f} s",
         "run pytest --modal --modal-resume when the network is back: results that have arrived are kept",
     )
 
@@ -72,7 +72,7 @@ def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
     """Return the error for a GPU that was not available in time."""
     return InfrastructureError(
         "no GPU",
-        f"no container with {gpu} within {seconds:.0f} s (phase: queue)",
+        f"no container with {gpu} within {seconds:,.0f} s (phase: queue)",
         'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini',
     )
 

@@ -86,7 +86,7 @@ class EnvironmentQueue:
         if not done(first):
             return None
         self._turn = first.key if first.key in self._in_order else ""
-        # The clock of "no GPU" starts with the first call, not with the machine.
+        # The time without a GPU counts from the first call on, not from the start of the machine.
         self.seen_at = self.seen_at or time.monotonic()
         self.out[first.key] = first.payload_bytes
         self.sending.add(first.key)

@@ -16,9 +16,10 @@ from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app
-from pytest_modal.run.modal.app_log import Phases, Sign, follow
+from pytest_modal.run.modal.app_log import Phases, Sign, follow, signs
 from pytest_modal.run.modal.call_runner import CallRunner
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue
 from pytest_modal.run.modal.timeouts import within
 
@@ -39,6 +40,8 @@ class Session:
         Takes an outcome and its value; returns when they are stored.
     progress : callable
         Called with each event to show.
+    stream : bool
+        Whether what functions print is shown too.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Session:
         options: SessionOptions,
         emit: Emit,
         progress: Callable[[Progress], None],
+        *,
+        stream: bool = False,
     ) -> None:
         self._batch = batch
         self._dispatch = dispatch
@@ -57,10 +62,11 @@ class Session:
         self._emit = emit
         self._progress = progress
         self._phases = Phases()
+        self._printed = PrintedLog() if stream else None
         self._queues: dict[str, EnvironmentQueue] = {}
         self._labels = {call.key: call.label for call in batch.calls}
         self._containers = {key: container.label for key, container in batch.containers.items()}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._done: set[str] = set()
         self._failure: InfrastructureError | None = None
         self._failed = asyncio.Event()
@@ -82,7 +88,7 @@ class Session:
         except Exception as error:
             self._failure = self._failure or await errors.of_session(error, url)
         for call in self._batch.calls:
-            if call.key not in self._told:
+            if call.key not in self._reported:
                 early = InfrastructureError("unexpected", "the session ended early", "run pytest again")
                 await self._finish(call, (self._failure or early).outcome(call), b"")
 
@@ -151,13 +157,18 @@ class Session:
     async def _attend(self, call_runner: CallRunner, queue: EnvironmentQueue, call: Call) -> None:
         try:
             outcome, value = await call_runner.run(queue, call)
+            tried = self._phases.containers.get(call.key, [])
+            outcome.fallen = [container for container in tried if container != outcome.container]
             await self._finish(call, outcome, value)
         finally:
             queue.out.pop(call.key, None)
             queue.sent(call)
 
     async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
-        self._told.add(call.key)
+        self._reported.add(call.key)
+        if self._printed is not None:
+            for line in self._printed.rest(call.key, outcome):
+                self._show(call.key, line)
         # Even when cancelled, the outcome is stored once.
         await asyncio.shield(self._emit(outcome, value))
         self._dispatch.finished(call, outcome)
@@ -192,9 +203,14 @@ class Session:
     async def _listen(self, app: object) -> None:
         # The batch does not need the progress: it goes on if reading the log fails.
         while True:
+            if self._printed is not None:
+                self._printed.opened()
             with contextlib.suppress(Exception):
-                async for sign in follow(app):
-                    self._heard(sign)
+                async for entry in follow(app):
+                    for sign in signs(entry):
+                        self._heard(sign)
+                    for key, line in self._printed.add(entry) if self._printed is not None else ():
+                        self._show(key, line)
             await asyncio.sleep(POLL_INTERVAL)
 
     def _heard(self, sign: Sign) -> None:
@@ -210,6 +226,9 @@ class Session:
             self._progress(Progress("loading", self._containers.get(sign.rest.strip(), sign.rest)))
         elif sign.event == "call":
             self._progress(Progress("running", self._labels.get(sign.key, sign.key)))
+
+    def _show(self, key: str, line: str) -> None:
+        self._progress(Progress("printed", self._labels.get(key, key), line))
 
     async def _guarded(self, watch: Coroutine[object, object, None]) -> None:
         # Without its watchers a session could wait forever.

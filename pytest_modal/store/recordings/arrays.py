@@ -80,7 +80,7 @@ def shape_from_json(node: Any) -> list[int]:
 
 
 def is_plain(dtype: Any) -> bool:
-    """Whether a description says all of a dtype: not of unions, of fields out of order, of aligned structures."""
+    """Whether a description is complete: not for unions, for fields out of order, for aligned structures."""
     import numpy
 
     try:

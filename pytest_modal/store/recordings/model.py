@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
@@ -27,7 +28,7 @@ class Name:
     params : tuple of str
         Its parameters as they are shown.
     apart : str
-        What tells the call from others of the same fixture and params; empty for most calls.
+        What distinguishes the call from others of the same fixture and params; empty for most calls.
     """
 
     module: str
@@ -120,13 +121,22 @@ class Recording:
     stderr: str | None = None
 
 
+@dataclass(frozen=True)
+class Slot:
+    """Where the recording of a call belongs, and what it depends on."""
+
+    directory: Path
+    name: Name
+    keys: Keys
+
+
 def declared(environment: Environment) -> dict[str, Any]:
     """Return what is declared of an environment, as JSON: no values of environment variables, no secrets.
 
     Images, volumes and environment variables have no content that could be compared here: their names are
     shown, and what their declaration says is a part of the code (see `pytest_modal.code.keys`).
     """
-    return {
+    found = {
         "gpu": _plain(environment.gpu),
         "timeout": environment.timeout if math.isfinite(environment.timeout) else str(environment.timeout),
         "packages": _plain(environment.packages),
@@ -141,6 +151,8 @@ def declared(environment: Environment) -> dict[str, Any]:
         "retries": environment.retries,
         "max_containers": environment.max_containers,
     }
+    # Recordings without a seed say nothing of it, as all those from before there was one.
+    return found if environment.seed is None else {**found, "seed": environment.seed}
 
 
 def _plain(value: str | tuple[str, ...] | None) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_modal.store.files import DRAFT, safe_name, short_digest
-from pytest_modal.store.recordings.errors import AGAIN, MissingRecordingError, TamperedRecordingError
+from pytest_modal.store.recordings.errors import AGAIN, TamperedRecordingError
 from pytest_modal.store.recordings.model import Name
 
 DIRECTORY = "recordings"
@@ -22,44 +22,28 @@ def recording_path(directory: Path, name: Name) -> Path:
     return directory / safe_name(name.module) / f"{stem}.json"
 
 
-def told_apart(names: Mapping[str, Name]) -> dict[str, Name]:
+def told_apart(names: Mapping[str, tuple[Name, str]]) -> dict[str, Name]:
     """Return the names of all calls of a batch, each with its own file.
 
     Parameters
     ----------
-    names : mapping of str to Name
-        By what tells the calls apart whatever is selected, such as the digest of their arguments.
+    names : mapping of str to (Name, str)
+        By the key of a call, its name and what identifies it whatever is selected and however its code changes.
 
     Returns
     -------
     dict of str to Name
-        With `Name.apart` where two would share a file, on systems that ignore case too.
+        With more in `Name.apart` where two would share a file, on systems that ignore case too.
     """
-    shared: dict[str, list[str]] = {}
-    for identity, name in names.items():
-        shared.setdefault(str(recording_path(Path(), name)).casefold(), []).append(identity)
-    clashing = {identity for group in shared.values() if len(group) > 1 for identity in group}
-    return {
-        identity: Name(name.module, name.fixture, name.params, identity) if identity in clashing else name
-        for identity, name in names.items()
-    }
-
-
-def find_recording(directory: Path, name: Name) -> Path:
-    """Return the file of a recording: the one made when the call had to be told apart, else the plain one.
-
-    Raises
-    ------
-    MissingRecordingError
-        There is none.
-    """
-    plain = Name(name.module, name.fixture, name.params)
-    for path in (recording_path(directory, name), recording_path(directory, plain)):
-        if os.path.lexists(path):
-            return path
-    raise MissingRecordingError(
-        f"{name} was not recorded", recording_path(directory, name), remedy=f"record it: {AGAIN}"
-    )
+    found = {key: name for key, (name, _) in names.items()}
+    for further in ({key: identity for key, (_, identity) in names.items()}, {key: key for key in names}):
+        shared: dict[str, list[str]] = {}
+        for key, name in found.items():
+            shared.setdefault(str(recording_path(Path(), name)).casefold(), []).append(key)
+        for clashing in (keys for keys in shared.values() if len(keys) > 1):
+            for key in clashing:
+                found[key] = replace(found[key], apart=found[key].apart + further[key])
+    return found
 
 
 def check_place(path: Path) -> None:
@@ -102,7 +86,7 @@ def unused_recordings(directory: Path, used: Iterable[Path]) -> list[Path]:
     directory : Path
         The ``recordings/`` beside the tests.
     used : iterable of Path
-        The recordings in use, as `find_recording` returns them.
+        The recordings in use, as `Finder` finds them.
 
     Returns
     -------

@@ -43,7 +43,7 @@ def read_recording(path: Path) -> Recording:
     Parameters
     ----------
     path : Path
-        The JSON file, as `find_recording` returns it.
+        The JSON file, as `Finder` finds it.
 
     Returns
     -------
@@ -58,15 +58,33 @@ MalformedRecordingError
     """
     check_place(path)
     with _as_errors(path), deep_stack():
-        document = _document(path)
-        _check_version(path, document)
-        if document.get("digest") != seal(document):
-            raise TamperedRecordingError("the recording was changed: its digest does not match", path)
-        recording = _recording(document)
-        if recording_path(path.parent.parent, recording.name) != path:
-            shown = safe_line(recording.name)
-            raise TamperedRecordingError(f"the recording of {shown} has the wrong file name", path)
+        recording, document = _checked(path)
         return _with_value(recording, document, path)
+
+
+def read_description(path: Path) -> Recording:
+    """Read which call a recording is of and what it depended on; its value is left out.
+
+    Raises
+    ------
+    RecordingError
+        As `read_recording`, but for what is wrong with the value.
+    """
+    check_place(path)
+    with _as_errors(path), deep_stack():
+        return _checked(path)[0]
+
+
+def _checked(path: Path) -> tuple[Recording, dict[str, Any]]:
+    document = _document(path)
+    _check_version(path, document)
+    if document.get("digest") != seal(document):
+        raise TamperedRecordingError("the recording was changed: its digest does not match", path)
+    recording = _recording(document)
+    if recording_path(path.parent.parent, recording.name) != path:
+        shown = safe_line(recording.name)
+        raise TamperedRecordingError(f"the recording of {shown} has the wrong file name", path)
+    return recording, document
 
 
 def check_fresh(path: Path, recorded: Keys, wanted: Keys) -> None:

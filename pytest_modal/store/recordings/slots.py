@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,19 +16,11 @@ from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.remote import data
 from pytest_modal.store.recordings.errors import RecordingError
-from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, declared
-from pytest_modal.store.recordings.paths import DIRECTORY, told_apart, unused_recordings
+from pytest_modal.store.recordings.finding import Finder
+from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, Slot, declared
+from pytest_modal.store.recordings.paths import DIRECTORY, arrays_named, recording_path, told_apart, unused_recordings
 from pytest_modal.store.recordings.writing import secret_values, write_recording
 from pytest_modal.wording import count
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where the recording of a call belongs, and what it depends on."""
-
-    directory: Path
-    name: Name
-    keys: Keys
 
 
 def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
@@ -38,22 +30,23 @@ def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
     the first have their own recordings.
     """
     keys = _AllKeys(batch)
-    plain: dict[Path, dict[str, tuple[str, Name]]] = {}
+    plain: dict[Path, dict[str, tuple[Name, str]]] = {}
     for call in batch.calls:
         source = rootdir / call.function.location.rpartition(":")[0]
         # An installed function has no tests beside it.
         directory = (source.parent if source.is_relative_to(rootdir) else rootdir) / DIRECTORY
-        identity = digest_of(*(f"{name}={digest}" for name, digest in sorted(keys.of(call).arguments.items())))
+        depends = keys.of(call)
+        identity = digest_of(
+            *(json.dumps(dict(each), sort_keys=True) for each in (depends.arguments, depends.environment))
+        )
         number = call.environment.round
         shown = (*call.shown, f"round{number + 1}") if number else call.shown
-        name = Name(source.stem, call.function.name, shown)
-        plain.setdefault(directory, {})[f"{identity}-{call.key}"] = call.key, name
-    found = {}
-    for directory, calls in plain.items():
-        names = told_apart({identity: name for identity, (_, name) in calls.items()})
-        for identity, (key, _) in calls.items():
-            found[key] = Slot(directory, names[identity], keys.of_key(key))
-    return found
+        plain.setdefault(directory, {})[call.key] = Name(source.stem, call.function.name, shown, call.apart), identity
+    return {
+        key: Slot(directory, name, keys.of_key(key))
+        for directory, names in plain.items()
+        for key, name in told_apart(names).items()
+    }
 
 
 class _AllKeys:
@@ -74,7 +67,7 @@ class _AllKeys:
             for key in call.containers:
                 container = self._batch.containers[key]
                 function |= container.function.parts
-                arguments |= self._arguments(container, f"{container.label}.")
+                arguments |= self._arguments(container, f"{container.own_label}.")
             self._known[call.key] = Keys(function, arguments, declared(call.environment))
         return self._known[call.key]
 
@@ -87,7 +80,7 @@ class _AllKeys:
                 parts = self._batch.parts(argument.key)
                 found[prefix + name] = digest_of(*(self.of_key(part).digest for part in parts))
             elif isinstance(argument, FromContainer):
-                found[prefix + name] = self._batch.containers[argument.key].label
+                found[prefix + name] = self._batch.containers[argument.key].own_label
         return found | ({f"{prefix}request.param": node.param.digest} if node.param else {})
 
 
@@ -106,7 +99,8 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
     """
     notes, written, directories = [], 0, set()
     secrets = secret_values(os.environ)
-    places = slots(batch, rootdir)
+    places, finder = slots(batch, rootdir), Finder()
+    own = {recording_path(slot.directory, slot.name) for slot in places.values()}
     for call in batch.calls:
         slot, outcome = places[call.key], outcomes.get(call.key)
         if call.mocked:
@@ -116,8 +110,13 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
             notes.append(f"not recorded: {call.label} has no result; what was recorded before is kept")
             continue
         recording = Recording(slot.name, slot.keys, _facts(batch, call, outcome), data.decode(values(call.key)))
+        # The same call may have been recorded under another name, by another test or an earlier version.
+        earlier = [path for path in finder.superseded(slot) if path not in own]
         try:
             write_recording(slot.directory, recording, secrets)
+            for each in earlier:
+                for file in [*arrays_named(each), each]:
+                    file.unlink(missing_ok=True)
         except (RecordingError, OSError) as error:
             notes.append(f"not recorded: {call.label}: {error}")
             continue

@@ -201,7 +201,7 @@ class ValueReader:
             raise Damage("nested too deeply")
         try:
             for each in _checked(node, list):
-                values.append(self.node(each, depth + 1))  # noqa: PERF401 - errors tell how far it came
+                values.append(self.node(each, depth + 1))  # noqa: PERF401 - errors need the position
         except Damage as damage:
             damage.segments.append(f"[{len(values)}]")
             raise
