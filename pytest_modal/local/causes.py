@@ -23,7 +23,7 @@ _REPORTED = "modal_failure"  # of a report, which may come from a worker of pyte
 _CATEGORIES = ("error", "failed")
 
 
-class Failure(TypedDict):
+class ReportedFailure(TypedDict):
     """Why a test failed.
 
     Attributes
@@ -42,7 +42,7 @@ class Failure(TypedDict):
     line: int
 
 
-_RAISED = pytest.StashKey[tuple[BaseException, Failure]]()
+_RAISED = pytest.StashKey[tuple[BaseException, ReportedFailure]]()
 
 
 def failure_for(
@@ -57,7 +57,7 @@ def failure_for(
 
     brief = item.config.getoption("tbstyle") == "short"
     path, line = location_of(results, outcomes[0], item.config.rootpath)
-    failure = Failure(
+    failure = ReportedFailure(
         cause=digest_of(*sorted({cause_of(outcome) for outcome in outcomes})),
         headline="; ".join(dict.fromkeys(headline(results, outcome) for outcome in outcomes)),
         path=path,
@@ -96,9 +96,9 @@ def describe(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
     setattr(report, _REPORTED, failure)
 
 
-def _refusal(item: pytest.Item, text: str) -> Failure:
+def _refusal(item: pytest.Item, text: str) -> ReportedFailure:
     path, line, _ = item.location
-    return Failure(
+    return ReportedFailure(
         # The same mistake in each parametrization is one.
         cause=digest_of(text.replace(item.nodeid, "")),
         headline=safe_line(text.partition("\n")[0]),
@@ -107,7 +107,7 @@ def _refusal(item: pytest.Item, text: str) -> Failure:
     )
 
 
-def _put(report: pytest.TestReport, text: str, failure: Failure, message: str = "") -> None:
+def _put(report: pytest.TestReport, text: str, failure: ReportedFailure, message: str = "") -> None:
     from pytest_modal._pytest_compat import put_failure
 
     put_failure(report, text, failure["path"], failure["line"], message or failure["headline"])

@@ -62,5 +62,6 @@ class ImportWatch(importlib.abc.MetaPathFinder):
         sys.meta_path.insert(0, self)
 
     def close(self) -> None:
-        """End."""
-        sys.meta_path.remove(self)
+        """End; a second time changes nothing."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)

@@ -152,6 +152,7 @@ class State:
         self._begun: dict[str, Any] = {}  # random numbers that nobody has drawn from since they were begun
         self._entered: dict[str, Any] = {}
         self._seed: int | None = None
+        self._closed = False
         self._before = self._read()
         self._fresh = {**self._before, **dict.fromkeys(self._streams(), _FRESH)}
         self._watch = ImportWatch(("numpy", "numpy.random", "torch"), self._imported)
@@ -185,8 +186,15 @@ class State:
                 self._begun.pop(name, None)
                 stream.seed(self._modules[stream.module], seed)
 
+    def leave(self) -> None:
+        """End a call: between two calls the process is as it was found, but for its random numbers."""
+        self._write({name: value for name, value in self._before.items() if name not in _STREAMS})
+
     def close(self) -> None:
-        """Leave the process as it was found."""
+        """Leave the process as it was found; a second time changes nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._watch.close()
         self._write({**self._fresh, **self._before})
 

@@ -185,6 +185,7 @@ class Worker:
                 # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
                 free_memory()
             reply["teardown_errors"] += self._release_until(request["position"])
+            self._state.leave()
         reply |= {"stdout": self._streams.text("stdout"), "stderr": self._streams.text("stderr")}
         return reply, value if reply["status"] == "ok" else []
 

@@ -95,7 +95,8 @@ def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False
     lines = [f"{error['type']}: {said.splitlines()[0]} (in {call.label})"]
     lines.append(f"  where: {_where(results.batch, call, outcome)}")
     lines += [f"  {name} = {value}" for name, value in error.get("values", [])]
-    return safe("\n".join(lines if brief else [*lines, "", remote_traceback(error)]))
+    trace = _last_frame(error) if brief else [remote_traceback(error)]
+    return safe("\n".join([*lines, "", *trace]))
 
 
 def as_failure(results: Results, outcome: Outcome) -> Failure:

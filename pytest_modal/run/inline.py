@@ -113,14 +113,16 @@ class _InlineWorker:
     def __init__(self, environment: Environment, raised: Callable[[str, BaseException], None]) -> None:
         self._variables = dict(environment.env)
         self._notify: Callable[[str, str], None] = lambda phase, key: None
-        self._worker = Worker(
-            "inline",
-            lambda phase, key: self._notify(phase, key),
-            # Ctrl-C is the user's here, and so is leaving the debugger.
-            lambda error: isinstance(error, KeyboardInterrupt | pytest.exit.Exception),
-            raised=raised,
-            capture=False,
-        )
+        # What the worker finds is what each of its calls begins with.
+        with _variables(self._variables):
+            self._worker = Worker(
+                "inline",
+                lambda phase, key: self._notify(phase, key),
+                # Ctrl-C is the user's here, and so is leaving the debugger.
+                lambda error: isinstance(error, KeyboardInterrupt | pytest.exit.Exception),
+                raised=raised,
+                capture=False,
+            )
 
     def call(self, call: Call, dispatch: Dispatch, progress: Callable[[Progress], None]) -> tuple[Outcome, Buffers]:
         labels = dispatch.labels(call)

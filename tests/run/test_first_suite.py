@@ -53,7 +53,7 @@ def test_it_passes_loads_the_model_once_and_says_where_it_ran(pytester: pytest.P
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "modal: local mock mode, on this machine: 2 calls for 2 tests, 1 environment, 1 container fixture",
+            "modal: local mock mode, on this machine: 2 calls for 2 tests, 1 environment",
             "modal: 2/2 calls done",
             "*= modal =*",
             "mode: local; device: cpu",
@@ -84,7 +84,7 @@ def test_the_plan_is_shown_and_nothing_runs(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "*= modal plan =*",
-            "modal: local mock mode*: 2 calls for 2 tests, 1 environment, 1 container fixture",
+            "modal: local mock mode*: 2 calls for 2 tests, 1 environment",
             "environment: T4; timeout 1800 s",
             "  packages: none (derived from the imports)",
             "  load model  (test_*.py:10, sends 0 B)",
