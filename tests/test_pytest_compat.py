@@ -32,6 +32,15 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
             assert compat.param_of(item, "n") == 5 and compat.param_of(item, "used") is compat.NOTHING
             assert compat.session_autouse(item) == ["always"]
             assert compat.sends_nothing(other) and not compat.sends_nothing(item)
+            assert [compat.condition_that_skips(each) for each in session.items] == [None, None, "no card"]
+            assert [mark.args for mark in compat.nearest_marks(item, "near")] == [(1,), (2,), (3,)]
+            known = compat.visible_fixtures(item)
+            assert {"used", "overridden", "tmp_path"} <= set(known) and "nowhere" not in known
+            error = compat.fixture_not_found(item._request, "usd", "did you mean 'used'?")
+            assert str(error.formatrepr().errorstring).splitlines()[:2] == [
+                "fixture 'usd' not found", " did you mean 'used'?"
+            ]
+            assert not any(map(compat.is_doctest_module, item.listchain()))
             before = item._request
             with compat.active(item, None) as request:
                 assert request.getfixturevalue("overridden") == [1]
@@ -59,18 +68,32 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
             yield [overridden]
             conftest.torn_down.append("overridden")
 
+        pytestmark = pytest.mark.near(3)
+
         @pytest.mark.usefixtures("used")
-        @pytest.mark.parametrize("n", [5])
+        @pytest.mark.near(2)
+        @pytest.mark.parametrize("n", [pytest.param(5, marks=pytest.mark.near(1))])
         def test_it(overridden, n, request):
             from pytest_modal._pytest_compat import item_of
             assert overridden == [1] and item_of(request) is request.node
+            from pytest_modal import _pytest_compat as compat
+            assert "capsys" not in compat.active_fixtures(request.node)
+            request.getfixturevalue("capsys")
+            assert {"overridden", "used", "capsys"} <= set(compat.active_fixtures(request.node))
 
         @pytest.mark.skip
         def test_skipped(): pass
+
+        @pytest.mark.skipif(True, reason="no card")
+        def test_conditional(): pass
+
+        class TestNowhere:
+            @pytest.fixture
+            def nowhere(self): pass
         """
     )
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:modal", "-p", "no:asyncio")
-    result.assert_outcomes(passed=1, skipped=1)
+    result.assert_outcomes(passed=1, skipped=2)
 
 
 def test_parametrizations_and_definitions_of_fixtures(pytester: pytest.Pytester) -> None:

@@ -20,6 +20,8 @@ from pytest_modal.declare.keywords import DeclarationError
         ({"retries": 1.5}, "set retries= to a whole number, 0 or more"),
         ({"env": {"A": 1}}, "set env= to a dict of str to str"),
         ({"shard": "problem"}, "use one of"),
+        ({"round": 1}, "unknown keyword 'round'"),
+        ({"rounds": 1}, "use one of"),  # what is internal is not suggested either
     ],
 )
 def test_a_wrong_keyword_is_refused_with_the_right_one(keywords: dict[str, object], said: str) -> None:

@@ -25,23 +25,23 @@ LATE = (
 )
 # The tests of a file; none of them runs anything on a GPU.
 REQUESTED = {
-    "parameter": "def test_it(model): assert model is not None",
-    "marked": "@pytest.mark.modal_gpu\n    def test_it(model): assert model is not None",
-    "method": "class TestIt:\n        def test_it(self, model): assert model is not None",
+    "parameter": "def test_parameter(model): assert model is not None",
+    "marked": "@pytest.mark.modal_gpu\n    def test_marked(model): assert model is not None",
+    "method": "class TestIt:\n        def test_method(self, model): assert model is not None",
     "local_fixture": """
     @pytest.fixture
     def wrapped(model): return {"model": model}
 
-    def test_it(wrapped): assert wrapped["model"] is not None
+    def test_local_fixture(wrapped): assert wrapped["model"] is not None
     """,
     "autouse": """
     @pytest.fixture(autouse=True)
-    def wrapped(model): return {"model": model}
+    def always(model): return {"model": model}
 
-    def test_it(): pass
+    def test_autouse(): pass
     """,
 }
-BY = {"parameter": "test_it", "marked": "test_it", "method": "test_it"}
+BY = {"local_fixture": "fixture 'wrapped'", "autouse": "fixture 'always'"}
 
 
 @pytest.mark.parametrize("mode", ["local", "modal", "replay"])
@@ -52,13 +52,16 @@ def test_it_is_an_error_of_that_test_alone_that_says_what_to_write(pytester: pyt
     result.assert_outcomes(passed=1, errors=len(REQUESTED))
     for name in REQUESTED:
         inside = "::TestIt" if name == "method" else ""
-        by = BY.get(name, "fixture 'wrapped'")
-        error = [
-            f"{by} requests the container fixture 'model', but its value never leaves the container",
-            f"  where: test_{name}.py{inside}::test_it",
-            REMEDY,
-        ]
-        assert "\n".join(error) in result.stdout.str()
+        by = BY.get(name, f"test_{name}")
+        assert_lines(
+            result.outlines,
+            [
+                f"{by} requests the container fixture 'model', but its value never leaves the container",
+                f"  where: test_{name}.py{inside}::test_{name}",
+                REMEDY,
+            ],
+            consecutive=True,
+        )
 
 
 def test_one_that_only_usefixtures_names_runs_nothing(pytester: pytest.Pytester) -> None:
@@ -108,9 +111,9 @@ def test_one_that_is_requested_too_late_fails_that_test_alone(pytester: pytest.P
     )
     result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(passed=bool(others), failed=2, errors=1)
-    for name in ("test_in_its_body", "test_in_a_fixture", "TestTwice::test_again"):
-        what = "the test requests the container fixture 'model', but its value never leaves the container"
-        assert "\n".join([what, f"  where: test_late.py::{name}", LATE]) in result.stdout.str()
+    what = "the test requests the container fixture 'model', but its value never leaves the container"
+    assert "\n".join([what, "  where: test_late.py::test_in_its_body", LATE]) in result.stdout.str()
+    assert result.stdout.str().count(what) == 3
 
 
 def test_remote_fixtures_and_usefixtures_go_on_taking_it(pytester: pytest.Pytester) -> None:

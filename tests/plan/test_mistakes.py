@@ -40,9 +40,8 @@ MISTAKES = {
     "requested_too_late": Mistake(
         '@pytest.mark.modal_gpu\ndef test_it(request): request.getfixturevalue("answers")',
         (
-            "test_it is marked modal_gpu, but it uses no remote fixture: nothing would run on a GPU",
-            "  where: test_requested_too_late.py::test_it",
-            "  what to do: request a @pytest_modal.fixture by name, set function= on the marker, or remove the marker",
+            "as in test_no_remote_fixture.py::test_it: test_it is marked modal_gpu, but it uses no remote fixture: "
+            "nothing would run on a GPU",
         ),
     ),
     "no_function": Mistake(
@@ -66,8 +65,7 @@ MISTAKES = {
         (
             "@pytest.mark.modal_gpu: unknown keyword 'round'",
             "  where: test_internal_keyword.py::test_it",
-            "  what to do: use one of function, args, mock, shard, gpu, timeout, packages, local_packages, image, "
-            "volumes, secrets, env, cpu, memory, region, retries, max_containers",
+            "  what to do: use one of function, args, mock, *",
         ),
     ),
     "function_in_a_function": Mistake(
