@@ -42,4 +42,6 @@ def section(result: pytest.RunResult, title: str) -> list[str]:
             inside = title in match.groups()
         elif inside:
             lines.append(line)
+    while lines and not lines[-1]:  # the blank line above the next title
+        lines.pop()
     return lines

@@ -77,7 +77,9 @@ def _skipped(reasons: Counter[str]) -> str:
 
 
 def _reasons(reasons: Counter[str]) -> str:
-    return ", ".join(f'"{safe_line(reason, 100)}" ({number:,})' for reason, number in reasons.most_common())
+    # Reports of several workers come in any order.
+    ranked = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f'"{safe_line(reason, 100)}" ({number:,})' for reason, number in ranked)
 
 
 class Ticker(Protocol):

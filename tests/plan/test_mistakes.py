@@ -186,7 +186,7 @@ def test_the_plan_names_them_all(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"{GOOD}\n@pytest.mark.modal_gpu\ndef test_a(anwsers): pass\n@pytest.mark.modal_gpu\ndef test_b(): pass"
     )
-    result = pytester.runpytest("--modal-plan")
+    result = pytester.runpytest("-p", "no:randomly", "--modal-plan")
     assert result.ret == pytest.ExitCode.OK
     assert_lines(
         result.outlines,
