@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import threading
+import time
 import types
 
 import pytest
 
 # Those by which a system, a supervisor or a closed terminal ends a process. Python itself handles Ctrl-C.
 _NAMES = ("SIGTERM", "SIGHUP")
+TOGETHER = 1.0  # seconds within which signals are one; a later one ends the process at once
 
 
 class Terminated(KeyboardInterrupt):
@@ -23,6 +26,7 @@ class SignalHooks:
     def __init__(self, config: pytest.Config) -> None:
         self._is_worker = hasattr(config, "workerinput")
         self._received = 0
+        self._since = 0.0
 
     def watch(self, config: pytest.Config) -> None:
         """Handle the signals until the end of the run, where nobody else does."""
@@ -34,10 +38,13 @@ class SignalHooks:
                 config.add_cleanup(functools.partial(_restore, number))
 
     def _end(self, number: int, frame: types.FrameType | None) -> None:
-        self._received = number
-        # The second one ends the process at once.
-        signal.signal(number, signal.SIG_DFL)
-        raise Terminated(signal.Signals(number).name)
+        if not self._received:
+            self._received, self._since = number, time.monotonic()
+            raise Terminated(signal.Signals(number).name)
+        # `timeout` sends its signal twice: to the process, and to the group of the process.
+        if time.monotonic() - self._since > TOGETHER:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -128,6 +128,7 @@ def test_a_signal_ends_a_run_in_good_order(pytester: pytest.Pytester, name: str,
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     else:
         process.send_signal(getattr(signal, name))
+        process.send_signal(getattr(signal, name))  # as `timeout` does: to the process, then to its group
     output, _ = process.communicate(timeout=60)
     assert process.returncode == status, output
     for pid in map(int, pids.read_text().split()):
