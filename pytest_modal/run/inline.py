@@ -60,9 +60,10 @@ class InlineBackend:
                 if blocked is not None:
                     outcome = blocked
                 else:
-                    worker = workers.setdefault(call.environment.key, _InlineWorker(call.environment, self._raised))
+                    if call.environment.key not in workers:
+                        workers[call.environment.key] = _InlineWorker(call.environment, self._raised)
                     with self._terminal():
-                        outcome, value = worker.call(call, dispatch, progress)
+                        outcome, value = workers[call.environment.key].call(call, dispatch, progress)
                 waiting.remove(call.environment.key)
                 if call.environment.key not in waiting and (last := workers.get(call.environment.key)):
                     outcome.teardown_errors += last.release_all()
