@@ -183,7 +183,7 @@ class CauseHooks:
         paths = {report.nodeid.partition("::")[0] for report in reports}
         path = Path(os.path.commonpath(paths)).as_posix() if len(paths) > 1 else paths.pop()
         more = f"{len(reports):,} more tests"
-        said = f"as in {self._first[cause]}"
+        line = f"as in {self._first[cause]}"
         rest = pytest.TestReport(
             nodeid=f"{path} ({more})" if path != "." else more,
             location=(path, None, more),
@@ -192,7 +192,7 @@ class CauseHooks:
             longrepr=None,
             when=reports[0].when,
         )
-        _put(rest, said, vars(reports[0])[_REPORTED], said)
+        _put(rest, line, vars(reports[0])[_REPORTED], line)
         return rest
 
 

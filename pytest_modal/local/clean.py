@@ -54,7 +54,7 @@ def _ran_tests(config: pytest.Config) -> bool:
 
 
 def _refusal(session: pytest.Session, exitstatus: int, root: Path) -> tuple[str, str] | None:
-    """Say why nothing may be deleted, and what to do."""
+    """Return why nothing may be deleted, and what to do."""
     if exitstatus != pytest.ExitCode.OK or not is_everything(session):
         return "it needs a run of all tests in which none fails", "run pytest without -k, -m and paths"
     if settings_of(session.config).mode == "skip":
@@ -62,11 +62,11 @@ def _refusal(session: pytest.Session, exitstatus: int, root: Path) -> tuple[str,
     if not root.is_dir():
         return None
     if root.is_symlink():
-        return "the output directory is a symbolic link", "delete what is behind it by hand"
+        return "the output directory is a symbolic link", "delete files in its target by hand"
     if session.config.rootpath.is_relative_to(root) or (root / ".git").exists():
-        return "the output directory has more in it than output", "choose an --modal-output-dir of its own"
+        return "the output directory contains the project", "set --modal-output-dir to a separate directory"
     if not any((root / name).is_file() for name in (GITIGNORE, *_INDEXES)):
-        return "the output directory was not made by pytest-modal", "delete by hand what you don't need"
+        return "the output directory was not made by pytest-modal", "delete files that you don't need by hand"
     return None
 
 

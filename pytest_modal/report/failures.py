@@ -65,11 +65,11 @@ def cause_of(outcome: Outcome) -> str:
     error = outcome.error or {}
     if outcome.status == "dependency failed":
         return digest_of(outcome.status, str(error.get("cause_key", outcome.key)))
-    told = tuple(str(error.get(name, "")) for name in ("type", "message", "remedy"))
+    words = tuple(str(error.get(name, "")) for name in ("type", "message", "remedy"))
     if outcome.status in ("infrastructure", "not recorded", "stale recording"):
-        return digest_of(outcome.status, *told)
+        return digest_of(outcome.status, *words)
     if outcome.status == "raised" and error.get("frames"):
-        return digest_of(outcome.status, outcome.container_key or "", *told, str(error["frames"]))
+        return digest_of(outcome.status, outcome.container_key or "", *words, str(error["frames"]))
     return digest_of(outcome.status, outcome.container_key or outcome.key)
 
 
@@ -91,8 +91,8 @@ def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False
     call, error = _call(results.batch, outcome.key), outcome.error or {}
     path, line, _ = (error.get("frames") or [("", 0, "")])[-1]
     statement = linecache.getline(path, line).strip()
-    said = error["message"].strip() or (statement if statement.startswith("assert") else "no message")
-    lines = [f"{error['type']}: {said.splitlines()[0]} (in {call.label})"]
+    text = error["message"].strip() or (statement if statement.startswith("assert") else "no message")
+    lines = [f"{error['type']}: {text.splitlines()[0]} (in {call.label})"]
     lines.append(f"  where: {_where(results.batch, call, outcome)}")
     lines += [f"  {name} = {value}" for name, value in error.get("values", [])]
     trace = _last_frame(error) if brief else [remote_traceback(error)]

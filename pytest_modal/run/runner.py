@@ -155,14 +155,14 @@ def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines
         return
     done = sum(outcome.ok for outcome in results.outcomes.values())
     command = "pytest --modal --modal-resume" if results.mode == "modal" else "pytest --modal-resume"
-    said = f"interrupted: {done:,} of {count(len(results.batch.calls), 'call')} are kept; {command} continues"
+    note = f"interrupted: {done:,} of {count(len(results.batch.calls), 'call')} are kept; {command} continues"
     if kept is None:
-        said = "interrupted: no call is kept, because pytest's cache is disabled or not writable"
+        note = "interrupted: no call is kept, because pytest's cache is disabled or not writable"
     if results.is_shared and screen is not None:
         # The summary is the controller's, which the results of this worker won't reach.
-        screen.write_line(f"modal: {said}")
+        screen.write_line(f"modal: {note}")
     else:
-        results.run.notes.append(said)
+        results.run.notes.append(note)
 
 
 def _resume(results: Results, kept: OutcomeCache | None) -> None:

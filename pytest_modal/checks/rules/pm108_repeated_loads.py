@@ -54,7 +54,7 @@ def _in_scripts(script: Script, functions: list[GpuFunction]) -> Iterator[Findin
                 yield load.scope.tree.find(
                     "PM108",
                     load.node,
-                    f"{what}: each call pays for the load again",
+                    f"{what}: each call loads it again",
                     "load it once per container: in a method under @modal.enter() of a class under @app.cls, whose "
                     "other methods use it",
                 )
