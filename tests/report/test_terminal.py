@@ -66,7 +66,7 @@ def test_a_quiet_run_says_where_it_ran_and_what_went_wrong(pytester: pytest.Pyte
         "modal: local mock mode, on this machine: 30 calls for 30 tests, 1 environment",
         "30 artifacts, listed in modal_output/artifacts.json",
     ]
-    assert_lines(lines, ["mode: local; device: cpu", "30 calls in 1 environment and 1 container: 30 good; *"])
+    assert_lines(lines, ["mode: local; device: cpu", "30 calls in 1 environment and 1 container: 30 ok; *"])
     assert len(lines) < 15
 
 
@@ -116,7 +116,7 @@ def test_time_and_containers_are_counted_where_things_fail(
     result = pytester.runpytest_subprocess(f"--modal-mode={mode}", "-p", "no:randomly")
     result.assert_outcomes(errors=5)
     summary = section(result, "modal")
-    assert_lines(summary, ["5 calls in 3 environments and * containers: 0 good, 1 crashed, 3 raised, 1 timed out; *"])
+    assert_lines(summary, ["5 calls in 3 environments and * containers: 0 ok, 1 crashed, 3 raised, 1 timed out; *"])
     (counted,) = (int(line.split(" and ")[1].split()[0]) for line in summary if " environments and " in line)
     if mode == "modal":
         assert counted == len(modal_server.facts()["containers"])
