@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from _pytest.compat import NOTSET
-from _pytest.doctest import DoctestModule
+from _pytest.doctest import DoctestModule, DoctestTextfile
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
 from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
@@ -64,9 +64,9 @@ def nearest_marks(item: pytest.Item, name: str) -> list[pytest.Mark]:
     return sorted(item.iter_markers(name), key=lambda mark: not any(mark is each for each in of_parameters))
 
 
-def is_doctest_module(collector: pytest.Collector) -> bool:
-    """Whether it collects the doctests of a module, whose tests another collector collects."""
-    return isinstance(collector, DoctestModule)
+def collects_doctests(collector: pytest.Collector) -> bool:
+    """Whether it collects the doctests of a module or of a text file, which pytest takes for a module as well."""
+    return isinstance(collector, DoctestModule | DoctestTextfile)
 
 
 def visible_fixtures(item: pytest.Item) -> list[str]:

@@ -40,7 +40,7 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
             assert str(error.formatrepr().errorstring).splitlines()[:2] == [
                 "fixture 'usd' not found", " did you mean 'used'?"
             ]
-            assert not any(map(compat.is_doctest_module, item.listchain()))
+            assert not any(map(compat.collects_doctests, item.listchain()))
             before = item._request
             with compat.active(item, None) as request:
                 assert request.getfixturevalue("overridden") == [1]

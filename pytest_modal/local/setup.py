@@ -55,10 +55,9 @@ def check_item(item: pytest.Item) -> None:
 
 
 def check_container_fixtures(item: pytest.Item) -> None:
-    """Fail a test that requested a container fixture without a plan: by ``request.getfixturevalue``."""
+    """Fail a test that requested a container fixture past its plan: by ``request.getfixturevalue``."""
     __tracebackhide__ = True
-    plan = plan_of(item)
-    foreseen = () if plan is None else getattr(item, "fixturenames", ())
+    foreseen = getattr(item, "fixturenames", ())
     for name, definition in compat.active_fixtures(item).items():
         remote = remote_of(definition.func)
         if remote is not None and remote.in_container and name not in foreseen:

@@ -42,7 +42,7 @@ def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -
         for item in report.result:
             if isinstance(item, pytest.Function) and not is_marked(item) and reaches_remote(item):
                 item.add_marker(MARKER)
-    if isinstance(collector, pytest.Module) and not compat.is_doctest_module(collector):
+    if isinstance(collector, pytest.Module) and not compat.collects_doctests(collector) and report.passed:
         errors = vanished_tests(collector.obj, collector.path, collector.config.rootpath)
         if errors:
             report.outcome = "failed"

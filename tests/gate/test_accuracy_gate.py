@@ -403,7 +403,7 @@ def test_inputs_are_noticed_under_their_usual_names(pytester: pytest.Pytester, c
     edit(pytester, '+ "?"', '+ "!"')
     result = run(pytester)
     result.assert_outcomes(failed=1)
-    assert "gate 'toy': 200 items with another input than in the baseline" in result.stdout.str()
+    assert "gate 'toy': the input of 200 items has changed since the baseline" in result.stdout.str()
 
 
 def test_without_inputs_a_note_says_that_changed_ones_go_unnoticed(pytester: pytest.Pytester) -> None:

@@ -321,7 +321,7 @@ def test_the_printed_command_accepts_whatever_rounds_were_recorded_before(
         assert_lines(stale.stdout.lines, ["  what to do: record it again: pytest --modal --modal-record; *"])
     failed = run(pytester, "--modal-record")
     failed.assert_outcomes(failed=1)
-    (advice,) = (line.partition("intended? pytest ")[2] for line in failed.stdout.lines if "intended? " in line)
+    (advice,) = (line.partition("accept it: pytest ")[2] for line in failed.stdout.lines if "accept it: " in line)
     assert advice.startswith('"test_it.py::test_accuracy" --modal-mode=replay ')
     accepted = run(pytester, *shlex.split(advice))
     accepted.assert_outcomes(passed=1)
@@ -344,7 +344,7 @@ def test_a_gate_over_a_mock_does_not_advise_a_replay(pytester: pytest.Pytester) 
     )
     failed = run(pytester, "--modal-record")
     failed.assert_outcomes(failed=1)
-    assert_lines(failed.stdout.lines, ['*intended? pytest "test_it.py::test_accuracy" --modal-update-baselines *'])
+    assert_lines(failed.stdout.lines, ['*accept it: pytest "test_it.py::test_accuracy" --modal-update-baselines *'])
 
 
 def test_a_replay_has_the_rounds_that_were_recorded(pytester: pytest.Pytester) -> None:

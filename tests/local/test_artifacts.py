@@ -786,7 +786,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
 
 @pytest.mark.parametrize("name", ["a/", "plots/a.csv/", "a\\"])
 def test_a_directory_is_not_the_name_of_a_file(saver: Saver, name: str) -> None:
-    with pytest.raises(ValueError, match="isn't the name of a file in output_dir"):
+    with pytest.raises(ValueError, match="is not the name of a file in output_dir"):
         saver.csv(name, TABLE)
     assert list(saver.directory.rglob("*")) == []
 

@@ -161,7 +161,7 @@ def test_what_is_shared_in_a_wider_scope_is_the_value_of_each_test_all_the_same(
     )
     result = pytester.runpytest("-p", "no:asyncio", "-W", "error")
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["modal: *: 4 calls for 4 tests, 1 environment, 2 container fixtures"])
+    result.stdout.fnmatch_lines(["modal: *: 4 calls for 4 tests, 1 environment"])
 
 
 MODULES = {
@@ -207,7 +207,7 @@ def test_what_a_container_fixture_was_sent_must_still_hold(pytester: pytest.Pyte
     result.assert_outcomes(passed=1, errors=1)
     assert_lines(
         result.stdout.lines,
-        ["*the local fixture 'weights' has another value now than when the batch was sent to model*"],
+        ["the local fixture 'weights' has changed since the batch was sent: the result of model *"],
     )
 
 

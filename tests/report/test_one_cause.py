@@ -260,5 +260,5 @@ def test_lost_files_of_many_calls_are_one_line(pytester: pytest.Pytester) -> Non
     assert result.stdout.str().count("lost with the container") == 1
     assert_lines(
         result.outlines,
-        ["modal: warning: 30 calls of save (test_it.py:4) wrote *.txt, *.txt and 25 more: lost with the container; *"],
+        ["modal: warning: 30 calls of save (test_it.py:4) wrote *.txt, *.txt and 25 more, lost with the container: *"],
     )

@@ -37,7 +37,7 @@ def test_the_batch_runs_here_and_says_so(pytester: pytest.Pytester) -> None:
     assert_lines(
         result.outlines,
         [
-            "modal: local mock mode, inline: in this process, without isolation: 2 calls for 4 tests, 1 environment, *",
+            "modal: local mock mode, inline: in this process, without isolation: 2 calls for 4 tests",
             "modal: loading model",
             "inverse of * for me in *",
             "modal: 1/2 calls done*",

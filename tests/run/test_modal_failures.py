@@ -163,7 +163,7 @@ def test_what_modal_refuses_is_named_with_the_fix(
 def test_a_missing_secret_and_an_unknown_gpu_are_named(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
     pytester.makepyfile(
         test_secret=ONE.replace("one)", 'one, secrets=["huggingface"])'),
-        test_gpu=ONE.replace("one)", 'one, gpu="H1000")'),
+        test_gpu=ONE.replace("one)", 'one, gpu="H1000!")'),
     )
     result = pytester.runpytest_subprocess("--modal", "test_secret.py", timeout=60)
     assert result.ret == 70

@@ -94,7 +94,9 @@ class ModalBackend:
                         progress(event)
                         continue
                     yield event.outcome, [event.value]
-                    event.done.set_result(None)
+                    # The session may have failed and dropped the future meanwhile.
+                    if event.done.set_running_or_notify_cancel():
+                        event.done.set_result(None)
             finally:
                 thread.stop()
 
