@@ -38,11 +38,9 @@ class Failure:
 
     def message(self, mode: Mode, call: str, at: str = "test_it.py:*") -> list[str]:
         """Return the lines of the message, with the call's label and the place of the function."""
-        # On Modal the message names no container that has ended.
-        named = mode is LOCAL or self.status not in ("crashed", "timed out")
         return [
             self.what.format(call=call, function=call.partition("[")[0], process=mode.process),
-            f"  where: {at}, in container {mode.container}" if named else f"  where: {at}",
+            f"  where: {at}, in container {mode.container}",
             f"  what to do: {self.remedy}",
             *([f"  tried: {self.attempts} times"] if self.attempts > 1 else []),
             *(["  logs: modal app logs ap-* or https://*"] if mode is MODAL else []),

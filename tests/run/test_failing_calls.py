@@ -67,19 +67,22 @@ def test_a_failing_call_is_an_error_that_names_its_cause(run: Run, kind: str) ->
 
 
 @pytest.mark.parametrize("kind", TAKEN)
-def test_a_call_that_takes_a_failed_one_shows_its_cause(run: Run, kind: str) -> None:
+def test_a_call_that_takes_a_failed_one_points_to_its_cause(run: Run, kind: str) -> None:
     message = CALLS[kind].message(run.mode, f"answer[{kind}]")
-    for test in ("test_answer", "test_after"):
-        assert_lines(run.setup_error(f"{test}[{kind}]"), [*message, *CALLS[kind].traceback])
+    assert_lines(run.setup_error(f"test_answer[{kind}]"), [*message, *CALLS[kind].traceback])
+    (line,) = run.setup_error(f"test_after[{kind}]")
+    assert_lines([line], [f"as in test_it.py::test_answer[{kind}]: * (in answer[{kind}])"])
 
 
 @pytest.mark.parametrize("name", LOADS)
 def test_a_container_fixture_that_fails_is_explained_to_all_its_users(run: Run, name: str) -> None:
     load = LOADS[name]
-    for user in range(load.users):
-        message = load.message(run.mode, f"uses_{name}[{user}]")
-        for test in (f"test_{name}", f"test_after_{name}"):
-            assert_lines(run.setup_error(f"{test}[{user}]"), [*message, *load.traceback])
+    message = load.message(run.mode, f"uses_{name}[0]")
+    assert_lines(run.setup_error(f"test_{name}[0]"), [*message, *load.traceback])
+    others = [f"test_{name}[{user}]" for user in range(1, load.users)]
+    for test in [*others, *(f"test_after_{name}[{user}]" for user in range(load.users))]:
+        (line,) = run.setup_error(test)
+        assert_lines([line], [f"as in test_it.py::test_{name}[0]: * (in {name})"])
 
 
 def test_a_container_fixture_that_raises_is_built_once(run: Run) -> None:
