@@ -33,6 +33,7 @@ def characters(logits: dict[str, Any], problems: list[dict[str, Any]]) -> pd.Dat
     return pd.DataFrame(
         {
             "id": [problems[index]["id"] for index in row],
+            "input": [problems[index]["input"] for index in row],
             "operation": [problems[index]["operation"] for index in row],
             "digits": [problems[index]["digits"] for index in row],
             "position": position,
@@ -129,7 +130,8 @@ def test_perplexity(characters: pd.DataFrame, save_csv: Any, save_figure: Any, s
 def test_probability_is_as_high_as_before(characters: pd.DataFrame, accuracy_gate: Any) -> None:
     """A gate on scores: the probability of the true answer, a character, as the geometric mean."""
     seen = characters[characters.digits <= 3]
-    table = np.exp(seen.groupby("id").log_probability.mean()).round(6).rename("probability").reset_index()
+    table = seen.groupby("id", as_index=False).agg(input=("input", "first"), probability=("log_probability", "mean"))
+    table["probability"] = np.exp(table.probability).round(6)
     accuracy_gate("answer-probability", table, correct="probability")
 
 
