@@ -205,7 +205,7 @@ def _code_with_its_file(code: types.CodeType, reduce: Callable[[types.CodeType],
 
 
 def _standin_for(obj: object) -> str | None:
-    """Return the name of what stands in for something of pytest; an empty one for the module itself."""
+    """Return the name of the substitute for something of pytest; an empty one for the module itself."""
     pytest = sys.modules.get("pytest")
     if pytest is None:
         return None

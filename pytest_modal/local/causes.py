@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import pytest
 
-from pytest_modal._pytest_compat import Failed
+from pytest_modal._pytest_compat import Failed, put_failure
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.plan.failures import verdict_of
 from pytest_modal.wording import safe_line
@@ -108,8 +108,6 @@ def _refusal(item: pytest.Item, text: str) -> ReportedFailure:
 
 
 def _put(report: pytest.TestReport, text: str, failure: ReportedFailure, message: str = "") -> None:
-    from pytest_modal._pytest_compat import put_failure
-
     put_failure(report, text, failure["path"], failure["line"], message or failure["headline"])
 
 

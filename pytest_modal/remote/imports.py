@@ -1,4 +1,4 @@
-"""Being told when a package has been imported: what it is like then is what it is like in a fresh process."""
+"""A callback right after a package is first imported: its state then is its state in a fresh process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ImportWatch(importlib.abc.MetaPathFinder):
     names : iterable of str
         The packages.
     imported : callable
-        Told the name.
+        Called with the name.
     """
 
     def __init__(self, names: Sequence[str], imported: Callable[[str], None]) -> None:

@@ -87,7 +87,7 @@ def way_out(value: object, kind: type) -> str:
 
 
 def way_in(value: object, kind: type) -> str:
-    """Return the usual way to pass an argument that is not data; ``{}`` stands for its path."""
+    """Return the usual way to pass an argument that is not data; ``{}`` is replaced by its path."""
     name = str(value).rpartition(".")[2] if kind is _named("torch", "dtype") else getattr(value, "__name__", "")
     if library := _library_with(value, name):
         return f'pass its name, "{name}", and write getattr({library}, name) in the function'

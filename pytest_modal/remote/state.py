@@ -48,7 +48,7 @@ class _Stream(NamedTuple):
 _SETTINGS = {
     "directory": _Setting("os", lambda _: str(Path.cwd()), lambda _, path: os.chdir(path)),
     "floating-point errors of numpy": _Setting(
-        "numpy", lambda numpy: numpy.geterr(), lambda numpy, said: numpy.seterr(**said)
+        "numpy", lambda numpy: numpy.geterr(), lambda numpy, settings: numpy.seterr(**settings)
     ),
     "default dtype": _Setting(
         "torch", lambda torch: torch.get_default_dtype(), lambda torch, dtype: torch.set_default_dtype(dtype)

@@ -17,7 +17,7 @@ TOGETHER = 1.0  # seconds within which signals are one; a later one ends the pro
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end; pytest ends the run as after Ctrl-C."""
+    """The process received a signal to end; pytest ends the run as after Ctrl-C."""
 
 
 class SignalHooks:
@@ -49,7 +49,7 @@ class SignalHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._received and not self._is_worker:
-            session.exitstatus = 128 + self._received  # as a shell says it
+            session.exitstatus = 128 + self._received  # as shells do
 
 
 def _restore(number: int) -> None:
@@ -57,7 +57,7 @@ def _restore(number: int) -> None:
 
 
 def watch_signals(config: pytest.Config) -> None:
-    """End the run in good order when the process is told to end."""
+    """End the run in good order when the process receives a signal to end."""
     if not config.pluginmanager.has_plugin("pytest_modal_signals"):
         hooks = SignalHooks(config)
         config.pluginmanager.register(hooks, "pytest_modal_signals")
