@@ -47,6 +47,18 @@ def test_findings_are_shown_with_their_line_and_a_caret(here: Path, capsys: pyte
     assert err == "2 findings in 1 file\n"
 
 
+CLEAN_SCRIPTS = sorted((Path(__file__).parent / "clean_scripts").glob("*.txt"))
+
+
+@pytest.mark.parametrize("script", CLEAN_SCRIPTS, ids=lambda path: path.stem)
+def test_nothing_is_found_in_scripts_that_write_where_they_may(
+    here: Path, capsys: pytest.CaptureFixture[str], script: Path
+) -> None:
+    (here / "script.py").write_text(script.read_text())
+    assert main(["check", "script.py"]) == 0
+    assert capsys.readouterr().err == "0 findings in 1 file\n"
+
+
 def test_json_is_a_list_of_findings_and_nothing_else(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "bad.py").write_text(BAD)
     assert main(["check", ".", "--format", "json"]) == 1

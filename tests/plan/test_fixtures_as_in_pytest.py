@@ -324,3 +324,70 @@ def test_stand_ins_of_one_name_in_two_files_are_not_mixed_up(pytester: pytest.Py
     """
     pytester.makepyfile(test_one=source.format(1), test_two=source.format(2))
     pytester.runpytest().assert_outcomes(passed=2)
+
+
+def test_one_call_feeds_mixins_unittest_classes_and_tests_that_a_decorator_generates(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+        import unittest
+        import pytest
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="module")
+        def table():
+            return {1: 1, 2: 4, 3: 9}
+
+        @pytest.fixture(scope="class")
+        def on_class(request, table):
+            request.cls.table = table
+
+        def for_each(numbers):
+            # As packages do that parametrize unittest's classes: the namespace gets a method for each case.
+            def expand(method):
+                namespace = sys._getframe(1).f_locals
+                for index, number in enumerate(numbers):
+                    def case(self, number=number): method(self, number)
+                    case.__name__ = f"{method.__name__}_{index}"
+                    namespace[case.__name__] = case
+            return expand
+
+        @pytest.mark.usefixtures("on_class")
+        class TestSquares(unittest.TestCase):
+            @for_each([1, 2])
+            def test_square(self, number):
+                assert self.table[number] == number**2
+
+            def test_all(self):
+                for number in self.table:
+                    with self.subTest(number=number):
+                        assert self.table[number] == number**2
+
+        @pytest.mark.usefixtures("on_class")
+        class ByClass(unittest.TestCase):
+            def test_it(self):
+                assert self.table[self.number] == self.number**2
+
+        for each in (2, 3):
+            name = f"TestByClass_{each}"
+            globals()[name] = type(name, (ByClass,), {"number": each})
+        del ByClass
+
+        class Mixin:
+            @pytest.fixture(autouse=True)
+            def _take(self, table):
+                self.taken = table
+
+            def test_it(self):
+                assert self.taken[self.number] == self.number**2
+
+        class TestTwo(Mixin):
+            number = 2
+
+        class TestThree(Mixin):
+            number = 3
+        """
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=7)
+    result.stdout.fnmatch_lines(["modal: *: 1 call for 7 tests*"])
