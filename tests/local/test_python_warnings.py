@@ -6,6 +6,9 @@ import pytest
 from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
+# The suites run in this process: the filters of the run that tests them are not theirs.
+pytestmark = pytest.mark.filterwarnings("default")
+
 SUITE = """
     import warnings
     import pytest, pytest_modal

@@ -58,7 +58,10 @@ TESTS = """
 import pytest
 import pytest_modal
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestCollectionWarning"),
+]
 
 def body(n=1):
     '''A function that runs on the GPU.
