@@ -38,7 +38,7 @@ def test_a_decoration_that_marks_the_function_itself_is_a_collection_error(
     pytester.makepyfile(body="def run(test): return None")
     pytester.makepyfile(test_it=f"import body\nfrom body import run\n{BODY}\n{decoration}\ndef test_generate(): pass")
     pytester.syspathinsert()
-    result = pytester.runpytest()
+    result = pytester.runpytest("-W", "default")
     result.assert_outcomes(errors=1)
     written = (pytester.path / "test_it.py").read_text().splitlines()
     line = next(number for number, text in enumerate(written, 1) if text.endswith(f"({shown})"))
@@ -58,10 +58,7 @@ TESTS = """
 import pytest
 import pytest_modal
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestCollectionWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnknownMarkWarning")
 
 def body(n=1):
     '''A function that runs on the GPU.
