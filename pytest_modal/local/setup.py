@@ -17,8 +17,7 @@ from pytest_modal.plan.state import plan_of, results_of
 from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
-    from pytest_modal.batch.outcomes import Outcome
-    from pytest_modal.store.results import Results
+    pass
 
 
 def check_item(item: pytest.Item) -> None:
@@ -37,7 +36,7 @@ def check_item(item: pytest.Item) -> None:
         return
     outcomes = {outcome.key: outcome for key in plan.calls.values() for outcome in results.of(key)}
     for outcome in outcomes.values():
-        label = "" if len(outcomes) == 1 else f" of {_label(results, outcome)}"
+        label = "" if len(outcomes) == 1 else f" of {results.calls[outcome.key].label}"
         for stream in ("stdout", "stderr"):
             if text := getattr(outcome, stream):
                 item.add_report_section("setup", f"modal {stream}{label}", text)
@@ -46,7 +45,7 @@ def check_item(item: pytest.Item) -> None:
     errors = [
         error
         for outcome in outcomes.values()
-        if (error := issue_warnings(results, outcome, _label(results, outcome))) is not None
+        if (error := issue_warnings(results, outcome, results.calls[outcome.key].label)) is not None
     ]
     if causes:
         decide(item, results, causes)
@@ -97,7 +96,3 @@ def teardown_errors(item: pytest.Item) -> list[str]:
         found += [explain_teardown(results, outcome, error) for error in outcome.teardown_errors]
         outcome.teardown_errors = []
     return found
-
-
-def _label(results: Results, outcome: Outcome) -> str:
-    return next(call.label for call in results.batch.calls if call.key == outcome.key)

@@ -89,7 +89,7 @@ def _partial(results: Results, key: str, remote: RemoteFunction) -> object:
 
 def _difference(results: Results, key: str) -> str | None:
     """Describe the arguments of a call that differ between workers of pytest-xdist, if there are such."""
-    call = next(call for call in results.batch.calls if call.key in results.batch.parts(key))
+    call = results.calls[results.batch.parts(key)[0]]
     own = call.argument_digests
     for other in (other for other, label in results.run.labels.items() if label == call.label):
         sent = results.run.arguments[other]

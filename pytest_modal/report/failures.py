@@ -29,7 +29,7 @@ _LIKELY = {
 
 def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     """Explain a failed call in three parts; briefly, without what was called on the way and without the log."""
-    call = _call(results.batch, outcome.key)
+    call = results.calls[outcome.key]
     what, remedy = _what(results, call, outcome)
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
     if outcome.attempts > 1:
@@ -44,7 +44,7 @@ def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
 
 def headline(results: Results, outcome: Outcome) -> str:
     """Say in one line what became of a failed call; what is new comes first, for lines that are cut at their end."""
-    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    call, error = results.calls[outcome.key], outcome.error or {}
     subject = call.label
     if outcome.container_key is not None:
         subject = results.batch.containers[outcome.container_key].label
@@ -78,7 +78,7 @@ def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str,
     for path, line, _ in reversed((outcome.error or {}).get("frames", [])):
         if is_local(path, rootdir):
             return Path(path).relative_to(rootdir).as_posix() if Path(path).is_relative_to(rootdir) else path, line
-    call = _call(results.batch, outcome.key)
+    call = results.calls[outcome.key]
     function = call.function
     if outcome.container_key is not None:
         function = results.batch.containers[outcome.container_key].function
@@ -88,7 +88,7 @@ def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str,
 
 def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     """Explain an assertion that failed in a GPU function: what it says, where it is, the values in it."""
-    call, error = _call(results.batch, outcome.key), outcome.error or {}
+    call, error = results.calls[outcome.key], outcome.error or {}
     path, line, _ = (error.get("frames") or [("", 0, "")])[-1]
     statement = linecache.getline(path, line).strip()
     text = error["message"].strip() or (statement if statement.startswith("assert") else "no message")
@@ -112,7 +112,7 @@ def as_failure(results: Results, outcome: Outcome) -> Failure:
     elif outcome.status == "dependency failed" and "frames" in root:
         message += f": {root['type']}: {root['message']}"
     return Failure(
-        _call(results.batch, outcome.key).label,
+        results.calls[outcome.key].label,
         outcome.status,
         str(error.get("type", "")) if outcome.status != "not data" else "",
         message,
@@ -207,7 +207,3 @@ def _where(batch: Batch, call: Call, outcome: Outcome) -> str:
         function = batch.containers[outcome.container_key].function
     container = f", in container {outcome.container}" if outcome.container else ""
     return f"{function.location}{container}"
-
-
-def _call(batch: Batch, key: str) -> Call:
-    return next(call for call in batch.calls if call.key == key)

@@ -72,11 +72,12 @@ class Results:
 
     def __init__(self, mode: str, batch: Batch, directory: Path | None = None, *, shared: bool = False) -> None:
         self.batch = batch
+        self.calls = {call.key: call for call in batch.calls}
         self.outcomes: dict[str, Outcome] = {}
         self.run = Run(
             mode,
-            {call.key: call.label for call in batch.calls},
-            {call.key: call.argument_digests for call in batch.calls},
+            {key: call.label for key, call in self.calls.items()},
+            {key: call.argument_digests for key, call in self.calls.items()},
             len(batch.environments),
             seed=_seeds(batch),
         )
@@ -136,7 +137,7 @@ class Results:
 
     def items_sent(self, part: str, shard: str) -> int:
         """Return how many items of the sharded list went to a part."""
-        sent = next(call for call in self.batch.calls if call.key == part).arguments[shard]
+        sent = self.calls[part].arguments[shard]
         return len(data.decode(b"".join(sent.buffers))) if isinstance(sent, Data) else 0
 
     def is_good(self, key: str) -> bool:
