@@ -1,9 +1,10 @@
-"""How messages are worded: three parts, counts, names in a row, text made safe to show."""
+"""How messages are worded: three parts, counts, names in a row, paths, text made safe to show."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 # Control characters, marks that turn the direction of text or hide it, halves of surrogate pairs.
 _UNSAFE = re.compile(
@@ -31,6 +32,11 @@ def some(ids: Iterable[object], most: int = 5) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shown_path(path: Path, rootdir: Path) -> str:
+    """Return a path as it is shown: relative to the rootdir, where it is below."""
+    return path.relative_to(rootdir).as_posix() if path.is_relative_to(rootdir) else str(path)
 
 
 def safe(text: str) -> str:

@@ -23,7 +23,7 @@ from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
 from pytest_modal.checks.script.tree import FunctionNode
 from pytest_modal.code.local_code import is_local
-from pytest_modal.wording import count
+from pytest_modal.wording import count, shown_path
 
 MAX_TEXTS = 10_000  # strings of one argument that are looked at
 
@@ -209,9 +209,8 @@ class _Checker:
     def _script(self, filename: str) -> Script | None:
         if filename not in self._scripts:
             path = Path(filename)
-            shown = path.relative_to(self._rootdir) if path.is_relative_to(self._rootdir) else path
             try:
-                self._scripts[filename] = Script(parse(read_text(path), shown.as_posix(), path))
+                self._scripts[filename] = Script(parse(read_text(path), shown_path(path, self._rootdir), path))
             except (UnreadableError, RecursionError):
                 self._scripts[filename] = None
         return self._scripts[filename]

@@ -25,7 +25,7 @@ from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.keys import code_parts
 from pytest_modal.code.local_code import CodeKeyError, is_local
 from pytest_modal.remote import standins
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import shown_path, three_parts
 
 
 class ShippingError(Exception):
@@ -113,10 +113,7 @@ class Shipper:
         code = getattr(function, "__code__", None)
         if code is None:
             return repr(function)
-        path = Path(code.co_filename)
-        with contextlib.suppress(ValueError):
-            path = path.relative_to(self._rootdir)
-        return f"{path.as_posix()}:{code.co_firstlineno}"
+        return f"{shown_path(Path(code.co_filename), self._rootdir)}:{code.co_firstlineno}"
 
     def _is_local(self, module: types.ModuleType, local_packages: tuple[str, ...]) -> bool:
         path = getattr(module, "__file__", None)

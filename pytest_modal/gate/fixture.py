@@ -28,7 +28,7 @@ from pytest_modal.gate.origin import mode_option, origin_of, round_name, sends_c
 from pytest_modal.gate.xdist import claim, shared_directory
 from pytest_modal.local.saver import Saver
 from pytest_modal.plan.rounds import is_gated
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import shown_path, three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -250,8 +250,7 @@ class AccuracyGate:
         return None if other in ledger_of(self._item.config).names else other
 
     def _shown(self, path: Path) -> str:
-        root = self._item.config.rootpath
-        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        return shown_path(path, self._item.config.rootpath)
 
     def _warn(self, message: str) -> None:
         code: object = getattr(self._item, "function", None)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.local.output_dir import GITIGNORE, INDEX, output_root, shown_path, written_of
+from pytest_modal.local.output_dir import GITIGNORE, INDEX, output_root, written_of
 from pytest_modal.plan.selection import is_everything
 from pytest_modal.report.terminal import Lines
-from pytest_modal.wording import count, first_few, three_parts
+from pytest_modal.wording import count, first_few, shown_path, three_parts
 
 _INDEXES = (INDEX, "gates.json")
 
@@ -30,7 +30,7 @@ class CleanHooks:
         if not _ran_tests(config):
             return
         root = output_root(config)
-        shown = shown_path(root, config)
+        shown = shown_path(root, config.rootpath)
         if reason := _refusal(session, exitstatus, root):
             what, remedy = reason
             self._said = three_parts(f"nothing was deleted by --modal-clean: {what}", shown, remedy)

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import pytest
 
 from pytest_modal.store.files import delete, safe_name, short_digest, write_json, write_text
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import shown_path, three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -181,9 +181,4 @@ def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
     listed: list[Artifact] = []
     if written_of(config) and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
-    return listed, shown_path(index, config)
-
-
-def shown_path(path: Path, config: pytest.Config) -> str:
-    """Return a path as it is shown: relative to the rootdir, where it is below."""
-    return path.relative_to(config.rootpath).as_posix() if path.is_relative_to(config.rootpath) else str(path)
+    return listed, shown_path(index, config.rootpath)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root_of, shown_path
+from pytest_modal.local.output_dir import ARTIFACTS, Artifact, artifact_of, root_of
 from pytest_modal.store.files import atomic_path, write_json
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import shown_path, three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -213,7 +213,9 @@ class Saver:
 
 def saver(item: pytest.Item, directory: Path) -> Saver:
     """Return what writes into the ``output_dir`` of a test."""
-    return Saver(directory, root_of(item), item.nodeid, item.stash[ARTIFACTS], shown_path(directory, item.config))
+    return Saver(
+        directory, root_of(item), item.nodeid, item.stash[ARTIFACTS], shown_path(directory, item.config.rootpath)
+    )
 
 
 class Writer:

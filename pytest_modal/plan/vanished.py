@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_modal.declare.marker import MARKER
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import shown_path, three_parts
 
 
 def vanished_tests(module: ModuleType, path: Path, rootdir: Path) -> list[str]:
@@ -28,12 +28,11 @@ def vanished_tests(module: ModuleType, path: Path, rootdir: Path) -> list[str]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return []
-    place = path.relative_to(rootdir) if path.is_relative_to(rootdir) else path
     return [
         three_parts(
             f"{node.name} is not a test: `@{ast.unparse(decorator)}` marks {shown} itself, and then calls it with "
             f"{node.name}",
-            f"{place}:{decorator.lineno}",
+            f"{shown_path(path, rootdir)}:{decorator.lineno}",
             f"write @{ast.unparse(decorator.func)}(function={shown})",
         )
         for node in ast.walk(tree)

@@ -14,7 +14,7 @@ from pytest_modal.batch.failure import Failure
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.code.local_code import is_local
 from pytest_modal.store.results import Results
-from pytest_modal.wording import count, safe, safe_line, three_parts
+from pytest_modal.wording import count, safe, safe_line, shown_path, three_parts
 
 _DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (and -n0, with pytest-xdist)"
 _LIKELY = {
@@ -77,7 +77,7 @@ def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str,
     """Return the file and line to look at: where the project's own code raised, else the function's definition."""
     for path, line, _ in reversed((outcome.error or {}).get("frames", [])):
         if is_local(path, rootdir):
-            return Path(path).relative_to(rootdir).as_posix() if Path(path).is_relative_to(rootdir) else path, line
+            return shown_path(Path(path), rootdir), line
     call = results.calls[outcome.key]
     function = call.function
     if outcome.container_key is not None:

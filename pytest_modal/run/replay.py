@@ -13,6 +13,7 @@ from pytest_modal.store.recordings.errors import MissingRecordingError, Recordin
 from pytest_modal.store.recordings.finding import Finder
 from pytest_modal.store.recordings.model import Recording, Slot
 from pytest_modal.store.recordings.slots import slots
+from pytest_modal.wording import shown_path
 
 
 class ReplayBackend:
@@ -53,8 +54,8 @@ class ReplayBackend:
         status: Status = "bad recording"
         if isinstance(error, StaleRecordingError | MissingRecordingError):
             status = "stale recording" if isinstance(error, StaleRecordingError) else "not recorded"
-        path = error.path.relative_to(self._rootdir) if error.path.is_relative_to(self._rootdir) else error.path
-        where = f"{path.as_posix()}, {error.inside}" if error.inside else path.as_posix()
+        path = shown_path(error.path, self._rootdir)
+        where = f"{path}, {error.inside}" if error.inside else path
         described = {"type": type(error).__name__, "message": error.what, "where": where, "remedy": error.remedy}
         return Outcome(call.key, status, phase="start", error=described)
 

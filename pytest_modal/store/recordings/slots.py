@@ -20,7 +20,7 @@ from pytest_modal.store.recordings.finding import Finder
 from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts, Slot, declared
 from pytest_modal.store.recordings.paths import DIRECTORY, arrays_named, recording_path, told_apart, unused_recordings
 from pytest_modal.store.recordings.writing import secret_values, write_recording
-from pytest_modal.wording import count
+from pytest_modal.wording import count, shown_path
 
 
 def slots(batch: Batch, rootdir: Path) -> dict[str, Slot]:
@@ -122,7 +122,7 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
             continue
         written += 1
         directories.add(slot.directory)
-    where = ", ".join(sorted(_shown(directory, rootdir) for directory in directories))
+    where = ", ".join(sorted(shown_path(directory, rootdir) for directory in directories))
     return [f"recorded {written:,} of {count(len(batch.calls), 'call')}{f' in {where}' if where else ''}", *notes]
 
 
@@ -159,7 +159,3 @@ def unused(places: Iterable[Slot], tests: Iterable[Path], used: Iterable[Path]) 
     directories = {slot.directory for slot in places} | {test.parent / DIRECTORY for test in tests}
     kept = list(used)
     return [path for directory in sorted(directories) for path in unused_recordings(directory, kept)]
-
-
-def _shown(path: Path, rootdir: Path) -> str:
-    return path.relative_to(rootdir).as_posix() if path.is_relative_to(rootdir) else str(path)
