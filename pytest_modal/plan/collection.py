@@ -10,9 +10,10 @@ from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.keywords import DeclarationError
 from pytest_modal.declare.marker import MARKER, read_marker
 from pytest_modal.declare.remote_function import any_remote_fixture, parameters_of
+from pytest_modal.plan.marks import argnames_of, marks_of
 from pytest_modal.plan.remote_fixtures import reaches_remote
 from pytest_modal.plan.selection import is_marked
-from pytest_modal.plan.vanished import marks_of, vanished_tests
+from pytest_modal.plan.vanished import vanished_tests
 
 
 def request_parameters(collector: pytest.Collector, obj: object) -> None:
@@ -26,7 +27,8 @@ def request_parameters(collector: pytest.Collector, obj: object) -> None:
         return  # an error of the test, once it is planned
     if marker.remote is None:
         return
-    parametrized = {name for mark in [*marks_of(obj), *collector.iter_markers()] for name in _argnames(mark)}
+    parametrizations = [mark for mark in [*marks_of(obj), *collector.iter_markers()] if mark.name == "parametrize"]
+    parametrized = {name for mark in parametrizations for name in argnames_of(mark)}
     wanted = [
         name
         for name, has_default in parameters_of(marker.remote.function).items()
@@ -48,10 +50,3 @@ def check_collected(collector: pytest.Collector, report: pytest.CollectReport) -
             report.outcome = "failed"
             report.longrepr = "\n\n".join(errors)
             report.result = []
-
-
-def _argnames(mark: pytest.Mark) -> list[str]:
-    if mark.name != "parametrize":
-        return []
-    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
-    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)

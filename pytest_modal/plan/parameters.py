@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import RemoteFunction, parameters_of, remote_of
+from pytest_modal.plan.marks import argnames_of
 from pytest_modal.plan.remote_fixtures import definition_at
 from pytest_modal.remote import data
 from pytest_modal.store.files import short_digest
@@ -121,12 +122,6 @@ def _groups(item: pytest.Function) -> Iterator[tuple[str, ...]]:
         group = next((each for each in several if each == names[: len(each)]), names[:1])
         yield tuple(group)
         del names[: len(group)]
-
-
-def argnames_of(mark: pytest.Mark) -> list[str]:
-    """Return the names that a mark ``parametrize`` gives values to."""
-    names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
-    return [name.strip() for name in names.split(",") if name.strip()] if isinstance(names, str) else list(names)
 
 
 def _text(value: object) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from pytest_modal.code.local_code import is_local
 from pytest_modal.declare.marker import MARKER
+from pytest_modal.plan.marks import marks_of
 from pytest_modal.wording import shown_path, three_parts
 
 
@@ -43,11 +44,10 @@ def vanished_tests(module: ModuleType, path: Path, rootdir: Path) -> list[str]:
 
 
 def _functions_and_classes(module: ModuleType, rootdir: Path) -> Iterator[object]:
-    project = f"{rootdir}{os.sep}"
     for obj in vars(module).values():
         if not isinstance(obj, ModuleType):
             yield obj
-        elif (file := getattr(obj, "__file__", None)) and file.startswith(project) and "site-packages" not in file:
+        elif (file := getattr(obj, "__file__", None)) and is_local(file, rootdir):
             yield from vars(obj).values()
 
 
@@ -66,12 +66,3 @@ def _marked_alone(decorator: ast.Call, module: ModuleType) -> str | None:
             is_ours = isinstance(mark, pytest.MarkDecorator) and mark.name == MARKER
             return ast.unparse(only) if is_ours else None
     return None
-
-
-def marks_of(obj: Any) -> list[pytest.Mark]:
-    """Return the marks on a function or class."""
-    marks: Any = getattr(obj, "pytestmark", ())
-    if not marks:
-        return []
-    each = marks if isinstance(marks, list) else [marks]
-    return [mark.mark if isinstance(mark, pytest.MarkDecorator) else mark for mark in each]
