@@ -62,22 +62,23 @@ def test_retries_are_as_many_as_declared(pytester: pytest.Pytester) -> None:
     assert counter.read_text() == "xxx"
 
 
+ENDLESS = """
+    import pytest
+
+    def endless():
+        import os, time
+        with open({pid!r}, "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(60)
+
+    @pytest.mark.modal_gpu(function=endless)
+    def test_it(modal_result): pass
+"""
+
+
 def test_ctrl_c_stops_the_worker_and_reaches_pytest(pytester: pytest.Pytester) -> None:
     pid = pytester.path / "pid"
-    pytester.makepyfile(
-        f"""
-        import pytest
-
-        def endless():
-            import os, time
-            with open({str(pid)!r}, "w") as file:
-                file.write(str(os.getpid()))
-            time.sleep(60)
-
-        @pytest.mark.modal_gpu(function=endless)
-        def test_it(modal_result): pass
-        """
-    )
+    pytester.makepyfile(ENDLESS.replace("{pid!r}", repr(str(pid))))
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
         cwd=pytester.path,
@@ -142,19 +143,7 @@ def test_a_signal_ends_a_run_in_good_order(pytester: pytest.Pytester, name: str,
 
 def test_a_killed_pytest_leaves_no_worker_behind(pytester: pytest.Pytester) -> None:
     pid = pytester.path / "pid"
-    source = f"""
-        import os, time, pytest
-
-        def endless():
-            import os, time
-            with open({str(pid)!r}, "w") as file:
-                file.write(str(os.getpid()))
-            time.sleep(60)
-
-        @pytest.mark.modal_gpu(function=endless)
-        def test_it(modal_result): pass
-    """
-    (pytester.path / "test_it.py").write_text(textwrap.dedent(source))
+    pytester.makepyfile(ENDLESS.replace("{pid!r}", repr(str(pid))))
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"], cwd=pytester.path, stdout=subprocess.DEVNULL
     )
