@@ -1,7 +1,8 @@
 """The worker: builds container fixtures, runs calls, returns data.
 
 Standard library only until a function imports more. It travels in a zip file (`pytest_modal.run.bundle`),
-where ``pytest_modal`` is an empty package that holds the files of `pytest_modal.remote`. The same code serves the local worker process and Modal's containers.
+where ``pytest_modal`` is an empty package that holds the files of `pytest_modal.remote`. The same code serves the
+local worker process and Modal's containers.
 """
 
 from __future__ import annotations
