@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_modal.batch.environment import Environment
 
@@ -12,22 +12,42 @@ Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
 
 
+class ShippedText(Protocol):
+    """The text of a module that travels, for all functions of a batch.
+
+    Attributes
+    ----------
+    key : str
+        Digest of what travels.
+    """
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def payload(self) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class ShippedFunction:
-    """A function by value: what travels, and where its source is.
+    """A function, and what travels of it.
 
     Attributes
     ----------
     key : str
         Digest of its content: its code and what it uses, the same in every process.
     payload : bytes
-        The pickled function.
+        Which statements of its modules it needs, and what does not travel as a statement.
     location : str
         ``path:line`` of its definition, relative to the rootdir.
-    imports : tuple of str
-        Dotted names of the modules that it needs, its helpers' included.
+    imports, optional : tuple of str
+        Dotted names of the modules of packages that it needs, its helpers' included; those that it does without.
     parts : mapping
         Digests of the parts of its code, see `pytest_modal.code.keys`.
+    modules : tuple of ShippedText
+        The texts of its modules.
+    body : callable or None
+        The function itself.
     """
 
     key: str
@@ -36,6 +56,9 @@ class ShippedFunction:
     payload: bytes = field(repr=False)
     imports: tuple[str, ...] = field(default=(), repr=False)
     parts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    optional: tuple[str, ...] = field(default=(), repr=False)
+    modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
+    body: Callable[..., object] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

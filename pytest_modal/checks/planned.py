@@ -30,7 +30,6 @@ MAX_TEXTS = 10_000  # strings of one argument that are looked at
 
 def check_planned(
     batch: Batch,
-    functions: Mapping[str, Callable[..., object]],
     sent: Mapping[str, Sequence[tuple[str, str, object]]],
     rootdir: Path,
     levels: Mapping[str, Level],
@@ -41,8 +40,6 @@ def check_planned(
     ----------
     batch : Batch
         What is about to be sent.
-    functions : mapping
-        The functions behind `Node.function`, by its key.
     sent : mapping
         For each test the local values that are sent: name of the function, parameter, value.
     rootdir : Path
@@ -55,7 +52,7 @@ def check_planned(
     dict
         Findings by node id of the tests concerned, in the order of the files.
     """
-    checker = _Checker(functions, rootdir)
+    checker = _Checker(rootdir)
     by_key = {call.key: call for call in batch.calls}
     found: dict[str, list[Finding]] = {}
     for call in batch.calls:
@@ -86,8 +83,7 @@ def _nodes_of(call: Call, batch: Batch, by_key: Mapping[str, Call]) -> list[Node
 
 
 class _Checker:
-    def __init__(self, functions: Mapping[str, Callable[..., object]], rootdir: Path) -> None:
-        self._functions = functions
+    def __init__(self, rootdir: Path) -> None:
         self._rootdir = rootdir
         self._found: dict[tuple[str, str], list[Finding]] = {}
         self._planned: dict[tuple[str, str], GpuFunction | None] = {}
@@ -110,7 +106,7 @@ class _Checker:
         return self._planned[key]
 
     def _look_up(self, node: Node) -> GpuFunction | None:
-        function = self._functions.get(node.function.key)
+        function = node.function.body
         body = self._body(function) if function is not None else None
         if body is None or function is None:
             return None

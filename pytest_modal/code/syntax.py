@@ -5,25 +5,21 @@ its own few rules: `ast.dump` and `ast.unparse` change between Python's minor ve
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
-import copy
-import dis
 import functools
 import hashlib
 import importlib.util
+import io
 import types
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 FunctionSyntax = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # The position of a name, and what only type checkers read, change nothing in what a program does.
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
-_ANNOTATIONS_AS_TEXT = __future__.annotations.compiler_flag
-_LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 
 
 @dataclass(frozen=True)
@@ -32,18 +28,15 @@ class ModuleSyntax:
 
     Attributes
     ----------
+    lines : list of str
+        Its text, with the ends of lines.
     functions : dict
         Functions and lambdas by code name and first line, as code objects know them.
-    classes : dict
-        Definitions of classes by qualified name.
-    bindings : dict
-        The statements outside functions and classes that bind a name; imports reduced to that name.
     """
 
     tree: ast.Module
+    lines: list[str]
     functions: dict[tuple[str, int], list[FunctionSyntax]]
-    classes: dict[str, list[ast.ClassDef]]
-    bindings: dict[str, list[ast.stmt]]
 
     def definitions(self, code: types.CodeType) -> list[FunctionSyntax]:
         """Return the definition that a code object comes from; several lambdas where nothing distinguishes them."""
@@ -72,46 +65,14 @@ def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes in strings are reported where the file is imported
         tree = ast.parse(text)
-    source = ModuleSyntax(tree, {}, {}, {})
-    _index(source, tree, "")
-    for name, statement in _bindings(tree):
-        source.bindings.setdefault(name, []).append(statement)
+    source = ModuleSyntax(tree, list(io.StringIO(text)), {})
+    for node in ast.walk(tree):
+        if isinstance(node, FunctionSyntax):
+            name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+            decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
+            line = min(each.lineno for each in (node, *decorators))
+            source.functions.setdefault((name, line), []).append(node)
     return source
-
-
-def _index(source: ModuleSyntax, tree: ast.AST, inside: str) -> None:
-    waiting = [(tree, inside)]
-    while waiting:
-        parent, prefix = waiting.pop()
-        for node in ast.iter_child_nodes(parent):
-            inner = prefix
-            if isinstance(node, FunctionSyntax):
-                name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-                decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
-                line = min(each.lineno for each in (node, *decorators))
-                source.functions.setdefault((name, line), []).append(node)
-                inner = f"{prefix}{name}.<locals>."
-            elif isinstance(node, ast.ClassDef):
-                source.classes.setdefault(prefix + node.name, []).append(node)
-                inner = f"{prefix}{node.name}."
-            waiting.append((node, inner))
-
-
-def _bindings(parent: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
-    for node in ast.iter_child_nodes(parent):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name, node
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                alone = copy.copy(node)
-                alone.names = [alias]
-                yield alias.asname or alias.name.partition(".")[0], alone
-        elif isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
-            yield from _bindings(node)
-        elif isinstance(parent, ast.stmt):
-            for name in ast.walk(node):
-                if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
-                    yield name.id, parent
 
 
 def _range(node: ast.expr) -> tuple[object, ...]:
@@ -191,73 +152,12 @@ def _is_empty(specification: ast.expr | None) -> bool:
     return isinstance(specification, ast.JoinedStr) and not _joined(specification)
 
 
-def bare(function: FunctionSyntax, decorators: Sequence[ast.expr]) -> FunctionSyntax:
-    """Return a function without the defaults of its arguments, and with these decorators only."""
-    stripped = copy.copy(function)
-    stripped.args = copy.copy(function.args)
-    stripped.args.defaults = []
-    stripped.args.kw_defaults = [None] * len(function.args.kwonlyargs)
-    if not isinstance(stripped, ast.Lambda):
-        stripped.decorator_list = list(decorators)
-    return stripped
-
-
-def defaults(function: FunctionSyntax) -> tuple[dict[str, ast.expr], dict[str, ast.expr]]:
-    """Return the defaults of the arguments that have one: positional ones, and those by keyword only."""
-    arguments = function.args
-    positional = [*arguments.posonlyargs, *arguments.args]
-    with_default = positional[len(positional) - len(arguments.defaults) :]
-    return (
-        {argument.arg: default for argument, default in zip(with_default, arguments.defaults, strict=True)},
-        {
-            argument.arg: default
-            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-            if default is not None
-        },
-    )
-
-
-def names_in(*nodes: ast.AST) -> list[str]:
-    """Return the names that syntax takes from outside itself, sorted: globals, closures and builtins.
-
-    What annotates functions is not followed, for it is not run; the fields of a class are.
-    """
-    fields = {name.id for node in nodes for name in _field_types(node)}
-    body = [node if isinstance(node, ast.stmt) else _as_statement(node) for node in nodes]
+def codes_of(tree: ast.Module, flags: int) -> Iterator[types.CodeType]:
+    """Yield the code of a file and of all functions in it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            code = compile(ast.Module(body, []), "<reach>", "exec", _ANNOTATIONS_AS_TEXT, dont_inherit=True, optimize=0)
-        except SyntaxError:  # a part of a closure (`nonlocal`) does not compile alone: all its names count
-            return sorted({name.id for node in nodes for name in ast.walk(node) if isinstance(name, ast.Name)})
-    return sorted(fields.union(_loaded(code)))
-
-
-def _field_types(node: ast.AST) -> Iterator[ast.Name]:
-    for statement in node.body if isinstance(node, ast.ClassDef) else ():
-        if isinstance(statement, ast.AnnAssign):
-            yield from (name for name in ast.walk(statement.annotation) if isinstance(name, ast.Name))
-
-
-def _as_statement(node: ast.AST) -> ast.stmt:
-    assert isinstance(node, ast.expr)
-    return ast.copy_location(ast.Expr(node), node)
-
-
-def _loaded(code: types.CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        # Every class body notes the name of its module.
-        if instruction.opname in _LOADS and (instruction.opname, instruction.argval) != ("LOAD_NAME", "__name__"):
-            yield instruction.argval
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _loaded(constant)
-
-
-def mentions(nodes: Iterable[ast.AST], names: set[str]) -> bool:
-    """Whether one of the names occurs anywhere in the syntax, as a name or an attribute."""
-    return any(
-        (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
-        for root in nodes
-        for node in ast.walk(root)
-    )
+        waiting = [compile(tree, "<file>", "exec", flags, dont_inherit=True)]
+    while waiting:
+        code = waiting.pop()
+        yield code
+        waiting += [each for each in code.co_consts if isinstance(each, types.CodeType)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,9 +15,7 @@ from pytest_modal.plan.state import PLAN, ItemPlan
 from pytest_modal.wording import three_parts
 
 
-def check_batch(
-    config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch, functions: Mapping[str, Callable[..., object]]
-) -> list[str]:
+def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch) -> list[str]:
     """Check a batch; tests with an error are removed from it, all of them before anything is sent.
 
     Returns
@@ -31,7 +29,7 @@ def check_batch(
         for nodeid, plan in plans.items()
     }
     levels = read_levels(settings_of(config).rules)
-    found = check_planned(batch, functions, sent, config.rootpath, levels)
+    found = check_planned(batch, sent, config.rootpath, levels)
     warned: dict[str, None] = {}
     for nodeid, findings in found.items():
         errors = [message(finding, nodeid) for finding in findings if levels[finding.code] == "error"]

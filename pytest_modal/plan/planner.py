@@ -89,7 +89,6 @@ class Planner:
         self._environments = Environments(defaults, self._shipper.location)
         self._encoded: dict[int, tuple[object, Data]] = {}
         self._bodies: dict[RemoteFunction, Callable[..., object]] = {}
-        self.functions: dict[str, Callable[..., object]] = {}  # what is shipped, by its key
         self._calls: dict[str, Call] = {}
         self._mocked: set[str] = set()
         self._batch = Batch()
@@ -205,7 +204,6 @@ class Planner:
         body = self._body(remote)
         role = "container fixture" if remote.in_container else "function"
         shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
-        self.functions[shipped.key] = body
         behind = parameters_behind(site.item, self._first_names(site), site.chain[:-1], self._body)
         marker = site.visit.marker
         given = [marker.args[name] for name in parameters_of(body) if name in marker.args]

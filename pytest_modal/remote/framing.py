@@ -63,7 +63,9 @@ class Bound(TypedDict):
     Attributes
     ----------
     function : str
-        Key of the pickled function among the blobs.
+        Key of the function's payload among the blobs.
+    modules : list of str
+        Keys of the texts of its modules.
     arguments : mapping
         For each parameter ``("data", key of a blob)`` or ``("container", key of a container fixture)``.
     param : str or None
@@ -80,6 +82,7 @@ class Bound(TypedDict):
     name: str
     label: str
     function: str
+    modules: list[str]
     arguments: Mapping[str, tuple[Literal["data", "container"], str]]
     param: str | None
     request: bool
@@ -95,7 +98,7 @@ class CallRequest(TypedDict):
     containers : list of Bound
         The container fixtures that the call needs, each after those that it needs itself.
     blobs : mapping
-        Pickled functions and encoded data, by key.
+        Payloads of functions, texts of modules and encoded data, by key.
     position : int
         Of the call in the order of the batch.
     mounts : list of str

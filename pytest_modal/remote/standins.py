@@ -1,12 +1,14 @@
 """Stand-ins for pytest in a container: `skip`, `fail` and `xfail`, for functions that were written with them.
 
-A function that names the module `pytest` gets this module in its place: pytest is not in the image.
+A statement that imports `pytest` imports this module in its place: pytest is not in the image.
 """
 
 from __future__ import annotations
 
 import sys
 from typing import Any, NoReturn
+
+from pytest_modal.remote.placeholder import Placeholder
 
 NAMES = ("skip", "fail", "xfail")
 
@@ -51,10 +53,11 @@ def xfail(reason: str = "") -> NoReturn:
     raise XFailed(reason)
 
 
-def load(name: str = "") -> Any:
-    """Return this module, or what has that name in it: functions are pickled with this in the place of pytest."""
-    module = sys.modules[__name__]
-    return getattr(module, name) if name else module
+def __getattr__(name: str) -> Placeholder:
+    """Answer for what annotations name, such as ``pytest.FixtureRequest``; all other uses are refused at planning."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return Placeholder(f"pytest.{name}")
 
 
 for _name, _exception in (("skip", Skipped), ("fail", Failed), ("xfail", XFailed)):

@@ -165,9 +165,23 @@ class State:
         self.enter(self._uses[key], seed)
         self._entered = self._read()
         yield
+        self._keep(key, self._entered)
+
+    def _keep(self, key: str, before: dict[str, Any]) -> None:
         now = self._read()
-        self._kept[key] = {name: value for name, value in now.items() if self._entered.get(name) != value}
-        self._kept[key] |= dict.fromkeys((name for name in self._entered if name not in now), None)
+        self._kept[key] = {name: value for name, value in now.items() if before.get(name) != value}
+        self._kept[key] |= dict.fromkeys((name for name in before if name not in now), None)
+
+    def loading(self, settings: Iterable[str]) -> None:
+        """Begin to fill the modules of a function, some of whose settings may have been made for another one."""
+        self.enter(settings)
+
+    @contextlib.contextmanager
+    def setting(self, key: str) -> Iterator[None]:
+        """Note what a statement of a module sets, which holds for the functions that need it: see `enter`."""
+        before = self._read()
+        yield
+        self._keep(key, before)
 
     def leaving(self, key: str) -> None:
         """Give a container fixture its state again before what follows its ``yield``, and forget it."""

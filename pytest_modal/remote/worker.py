@@ -7,7 +7,6 @@ local worker process and Modal's containers.
 
 from __future__ import annotations
 
-import pickle
 import sys
 import time
 import traceback
@@ -16,7 +15,7 @@ import warnings
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal
 
-from pytest_modal.remote import data, debugger, lost_files, standins
+from pytest_modal.remote import data, debugger, lost_files, slices, standins
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
 from pytest_modal.remote.python_warnings import WarningRecorder
@@ -25,7 +24,7 @@ from pytest_modal.remote.streams import Streams, encodable
 from pytest_modal.remote.verdicts import values_of, verdict_of
 
 MAX_FRAMES = 100
-_OWN = (__file__, debugger.__file__, standins.__file__)  # their frames say nothing of the function
+_OWN = (__file__, debugger.__file__, slices.__file__, standins.__file__)  # their frames say nothing of the function
 
 
 class ContainerError(Exception):
@@ -131,12 +130,14 @@ class Worker:
         self._streams = Streams(capture=capture)
         self._warnings = WarningRecorder()
         self._functions: dict[str, Callable[..., object]] = {}
+        self._settings: dict[str, list[str]] = {}  # what the modules of a function set, by its key
         self._containers: dict[str, object] = {}
         self._failed: dict[str, Described] = {}
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
         self.device = Device()
         self._state = State()
+        self._slices = slices.Slices(self._state)
 
     def handle(self, request: CallRequest) -> tuple[Reply | Missing, Buffers]:
         """Run one call.
@@ -189,9 +190,14 @@ class Worker:
         reply |= {"stdout": self._streams.text("stdout"), "stderr": self._streams.text("stderr")}
         return reply, value if reply["status"] == "ok" else []
 
+    def adopt(self, key: str, function: Callable[..., object]) -> None:
+        """Take a function as it is in this process."""
+        self._functions[key] = function
+
     def release_all(self) -> list[Described]:
         """Release every container fixture: the code after its ``yield`` runs."""
         errors = self._release(list(self._containers))
+        self._slices.close()
         self._state.close()
         return errors
 
@@ -225,11 +231,20 @@ class Worker:
         reply["teardown_errors"] += self._release_until(request["position"] - 1)
         for spec in needed:
             reply["phase"] = f"load {spec['label']}"
+            self._load_for(spec, blobs)
+        reply["phase"] = "import"
+        self._load(request["call"], blobs)
+        for spec in needed:
+            reply["phase"] = f"load {spec['label']}"
             self._build(spec, blobs, reply)
         self.device.reset_peak()
         self._notify("call", "")
         reply["phase"] = "call"
-        self._state.enter([spec["key"] for spec in request["containers"]], request["call"].get("seed"))
+        sources = [
+            *self._settings.get(request["call"]["function"], ()),
+            *(spec["key"] for spec in request["containers"]),
+        ]
+        self._state.enter(sources, request["call"].get("seed"))
         with warnings.catch_warnings():  # a filter that a call adds does not reach the next one
             result = self._run(request["call"], blobs)
         reply["phase"] = "return"
@@ -244,13 +259,34 @@ class Worker:
     def _require(self, specs: list[Bound], blobs: Mapping[str, bytes]) -> None:
         missing = []
         for spec in specs:
-            if spec["function"] not in self._functions and spec["function"] not in blobs:
-                missing.append(spec["function"])
+            if spec["function"] not in self._functions:
+                missing += [key for key in (spec["function"], *spec["modules"]) if key not in blobs]
             wanted = [key for kind, key in spec["arguments"].values() if kind == "data"]
             wanted += [spec["param"]] if spec["param"] else []
             missing += [key for key in wanted if key not in blobs]
         if missing:
             raise MissingError(*dict.fromkeys(missing))
+
+    def _load(self, spec: Bound, blobs: Mapping[str, bytes]) -> None:
+        """Fill the modules of a function, unless that is done."""
+        key = spec["function"]
+        if key not in self._functions:
+            loaded = self._slices.load(blobs[key], {text: blobs[text] for text in spec["modules"]})
+            self._functions[key], self._settings[key] = loaded
+
+    def _load_for(self, spec: Bound, blobs: Mapping[str, bytes]) -> None:
+        """Fill the modules of a container fixture: what fails there is why it can't be built."""
+        key = spec["key"]
+        if key in self._failed:
+            raise ContainerError(key, self._failed[key])
+        try:
+            self._load(spec, blobs)
+        except BaseException as error:
+            if self._is_fatal(error):
+                raise
+            self._raised(key, error)
+            self._failed[key] = describe(error)
+            raise ContainerError(key, self._failed[key]) from None
 
     def _build(self, spec: Bound, blobs: Mapping[str, bytes], reply: Reply) -> None:
         key = spec["key"]
@@ -258,7 +294,8 @@ class Worker:
             raise ContainerError(key, self._failed[key])
         self._notify("load", key)
         started = time.perf_counter()
-        uses = [used for kind, used in spec["arguments"].values() if kind == "container"]
+        uses = [*self._settings.get(spec["function"], ())]
+        uses += [used for kind, used in spec["arguments"].values() if kind == "container"]
         try:
             with self._state.building(key, uses, spec.get("seed")):
                 value = self._run(spec, blobs)
@@ -276,9 +313,7 @@ class Worker:
         reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
 
     def _run(self, spec: Bound, blobs: Mapping[str, bytes]) -> object:
-        function = self._functions.get(spec["function"])
-        if function is None:
-            function = self._functions[spec["function"]] = pickle.loads(blobs[spec["function"]])
+        function = self._functions[spec["function"]]
         arguments = {
             name: self._containers[key] if kind == "container" else data.decode(blobs[key])
             for name, (kind, key) in spec["arguments"].items()

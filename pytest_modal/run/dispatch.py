@@ -79,6 +79,7 @@ class Dispatch:
                 continue
             if node.function.key not in known:
                 blobs[node.function.key] = node.function.payload
+                blobs |= {text.key: text.payload for text in node.function.modules if text.key not in known}
             for argument in [*node.arguments.values(), *([node.param] if node.param else [])]:
                 if isinstance(argument, Data):
                     blobs[argument.digest] = b"".join(argument.buffers)
@@ -127,6 +128,7 @@ def _bound(node: Node) -> Bound:
         "name": node.function.name,
         "label": node.label,
         "function": node.function.key,
+        "modules": [text.key for text in node.function.modules],
         "arguments": {name: _reference(argument) for name, argument in node.arguments.items()},
         "param": node.param.digest if node.param else None,
         "request": node.takes_request,

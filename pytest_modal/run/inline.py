@@ -133,6 +133,9 @@ class _InlineWorker:
         attempts = 0
         while True:
             attempts += 1
+            for node in (*dispatch.containers(call), call):
+                assert node.function.body is not None
+                self._worker.adopt(node.function.key, node.function.body)
             with _variables(self._variables):
                 reply, value = self._worker.handle(dispatch.request(call, known=()))
             if reply["status"] == "missing":

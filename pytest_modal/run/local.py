@@ -252,7 +252,8 @@ class _Process:
         # A process that dies meanwhile closes its pipe, which the reader reports.
         with contextlib.suppress(OSError):
             write_message(self._stdin, request)
-        self._known |= {spec["function"] for spec in [request["call"], *request["containers"]]}
+        for spec in [request["call"], *request["containers"]]:
+            self._known |= {spec["function"], *spec["modules"]}
         return time.monotonic() + call.environment.timeout
 
     def _listen(self) -> None:

@@ -25,6 +25,7 @@ from pytest_modal.report.terminal import Lines
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
+from pytest_modal.run.shipped_files import with_local_files
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.cache import OutcomeCache, clean, run_directory
 from pytest_modal.store.results import Results
@@ -135,7 +136,7 @@ def compute(
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
-                results.put(outcome, value)
+                results.put(with_local_files(outcome, config.rootpath), value)
                 # What ran inline may have been changed in a debugger.
                 if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)
@@ -208,7 +209,7 @@ def _plan(
         config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
     )
     batch = planner.plan(tests)
-    return backend, batch, check_batch(config, tests, batch, planner.functions)
+    return backend, batch, check_batch(config, tests, batch)
 
 
 def backend_of(config: pytest.Config, settings: Settings) -> Backend:

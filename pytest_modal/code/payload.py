@@ -1,0 +1,139 @@
+"""Payloads: what travels of a function, as `pytest_modal.remote.slices` reads it.
+
+The text of a module travels once for all functions of a batch; of each function the list of its statements.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from pytest_modal.batch.digest import digest_of
+from pytest_modal.code.bindings import Modules, is_package, is_package_without_file
+from pytest_modal.code.constants import Reference
+from pytest_modal.code.pickling import NESTED
+from pytest_modal.code.reach import Needed, Reach, Travelling
+from pytest_modal.remote import data
+from pytest_modal.remote.slices import SETTING, WEAK
+
+_CONFTEST = "conftest.py"
+
+
+class ModuleText:
+    """The text of a module that travels: the lines that the functions of a batch need, all others blank."""
+
+    def __init__(self, name: str, key: str, flags: int, lines: list[str]) -> None:
+        self._header = {"key": key, "name": name, "package": is_package(key), "flags": flags}
+        self._lines = lines
+        self._needed: set[int] = set()
+        self._packed: tuple[int, bytes, str] = (-1, b"", "")
+
+    def need(self, first: int, last: int) -> None:
+        """Add lines."""
+        self._needed.update(range(first, last + 1))
+
+    @property
+    def payload(self) -> bytes:
+        """What travels."""
+        return self._pack()[1]
+
+    @property
+    def key(self) -> str:
+        """Digest of what travels: another batch may need other lines."""
+        return self._pack()[2]
+
+    def _pack(self) -> tuple[int, bytes, str]:
+        if self._packed[0] != len(self._needed):
+            last = max(self._needed, default=0)
+            source = "".join(self._lines[n - 1] if n in self._needed else "\n" for n in range(1, last + 1))
+            payload = _packed(self._header | {"source": source})
+            self._packed = len(self._needed), payload, digest_of(payload.hex())
+        return self._packed
+
+
+class Packer:
+    """Makes payloads, and the texts that they share.
+
+    Parameters
+    ----------
+    modules : Modules
+        The local modules.
+    """
+
+    def __init__(self, modules: Modules) -> None:
+        self._modules = modules
+        self._texts: dict[str, ModuleText] = {}
+
+    def pack(self, reach: Reach, root: list[Any]) -> tuple[bytes, tuple[ModuleText, ...]]:
+        """Return the payload of a function, and the texts of the modules that it needs.
+
+        Parameters
+        ----------
+        root : list
+            How the function is found: ``["name", key, qualname]`` or ``["pickle", bytes]``.
+        """
+        place = {key: number for number, key in enumerate(self._modules.keys)}
+
+        def order(key: str) -> tuple[int, int, int]:
+            """Order modules as pytest fills them: conftests from the top down, the function's, then the others."""
+            if key.rpartition("/")[2] == _CONFTEST:
+                return 0, key.count("/"), place[key]
+            return (1 if key == reach.root else 2), 0, place[key]
+
+        keys = sorted((key for key in reach.units if not is_package_without_file(key)), key=order)
+        slices: dict[str, Any] = {
+            key: {
+                "statements": [
+                    self._statement(key, each, reach, keys)
+                    for place_, each in sorted(
+                        reach.units[key].items(), key=lambda item: (item[0][:2], str(item[0][2]))
+                    )
+                    if place_[2] != NESTED
+                ],
+                "values": [],
+            }
+            for key in keys
+        }
+        for (key, name), value in reach.values.items():
+            slices[key]["values"].append(self._value(key, name, value))
+        texts = tuple(self._text(key, reach) for key in keys)
+        entry = {"root": root, "eager": [key for key in keys if key in reach.eager], "slices": slices}
+        return _packed(entry), texts
+
+    def _text(self, key: str, reach: Reach) -> ModuleText:
+        if key not in self._texts:
+            syntax = self._modules.syntax(key)
+            flags = self._modules.units(key).flags
+            self._texts[key] = ModuleText(self._modules.name(key), key, flags, syntax.lines)
+        text = self._texts[key]
+        for needed in reach.units[key].values():
+            text.need(needed.unit.line, needed.unit.end)
+        return text
+
+    def _statement(self, key: str, needed: Needed, reach: Reach, keys: list[str]) -> list[Any]:
+        unit = needed.unit
+        line, column, part = unit.place
+        after = []
+        for imported in unit.imports:
+            if imported.at_import:
+                full = self._modules.full_name(key, imported)
+                names = [full, f"{full}.{imported.name}"] if imported.name else [full]
+                after += [each for name in names if (each := self._modules.module(name)) is not None]
+        drop = self._modules.units(key).dropped.get(line, [])
+        flags = (WEAK if needed.weak else 0) | (SETTING if needed.is_setting else 0)
+        binds = sorted(unit.binds) if needed.weak else []
+        after = [each for each in dict.fromkeys(after) if each in keys]
+        return [line, column, unit.end, part, flags, drop, after, binds]
+
+    def _value(self, key: str, name: str, value: Travelling) -> list[Any]:
+        units = self._modules.units(key).by_name.get(name)
+        line, column = units[0].place[:2] if units else (0, 0)
+        if isinstance(value.how, Reference):
+            return [line, column, name, "reference", [value.how.key, value.how.qualname]]
+        if value.pickled is not None:
+            return [line, column, name, "pickle", value.pickled]
+        return [line, column, name, "data", value.how.value]
+
+
+def _packed(value: object) -> bytes:
+    return zlib.compress(b"".join(data.encode(value)))

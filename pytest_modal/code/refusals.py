@@ -1,0 +1,47 @@
+"""Refusals: what of a function can't travel, and what of pytest a container does not have."""
+
+from __future__ import annotations
+
+import types
+
+from pytest_modal.remote import standins
+from pytest_modal.wording import three_parts
+
+
+class UnshippableError(Exception):
+    """Something can't travel; the message says why, where it is and what to do.
+
+    Attributes
+    ----------
+    what : str
+        What the function does, its name left out: "uses ...".
+    where : str
+        ``path:line``, or empty for the function itself.
+    """
+
+    def __init__(self, what: str, where: str, remedy: str) -> None:
+        super().__init__(what)
+        self.what, self.where, self.remedy = what, where, remedy
+
+    def about(self, name: str, location: str) -> str:
+        """Return the message for a function."""
+        return three_parts(f"{name} {self.what}", self.where or location, self.remedy)
+
+
+def check_use(module: str, name: str | None) -> None:
+    """Refuse what a container does not have of pytest and of this plugin, before anything is sent."""
+    if module == "pytest" and name in standins.NAMES:
+        return
+    shown = f"{module}.{name}" if name else module
+    had = ", ".join(f"pytest.{each}" for each in standins.NAMES)
+    remedy = f"return data from the function and use {shown} in the test; a container has {had}"
+    raise UnshippableError(f"uses {shown!r}, which a container does not have", "", remedy)
+
+
+def is_fixture(value: object) -> bool:
+    """Whether a value is a fixture of pytest."""
+    # Before pytest 8.4 a fixture is a function.
+    kind = type(value)
+    return kind.__name__ == "FixtureFunctionDefinition" or (
+        kind is types.FunctionType and hasattr(value, "_pytestfixturefunction")
+    )

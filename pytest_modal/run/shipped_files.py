@@ -1,0 +1,37 @@
+"""Files that a container names: those of shipped modules are files of the project again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.remote.statements import SHIPPED
+
+
+def with_local_files(outcome: Outcome, rootdir: Path) -> Outcome:
+    """Let the frames and warnings of an outcome name the files of this machine."""
+    for error in [outcome.error, *outcome.teardown_errors]:
+        if error is not None:
+            _map_frames(error, rootdir)
+    for warning in outcome.warnings:
+        _map(warning, rootdir)
+    return outcome
+
+
+def _map_frames(error: Any, rootdir: Path) -> None:
+    if "frames" in error:
+        error["frames"] = [(_local(file, rootdir), line, name) for file, line, name in error["frames"]]
+    for inner in [*(error[link] for link in ("cause", "context") if link in error), *error.get("exceptions", [])]:
+        _map_frames(inner, rootdir)
+
+
+def _map(warning: Any, rootdir: Path) -> None:
+    warning["file"] = _local(warning["file"], rootdir)
+
+
+def _local(file: str, rootdir: Path) -> str:
+    if not file.startswith(SHIPPED):
+        return file
+    return os.path.normpath(rootdir / file.removeprefix(SHIPPED))
