@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pytest_modal.batch.environment import Environment
 
 Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing of what a function needs, and how it travels.
+
+    Attributes
+    ----------
+    how : str
+        "source": its statement runs there. "setting": so does this one, which changes the state of the process.
+        "value": as data; "pickle": as an object; "reference": it is bound to another part. "package": the image
+        installs it; "left out": it is not installed here, or only annotations name it.
+    name : str
+        Such as ``helpers.scale``; for a package the dotted name of the module.
+    path, line : str, int
+        Where its statement is, relative to the rootdir; empty and 0 where it has none.
+    size : int
+        Bytes, of what travels by value.
+    """
+
+    how: Literal["source", "setting", "value", "pickle", "reference", "package", "left out"]
+    name: str
+    path: str = ""
+    line: int = 0
+    size: int = 0
 
 
 class ShippedText(Protocol):
@@ -44,6 +69,8 @@ class ShippedFunction:
         Dotted names of the modules of packages that it needs, its helpers' included; those that it does without.
     parts : mapping
         Digests of the parts of its code, see `pytest_modal.code.keys`.
+    travels : tuple of Part
+        All that it needs, and how it travels.
     modules : tuple of ShippedText
         The texts of its modules.
     body : callable or None
@@ -58,6 +85,7 @@ class ShippedFunction:
     parts: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     optional: tuple[str, ...] = field(default=(), repr=False)
     modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
+    travels: tuple[Part, ...] = field(default=(), repr=False, compare=False)
     body: Callable[..., object] | None = field(default=None, repr=False, compare=False)
 
 

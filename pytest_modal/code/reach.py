@@ -29,6 +29,7 @@ _DYNAMIC = {"globals", "modules", "import_module", "__import__", "vars", "getatt
 _ALL_NAMES = {"globals", "modules", "import_module", "vars"}  # those that may look up any name of a module
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 _TESTS_AND_HOOKS = ("test_", "Test", "pytest_")
+Place = tuple[str, int]  # the key of a module, and a line
 _READS_VARIABLES = {"load_dotenv"}
 
 
@@ -95,8 +96,9 @@ class Reach:
         For each local module the units that are needed, by their place.
     values : dict
         What names are bound to that do not travel as statements, by module and name.
-    required, optional : set of str
-        Dotted names of modules of packages; the second are not needed, or are missing here too.
+    required, optional : dict
+        Dotted names of modules of packages, and where they are imported: the module and the line. The second are not
+        needed, or are missing here too.
     eager : set of str
         The modules that are filled before the function is called; others wait until they are imported.
     closures : dict
@@ -109,8 +111,8 @@ class Reach:
         self.root = root
         self.units: dict[str, dict[tuple[Any, ...], Needed]] = {}
         self.values: dict[tuple[str, str], Travelling] = {}
-        self.required: set[str] = set()
-        self.optional: set[str] = set()
+        self.required: dict[str, Place] = {}
+        self.optional: dict[str, Place] = {}
         self.eager = {root} if root else set()
         self.closures: dict[str, str] = {}
         self._names: dict[tuple[str, str], bool] = {}
@@ -264,7 +266,7 @@ class Reach:
             inner = inner or (None if source else self._modules.module(f"{full}.{imported.name}"))
         target = inner or source
         if target is None:
-            self.add_package(full, imported.name, guarded=imported.guarded, weak=weak)
+            self.add_package(full, imported.name, (key, unit.line), guarded=imported.guarded, weak=weak)
             return
         self.units.setdefault(target, {})
         if imported.at_import and not imported.guarded and not weak:
@@ -300,7 +302,15 @@ class Reach:
                 elif part is not None:
                     self.add_name(part, tail, weak=weak)
 
-    def add_package(self, full: str, name: str | None = None, *, guarded: bool = False, weak: bool = False) -> None:
+    def add_package(
+        self,
+        full: str,
+        name: str | None = None,
+        place: Place = ("", 0),
+        *,
+        guarded: bool = False,
+        weak: bool = False,
+    ) -> None:
         """Add a module of a package, or a name of it."""
         top = full.partition(".")[0]
         if top in PYTESTS_AND_OURS:
@@ -310,7 +320,7 @@ class Reach:
         if top not in sys.stdlib_module_names:
             dotted = f"{full}.{name}" if name and name != "*" else full
             left_out = weak or (guarded and not _is_installed(top))
-            (self.optional if left_out else self.required).add(dotted)
+            (self.optional if left_out else self.required).setdefault(dotted, place)
         if not weak:
             self._packages.add(top)
 

@@ -21,6 +21,7 @@ from pytest_modal.code.payload import Packer
 from pytest_modal.code.pickling import found_at, pickled
 from pytest_modal.code.reach import Finder, Reach
 from pytest_modal.code.refusals import UnshippableError, is_fixture
+from pytest_modal.code.summary import summary_of
 from pytest_modal.code.unchanged import Unchanged
 from pytest_modal.wording import shown_path
 
@@ -97,6 +98,7 @@ class Shipper:
             parts,
             optional=tuple(sorted(reach.optional)),
             modules=modules,
+            travels=summary_of(reach),
             body=function,
         )
 

@@ -17,10 +17,10 @@ from typing import Any
 from pytest_modal.remote import data
 
 _SHIM = """\
-from pytest_modal.remote.children import fill
+from pytest_modal.remote.slices import fill
 fill({folder!r}, __name__)
 """
-_PAYLOADS = "payloads"
+PAYLOADS = "payloads"
 
 
 class Children:
@@ -57,7 +57,7 @@ class Children:
             sys.path.append(str(self._folder))
         for number, each in enumerate(self._payloads[self._written :], self._written):
             self._names |= _tops(each[1])
-            (self._folder / f"{number}.{_PAYLOADS}").write_bytes(b"".join(data.encode(each)))
+            (self._folder / f"{number}.{PAYLOADS}").write_bytes(b"".join(data.encode(each)))
         self._written = len(self._payloads)
         for name in self._names:
             (self._folder / f"{name}.py").write_text(_SHIM.format(folder=str(self._folder)))
@@ -86,19 +86,3 @@ def _tops(modules: Mapping[str, bytes]) -> set[str]:
     import zlib
 
     return {str(data.decode(zlib.decompress(text))["name"]).partition(".")[0] for text in modules.values()}
-
-
-def fill(folder: str, name: str) -> None:
-    """Fill all slices in a child process; called when the first of them is imported there."""
-    import importlib
-
-    from pytest_modal.remote.slices import Slices
-
-    sys.modules.pop(name, None)
-    slices = Slices()
-    for each in sorted(Path(folder).glob(f"*.{_PAYLOADS}"), key=lambda path: int(path.stem)):
-        payload, modules = data.decode(each.read_bytes())
-        # A function that can't be loaded here is none that the child was started for.
-        with contextlib.suppress(Exception):
-            slices.load(payload, modules)
-    importlib.import_module(name)

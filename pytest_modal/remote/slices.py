@@ -20,10 +20,11 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pytest_modal.remote import data
-from pytest_modal.remote.children import Children
+from pytest_modal.remote.children import PAYLOADS, Children
 from pytest_modal.remote.placeholder import Placeholder
 from pytest_modal.remote.statements import (
     SHIPPED,
@@ -382,3 +383,15 @@ def _settings(entry: Entry) -> list[str]:
 
 def _name_of(key: str, statement: Statement) -> str:
     return f"{key}:{statement.line}:{statement.column}"
+
+
+def fill(folder: str, name: str) -> None:
+    """Fill all slices in a child process; called when the first of them is imported there."""
+    sys.modules.pop(name, None)
+    slices = Slices()
+    for each in sorted(Path(folder).glob(f"*.{PAYLOADS}"), key=lambda path: int(path.stem)):
+        payload, modules = data.decode(each.read_bytes())
+        # A function that can't be loaded here is none that the child was started for.
+        with contextlib.suppress(Exception):
+            slices.load(payload, modules)
+    importlib.import_module(name)

@@ -1,0 +1,55 @@
+"""Summary of a reach: all that a function needs, and how each thing travels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_modal.batch.calls import Part
+from pytest_modal.code.constants import Reference
+from pytest_modal.code.pickling import NESTED
+from pytest_modal.code.reach import Needed, Reach, Travelling
+from pytest_modal.remote import data
+
+
+def summary_of(reach: Reach) -> tuple[Part, ...]:
+    """Return the parts of a reach: statements in the order of their files, then values, then packages."""
+    return (*_statements(reach), *_values(reach), *_packages(reach))
+
+
+def _statements(reach: Reach) -> Iterator[Part]:
+    for key, needed in reach.statements():
+        name = f"{reach.modules.name(key)}.{_name(needed)}"
+        yield Part("setting" if needed.is_setting else "source", name, key, needed.unit.line)
+
+
+def _name(needed: Needed) -> str:
+    unit = needed.unit
+    if unit.place[2] == NESTED:
+        return str(getattr(unit.node, "name", "<lambda>"))
+    return ", ".join(sorted(unit.binds)) or f"line {unit.line}"
+
+
+def _values(reach: Reach) -> Iterator[Part]:
+    for (key, name), value in reach.values.items():
+        units = reach.modules.units(key).by_name.get(name, [])
+        line = units[0].line if units else 0
+        full = f"{reach.modules.name(key)}.{name}"
+        if isinstance(value.how, Reference):
+            yield Part("reference", full, key, line)
+        else:
+            yield Part("pickle" if value.pickled is not None else "value", full, key, line, _size(value))
+
+
+def _size(value: Travelling) -> int:
+    if value.pickled is not None:
+        return len(value.pickled)
+    assert not isinstance(value.how, Reference)
+    return sum(memoryview(each).nbytes for each in data.encode(value.how.value))
+
+
+def _packages(reach: Reach) -> Iterator[Part]:
+    for name, (key, line) in sorted(reach.required.items()):
+        yield Part("package", name, key, line)
+    for name, (key, line) in sorted(reach.optional.items()):
+        if name not in reach.required:
+            yield Part("left out", name, key, line)
