@@ -1,0 +1,94 @@
+"""A construct: a small project, its functions, and what these give in a container."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KINDS = Path(__file__).parent / "kinds"
+
+
+@dataclass(frozen=True)
+class Returns:
+    """A function gives this there: the `repr` of its value, tensors and arrays as lists."""
+
+    value: str
+
+    def agrees(self, outcome: Mapping[str, str]) -> bool:
+        """Return whether this is what happened."""
+        return outcome.get("returned") == self.value
+
+
+@dataclass(frozen=True)
+class Raises:
+    """A function raises this there: ``type: message``."""
+
+    error: str
+
+    def agrees(self, outcome: Mapping[str, str]) -> bool:
+        """Return whether this is what happened."""
+        return outcome.get("raised") == self.error
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A function is refused at planning, by a message that names these: the object, and where it stands."""
+
+    names: tuple[str, ...]
+
+    def agrees(self, outcome: Mapping[str, str]) -> bool:
+        """Return whether this is what happened."""
+        return "refused" in outcome and all(name in outcome["refused"] for name in self.names)
+
+
+Expected = Returns | Raises | Refused
+
+
+@dataclass(frozen=True)
+class Construct:
+    """A project and its functions, which give in a container what they give here, unless `expected` says otherwise.
+
+    Attributes
+    ----------
+    name : str
+        The id of the test.
+    files : mapping or Path
+        The files of the project, by their path under its root, or the folder that has them.
+    functions : tuple of str
+        ``module:name``; the name may be a pattern.
+    expected : mapping
+        By ``module:name``, what differs there from here.
+    imported_before : tuple of str
+        Modules that planning imports first, as pytest imports a conftest.
+    needs : tuple of str
+        Packages without which the test is skipped.
+    env, env_there : mapping
+        Environment variables of the planning machine, of the container.
+    local_packages : tuple of str
+        Packages whose source travels as it is.
+    """
+
+    name: str
+    files: Mapping[str, str] | Path
+    functions: tuple[str, ...] = ("main:f",)
+    expected: Mapping[str, Expected] = field(default_factory=dict)
+    imported_before: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    env_there: Mapping[str, str] = field(default_factory=dict)
+    local_packages: tuple[str, ...] = ()
+
+    def write(self, root: Path) -> None:
+        """Write the project."""
+        for name, text in self._texts().items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def _texts(self) -> dict[str, str]:
+        if isinstance(self.files, Path):
+            paths = [path for path in self.files.rglob("*.*") if path.is_file() and "__pycache__" not in path.parts]
+            return {path.relative_to(self.files).as_posix(): path.read_text() for path in sorted(paths)}
+        return {name: textwrap.dedent(text).lstrip("\n") for name, text in self.files.items()}
