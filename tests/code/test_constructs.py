@@ -54,7 +54,7 @@ def test_functions_give_in_a_container_what_they_give_here(construct: Construct,
         pytest.skip(reason)
     planned = travel.plan(construct, tmp_path)
     there = travel.run(construct, planned, tmp_path)
-    if found := travel.differences(construct, planned, there):
+    if found := [*travel.differences(construct, planned, there), *travel.wrong_requirements(construct, planned)]:
         pytest.fail("\n\n".join(found), pytrace=False)
 
 

@@ -11,6 +11,7 @@ CONSTRUCTS = [
             "main.py": """
                 import dataclasses, enum, functools, pathlib
                 import torch
+                import torch.nn.functional as F
 
                 class Backend(enum.Enum):
                     triton = "triton"
@@ -47,6 +48,11 @@ CONSTRUCTS = [
                     slice(1),
                     frozenset([1]),
                     torch.Size([1, 2]),
+                    F.relu,
+                    torch.nn.GELU,
+                    torch.nn.GELU(),
+                    "x".upper,
+                    {"config": Config(), "mode": Mode.fast},
                     None,
                 ]
                 for i, x in enumerate(CASES):

@@ -246,6 +246,7 @@ CONSTRUCTS = [
             "cfg.json": "1",
         },
         functions=("main:c_*", "main:l?", "main:n?", "main:useskip", "main:optional"),
+        optional={"main:optional": {"flash_attn"}},
         expected={
             f"main:c_{way}": Raises("FileNotFoundError: [Errno 2] No such file or directory: '/shipped/cfg.json'")
             for way in ("path", "str", "here", "file")

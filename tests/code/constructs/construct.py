@@ -64,6 +64,10 @@ class Construct:
         Modules that planning imports first, as pytest imports a conftest.
     needs : tuple of str
         Packages without which the test is skipped.
+    required : mapping
+        By ``module:name``, the packages that it requires although they are not installed here.
+    optional : mapping
+        By ``module:name``, the packages that it would use, and is shipped without.
     env, env_there : mapping
         Environment variables of the planning machine, of the container.
     local_packages : tuple of str
@@ -76,6 +80,8 @@ class Construct:
     expected: Mapping[str, Expected] = field(default_factory=dict)
     imported_before: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    required: Mapping[str, set[str]] = field(default_factory=dict)
+    optional: Mapping[str, set[str]] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     env_there: Mapping[str, str] = field(default_factory=dict)
     local_packages: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ CONSTRUCTS = [
                     return [HAS, fast is None]
                 """,
         },
+        optional={"main:f": {"not_there_at_all"}},
     ),
     Construct(
         "star imports of the standard library and of a file",
@@ -190,6 +191,7 @@ CONSTRUCTS = [
                 """,
         },
         functions=("main:f", "main:f2", "main:f3", "main:f4"),
+        optional={"main:f": {"flash_attn"}, "main:f2": {"bitsandbytes"}, "main:f3": {"apex"}},
     ),
     Construct(
         "the project's modules imported in bodies",
@@ -268,6 +270,7 @@ CONSTRUCTS = [
                     return not_there_at_all
                 """,
         },
+        optional={"main:f": {"not_there_at_all"}},
     ),
     Construct(
         "two files with one module name",
@@ -411,5 +414,14 @@ CONSTRUCTS = [
                 """,
         },
         functions=("main:f_*",),
+        required={"main:f_never": {"deepspeed"}},
+        optional={
+            "main:f_find_spec": {"bitsandbytes"},
+            "main:f_flag": {"xformers"},
+            "main:f_pinned": {"liger_kernel"},
+            "main:f_platform": {"mlx"},
+            "main:f_suppress": {"apex"},
+            "main:f_try": {"flash_attn"},
+        },
     ),
 ]

@@ -42,7 +42,16 @@ def _functions(patterns: list[str]) -> Iterator[tuple[str, Callable[[], object]]
         module, _, names = pattern.partition(":")
         scope = vars(importlib.import_module(module))
         for name in sorted(fnmatch.filter(scope, names)):
-            yield f"{module}:{name}", getattr(scope[name], "_get_wrapped_function", lambda found=scope[name]: found)()
+            yield f"{module}:{name}", _declared(scope[name])
+
+
+def _declared(found: Any) -> Callable[[], object]:
+    """Return the function of a fixture, as its file has it."""
+    from pytest_modal.declare.remote_function import remote_of
+
+    function = found._get_wrapped_function() if hasattr(found, "_get_wrapped_function") else found
+    remote = remote_of(function)
+    return remote.function if remote else function
 
 
 def _shipped(

@@ -54,7 +54,7 @@ class Plan:
 
 def missing(construct: Construct) -> str | None:
     """Return the reason why a construct can't be tried here, None without one."""
-    absent = [package for package in construct.needs if importlib.util.find_spec(package) is None]
+    absent = [package for package in construct.needs if _is_absent(package)]
     return f"needs {', '.join(absent)}" if absent else None
 
 
@@ -98,6 +98,22 @@ def differences(construct: Construct, planned: Plan, there: Mapping[str, Mapping
             kind, what = next((kind, outcome[kind]) for kind in ("returned", "raised", "refused") if kind in outcome)
             found.append(f"{name}: expected {expected}\n  {kind} {what}\n{outcome.get('traceback', '')}".rstrip())
     return found
+
+
+def wrong_requirements(construct: Construct, planned: Plan) -> list[str]:
+    """Return, for each function that requires other packages than it should among those that are not here, both."""
+    found = []
+    for name, function in planned.functions.items():
+        for what, names in (("required", function.get("imports", [])), ("optional", function.get("optional", []))):
+            absent = {top for top in (each.partition(".")[0] for each in names) if _is_absent(top)}
+            expected = (construct.required if what == "required" else construct.optional).get(name, set())
+            if absent != expected:
+                found.append(f"{name}: expected to be {what}: {sorted(expected)}\n  {what} {sorted(absent)}")
+    return found
+
+
+def _is_absent(package: str) -> bool:
+    return importlib.util.find_spec(package) is None
 
 
 def _as_here(here: Mapping[str, str]) -> Returns | Raises:
