@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KINDS = Path(__file__).parent / "kinds"
-
 
 @dataclass(frozen=True)
 class Returns:
@@ -54,8 +52,8 @@ class Construct:
     ----------
     name : str
         The id of the test.
-    files : mapping or Path
-        The files of the project, by their path under its root, or the folder that has them.
+    files : mapping
+        The files of the project, by their path under its root.
     functions : tuple of str
         ``module:name``; the name may be a pattern.
     expected : mapping
@@ -68,6 +66,8 @@ class Construct:
         By ``module:name``, the packages that it requires although they are not installed here.
     optional : mapping
         By ``module:name``, the packages that it would use, and is shipped without.
+    packages_here : mapping
+        Files of packages that are installed here and not there, by their path.
     env, env_there : mapping
         Environment variables of the planning machine, of the container.
     local_packages : tuple of str
@@ -75,26 +75,22 @@ class Construct:
     """
 
     name: str
-    files: Mapping[str, str] | Path
+    files: Mapping[str, str]
     functions: tuple[str, ...] = ("main:f",)
     expected: Mapping[str, Expected] = field(default_factory=dict)
     imported_before: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     required: Mapping[str, set[str]] = field(default_factory=dict)
     optional: Mapping[str, set[str]] = field(default_factory=dict)
+    packages_here: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     env_there: Mapping[str, str] = field(default_factory=dict)
     local_packages: tuple[str, ...] = ()
 
-    def write(self, root: Path) -> None:
-        """Write the project."""
-        for name, text in self._texts().items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-    def _texts(self) -> dict[str, str]:
-        if isinstance(self.files, Path):
-            paths = [path for path in self.files.rglob("*.*") if path.is_file() and "__pycache__" not in path.parts]
-            return {path.relative_to(self.files).as_posix(): path.read_text() for path in sorted(paths)}
-        return {name: textwrap.dedent(text).lstrip("\n") for name, text in self.files.items()}
+    def write(self, project: Path, packages: Path) -> None:
+        """Write the project, and the packages that are installed here only."""
+        for root, files in ((project, self.files), (packages, self.packages_here)):
+            for name, text in files.items():
+                path = root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(textwrap.dedent(text).lstrip("\n"))

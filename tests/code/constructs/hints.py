@@ -155,4 +155,40 @@ CONSTRUCTS = [
         functions=("main:a_*", "main:b_*"),
         needs=("pydantic", "torch", "transformers"),
     ),
+    Construct(
+        "annotations of a package that only this machine has",
+        {
+            "main.py": """
+                import only_here
+                from only_here import Model as M
+
+                def helper(x: only_here.Tensor | None, y: list[M], z: M.Config = 0) -> dict[str, only_here.deep.Kind]:
+                    return x + 1
+
+                class Wrapper:
+                    def call(self, x: M | None) -> "M":
+                        return x
+
+                def f():
+                    return [helper(1, []), Wrapper().call(2)]
+                """,
+        },
+        packages_here={
+            "only_here/__init__.py": """
+                from only_here import deep
+
+                class Tensor:
+                    pass
+
+                class Model:
+                    class Config:
+                        pass
+                """,
+            "only_here/deep.py": """
+                class Kind:
+                    pass
+                """,
+        },
+        optional={"main:f": {"only_here"}},
+    ),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from constructs.construct import Construct
+from constructs.construct import Construct, Raises
 
 CONSTRUCTS = [
     Construct(
@@ -422,6 +422,90 @@ CONSTRUCTS = [
             "main:f_platform": {"mlx"},
             "main:f_suppress": {"apex"},
             "main:f_try": {"flash_attn"},
+        },
+    ),
+    Construct(
+        "a package that only this machine has, of one function",
+        {
+            "main.py": """
+                import only_here
+
+                def f():
+                    return only_here.one()
+
+                def f2():
+                    return 2
+                """,
+        },
+        functions=("main:f", "main:f2"),
+        packages_here={"only_here.py": "def one():\n    return 1\n"},
+        required={"main:f": {"only_here"}},
+        expected={"main:f": Raises("ModuleNotFoundError: No module named 'only_here'")},
+    ),
+    Construct(
+        "a module that fails there, of some functions",
+        {
+            "main.py": """
+                import helpers
+                from fails import one
+
+                def f():
+                    return one()
+
+                def f2():
+                    return helpers.two()
+
+                def f3():
+                    return one() + helpers.two()
+                """,
+            "fails.py": """
+                import os
+
+                STATE = "loaded" if os.environ.get("THERE") is None else 1 / 0
+
+                def one():
+                    return len(STATE)
+                """,
+            "helpers.py": """
+                def two():
+                    return 2
+                """,
+        },
+        functions=("main:f", "main:f2", "main:f3"),
+        expected={
+            "main:f": Raises("ZeroDivisionError: division by zero"),
+            "main:f3": Raises("ZeroDivisionError: division by zero"),
+        },
+        env_there={"THERE": "1"},
+    ),
+    Construct(
+        "a module that threads import at once",
+        {
+            "main.py": """
+                from concurrent.futures import ThreadPoolExecutor
+
+                def work(n):
+                    import slow
+                    from slow import thrice
+
+                    return slow.twice(n) + thrice(n)
+
+                def f():
+                    with ThreadPoolExecutor(8) as pool:
+                        return sum(pool.map(work, range(40)))
+                """,
+            "slow.py": """
+                import time
+
+                FACTOR = 2
+                time.sleep(0.1)
+
+                def twice(n):
+                    return FACTOR * n
+
+                def thrice(n):
+                    return (FACTOR + 1) * n
+                """,
         },
     ),
 ]

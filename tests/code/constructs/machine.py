@@ -211,4 +211,19 @@ CONSTRUCTS = [
         expected={"main:f": Returns("['cuda', 'cuda', None, {'device': 'cuda', 'shell': None}]")},
         env_there={"ACCELERATOR": "cuda", "PATH": "/nowhere"},
     ),
+    Construct(
+        "environment variables that a file sets",
+        {
+            "main.py": """
+                import os
+
+                os.environ["CONSTRUCTS_SET"] = "1"
+                os.environ.setdefault("CONSTRUCTS_DEFAULT", "2")
+                os.environ.update({"CONSTRUCTS_UPDATED": "3"}, CONSTRUCTS_NAMED="4")
+
+                def f():
+                    return [os.environ.get(f"CONSTRUCTS_{name}") for name in ("SET", "DEFAULT", "UPDATED", "NAMED")]
+                """,
+        },
+    ),
 ]

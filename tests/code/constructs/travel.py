@@ -60,17 +60,17 @@ def missing(construct: Construct) -> str | None:
 
 def plan(construct: Construct, top: Path) -> Plan:
     """Plan the functions of a construct in a process that has its project, which is deleted afterwards."""
-    project, box = top / "project", top / "box"
-    project.mkdir()
-    box.mkdir()
-    construct.write(project)
+    project, packages, box = top / "project", top / "packages", top / "box"
+    for directory in (project, packages, box):
+        directory.mkdir()
+    construct.write(project, packages)
     asked = {
         "functions": construct.functions,
         "imported_before": construct.imported_before,
         "local_packages": construct.local_packages,
     }
     (box / "asked.json").write_text(json.dumps(asked))
-    _run(["-P", journey.__file__, "plan", str(project), str(box)], project, construct.env)
+    _run(["-P", journey.__file__, "plan", str(project), str(box)], project, construct.env, packages)
     shutil.rmtree(project)
     return Plan(box, json.loads((box / journey.PLAN).read_text()))
 
@@ -120,11 +120,12 @@ def _as_here(here: Mapping[str, str]) -> Returns | Raises:
     return Returns(here["returned"]) if "returned" in here else Raises(here["raised"])
 
 
-def _run(arguments: list[str], directory: Path, env: Mapping[str, str]) -> None:
+def _run(arguments: list[str], directory: Path, env: Mapping[str, str], *packages: Path) -> None:
+    path = os.pathsep.join(map(str, [SOURCE, *packages]))
     done = subprocess.run(
         [sys.executable, "-B", *arguments],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **env},
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **env},
         capture_output=True,
         text=True,
         timeout=150,
