@@ -41,7 +41,9 @@ def _functions(patterns: list[str]) -> Iterator[tuple[str, Callable[[], object]]
     for pattern in patterns:
         module, _, names = pattern.partition(":")
         scope = vars(importlib.import_module(module))
-        for name in sorted(fnmatch.filter(scope, names)):
+        found = sorted(fnmatch.filter(scope, names))
+        assert found, f"{pattern}: no such function"
+        for name in found:
             yield f"{module}:{name}", _declared(scope[name])
 
 
