@@ -181,4 +181,93 @@ CONSTRUCTS = [
                 """,
         },
     ),
+    Construct(
+        "classes whose hints are texts",
+        {
+            "main.py": """
+                import dataclasses
+                import typing
+                from helpers import Leaf
+
+                @dataclasses.dataclass
+                class Node:
+                    value: int
+                    parent: "Node | None" = None
+                    leaves: "list[Leaf]" = dataclasses.field(default_factory=list)
+                    kind: typing.Literal["a", "b"] = "a"
+
+                class Row(typing.TypedDict, total=False):
+                    node: "Node"
+                    name: typing.Required[str]
+
+                def f():
+                    hints = typing.get_type_hints(Node)
+                    return [sorted(hints), hints["leaves"].__args__[0].__name__, Node(1, Node(2)).parent.value]
+
+                def f2():
+                    return [sorted(typing.get_type_hints(Row)), sorted(Row.__required_keys__), Row(name="x")]
+                """,
+            "helpers.py": """
+                class Leaf:
+                    pass
+                """,
+        },
+        functions=("main:f", "main:f2"),
+    ),
+    Construct(
+        "bases and decorators that are computed",
+        {
+            "main.py": """
+                import functools
+
+                FLAG = "on"
+
+                def base(name):
+                    class Made:
+                        label = name
+
+                        def __init_subclass__(cls, flag=None, **more):
+                            super().__init_subclass__(**more)
+                            cls.flag = flag
+
+                    return Made
+
+                def counted(cls):
+                    cls.count = len(vars(cls)) > 0
+                    return cls
+
+                def repeat(times):
+                    def decorate(function):
+                        @functools.wraps(function)
+                        def wrapper(*args):
+                            return [function(*args) for _ in range(times)]
+
+                        return wrapper
+
+                    return decorate
+
+                @counted
+                class Child(base("b"), flag=FLAG):
+                    class Inner:
+                        width = len(FLAG)
+
+                    @repeat(Inner.width)
+                    def run(self):
+                        return super().label
+
+                    @property
+                    def twice(self):
+                        return self._twice
+
+                    @twice.setter
+                    def twice(self, value):
+                        self._twice = 2 * value
+
+                def f():
+                    child = Child()
+                    child.twice = 3
+                    return [child.run(), Child.flag, Child.count, child.twice, Child.run.__name__]
+                """,
+        },
+    ),
 ]

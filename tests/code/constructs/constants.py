@@ -252,4 +252,49 @@ CONSTRUCTS = [
             for way in ("path", "str", "here", "file")
         },
     ),
+    Construct(
+        "constants that are one object",
+        {
+            "main.py": """
+                import json
+                from pathlib import Path
+                from helpers import DEFAULTS
+
+                ROWS = json.loads((Path(__file__).parent / "rows.json").read_text())
+                ALIAS = ROWS
+                LISTED = []
+                SAME = LISTED
+                LISTED.append(1)
+                MERGED = {**DEFAULTS, "b": 2}
+                MERGED["c"] = MERGED
+
+                def f():
+                    return [SAME is LISTED, SAME, ALIAS is ROWS, MERGED["c"] is MERGED, sorted(MERGED)]
+
+                def f2():
+                    ROWS.append(2)
+                    return ALIAS
+                """,
+            "helpers.py": """
+                DEFAULTS = {"a": 1}
+                """,
+            "rows.json": "[1]",
+        },
+        functions=("main:f", "main:f2"),
+    ),
+    Construct(
+        "seeds that are set at import",
+        {
+            "main.py": """
+                import random
+                import numpy as np
+
+                random.seed(1)
+                np.random.seed(2)
+
+                def f():
+                    return [random.random(), np.random.rand(2)]
+                """,
+        },
+    ),
 ]

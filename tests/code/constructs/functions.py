@@ -147,4 +147,102 @@ CONSTRUCTS = [
             )
         },
     ),
+    Construct(
+        "attributes of functions, and methods that are assigned later",
+        {
+            "main.py": """
+                import json
+                import helpers
+                from helpers import Runner
+
+                def count():
+                    count.calls += 1
+                    return count.calls
+
+                count.calls = 10
+
+                def run(self):
+                    return ["patched", self.name, count()]
+
+                Runner.run = run
+                helpers.settings.level.value = 7
+                json.JSONEncoder.default = lambda self, o: f"<{type(o).__name__}>"
+
+                def f():
+                    return [Runner("a").run(), helpers.level(), json.dumps(object())]
+                """,
+            "helpers.py": """
+                class Level:
+                    value = 1
+
+                class Settings:
+                    def __init__(self):
+                        self.level = Level()
+
+                settings = Settings()
+
+                class Runner:
+                    def __init__(self, name):
+                        self.name = name
+
+                    def run(self):
+                        return "not patched"
+
+                def level():
+                    return settings.level.value
+                """,
+        },
+    ),
+    Construct(
+        "closures that share a variable",
+        {
+            "main.py": """
+                import functools
+                import operator
+
+                def counter(start):
+                    n = start
+
+                    def up():
+                        nonlocal n
+                        n += 1
+                        return n
+
+                    def get():
+                        return n
+
+                    class Both:
+                        def __call__(self):
+                            return [up(), up(), get(), __class__.__name__]
+
+                    return Both()
+
+                def add(a, b, *, c=0):
+                    return a + b + c
+
+                class Slotted:
+                    __slots__ = ("x", "again")
+
+                    def __init__(self, x):
+                        self.x = x
+                        self.again = self
+
+                    def get(self):
+                        return [self.x, self.again is self]
+
+                class Derived(Slotted):
+                    @classmethod
+                    def make(cls):
+                        return [cls.__name__, cls(3).get()]
+
+                both = counter(4)
+                added = functools.partial(functools.partial(add, 1), c=add(1, 1), b=2)
+                got = Slotted(5).get
+                made = Derived.make
+                called = functools.partial(operator.methodcaller("get"), Slotted(6))
+                compared = functools.partial(max, [3, 1], key=lambda x: -add(x, 0))
+                """,
+        },
+        functions=("main:both", "main:added", "main:got", "main:made", "main:called", "main:compared"),
+    ),
 ]

@@ -508,4 +508,40 @@ CONSTRUCTS = [
                 """,
         },
     ),
+    Construct(
+        "packages without __init__, and what modules know of themselves",
+        {
+            "main.py": """
+                import space.inner
+                import space.inner.deep as deep
+                from space.inner import deep as again
+                from pkg import tools
+
+                def f():
+                    return [space.inner.deep.NAME, deep is again, deep.PACKAGE, tools.run(), tools.DOC]
+                """,
+            "space/inner/deep.py": """
+                NAME = __name__
+                PACKAGE = __package__
+                """,
+            "pkg/__init__.py": """
+                from . import tools as tools
+                from .tools import run as run_it
+
+                VERSION = "1"
+                """,
+            "pkg/tools.py": """
+                '''Tools.'''
+                import sys
+
+                DOC = __doc__
+
+                def run():
+                    from . import VERSION
+                    from pkg import run_it
+
+                    return [VERSION, run_it is run, sys.modules[__package__].VERSION]
+                """,
+        },
+    ),
 ]

@@ -146,4 +146,42 @@ CONSTRUCTS = [
                 """,
         },
     ),
+    Construct(
+        "tables that are filled by every kind of statement",
+        {
+            "main.py": """
+                import contextlib
+                import helpers
+                from helpers import LIMITS
+
+                TABLE = {}
+                TABLE["a"], TABLE["b"] = 1, 2
+                TABLE |= {"c": 3}
+                first = other = [0, 1, 2]
+                first[0] += 1
+                del first[1]
+                NESTED = {"inner": {"list": []}}
+                NESTED["inner"]["list"].append("x")
+                NESTED["inner"].setdefault("more", []).extend(["y", "z"])
+                if TABLE:
+                    TABLE["d"] = 4
+                with contextlib.suppress(KeyError):
+                    TABLE["e"] = 5
+                    TABLE["f"] = TABLE["none"]
+                try:
+                    TABLE["g"] = 6
+                finally:
+                    TABLE["h"] = 7
+                [TABLE.update({letter: 8}) for letter in "ij"]
+                helpers.LIMITS["top"] = 9
+                LIMITS.update(low=1)
+
+                def f():
+                    return [TABLE, other, NESTED, LIMITS]
+                """,
+            "helpers.py": """
+                LIMITS = {}
+                """,
+        },
+    ),
 ]

@@ -132,4 +132,44 @@ CONSTRUCTS = [
                 """,
         },
     ),
+    Construct(
+        "every way to bind a name",
+        {
+            "main.py": """
+                import os.path as osp
+                import xml.etree.ElementTree
+                from typing import Final
+
+                (A, B), *REST = (1, 2), 3, 4
+                LIMIT: Final = A + B
+                DECLARED: int
+                with open(__file__) as stream:
+                    FIRST = stream.readline()
+                try:
+                    import not_there_at_all as quick
+                except ImportError:
+                    def quick(x):
+                        return x * LIMIT
+                else:
+                    quick = quick.run
+                finally:
+                    DONE = True
+                for KEY, (LOW, HIGH) in {"k": (1, 2)}.items():
+                    SPAN = HIGH - LOW
+                else:
+                    ELSE = KEY
+                while (LEFT := A) < 0:
+                    pass
+                FOUND = [last := n for n in REST]
+
+                def f():
+                    return [A, B, REST, LIMIT, FIRST, quick(2), DONE, SPAN, ELSE, LEFT, FOUND, last]
+
+                def f2():
+                    return [osp.join("a", "b"), xml.etree.ElementTree.fromstring("<a/>").tag, "DECLARED" in globals()]
+                """,
+        },
+        functions=("main:f", "main:f2"),
+        optional={"main:f": {"not_there_at_all"}},
+    ),
 ]
