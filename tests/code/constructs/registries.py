@@ -155,7 +155,8 @@ CONSTRUCTS = [
                 from helpers import LIMITS
 
                 TABLE = {}
-                TABLE["a"], TABLE["b"] = 1, 2
+                LOW, HIGH = 1, 2
+                TABLE["a"], TABLE["b"] = LOW, HIGH
                 TABLE |= {"c": 3}
                 first = other = [0, 1, 2]
                 first[0] += 1
