@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-import pytest_modal
 from constructs import journey
 from constructs.construct import Construct, Raises, Returns
 from pytest_modal.run.bundle import bundle
-
-SOURCE = Path(pytest_modal.__file__).parent.parent
 
 
 class Planned(TypedDict, total=False):
@@ -60,7 +57,7 @@ def missing(construct: Construct) -> str | None:
 
 def plan(construct: Construct, top: Path) -> Plan:
     """Plan the functions of a construct in a process that has its project, which is deleted afterwards."""
-    project, packages, box = top / "project", top / "packages", top / "box"
+    project, packages, box = top / "project", top / "site-packages", top / "box"
     for directory in (project, packages, box):
         directory.mkdir()
     construct.write(project, packages)
@@ -113,7 +110,10 @@ def wrong_requirements(construct: Construct, planned: Plan) -> list[str]:
 
 
 def _is_absent(package: str) -> bool:
-    return importlib.util.find_spec(package) is None
+    try:
+        return importlib.util.find_spec(package) is None
+    except ValueError:  # the name of what a package has made at run time
+        return True
 
 
 def _as_here(here: Mapping[str, str]) -> Returns | Raises:
@@ -121,7 +121,7 @@ def _as_here(here: Mapping[str, str]) -> Returns | Raises:
 
 
 def _run(arguments: list[str], directory: Path, env: Mapping[str, str], *packages: Path) -> None:
-    path = os.pathsep.join(map(str, [SOURCE, *packages]))
+    path = os.pathsep.join(filter(None, [*map(str, packages), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-B", *arguments],
         cwd=directory,
