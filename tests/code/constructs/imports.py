@@ -544,4 +544,36 @@ CONSTRUCTS = [
                 """,
         },
     ),
+    Construct(
+        "modules that are imported afresh",
+        {
+            "main.py": """
+                import importlib
+                import sys
+                import helpers
+                from unittest import mock
+
+                def f():
+                    helpers.N = 5
+                    return [helpers.h(1), importlib.reload(helpers).h(1), helpers.N]
+
+                def f2():
+                    helpers.N = 5
+                    with mock.patch.dict(sys.modules):
+                        del sys.modules["helpers"]
+                        import helpers as again
+                    return [again is helpers, again.h(1), helpers.h(1), sys.modules["helpers"] is helpers]
+                """,
+            "helpers.py": """
+                N = 2
+                M = {}
+
+                def h(x):
+                    return x + N + len(M)
+
+                M["k"] = h
+                """,
+        },
+        functions=("main:f", "main:f2"),
+    ),
 ]
