@@ -88,6 +88,8 @@ def _shipped(
 def run(box: Path) -> None:
     """Call what travelled."""
     sys.path.insert(0, str(box / "worker.zip"))
+    # A container does not have it.
+    sys.modules.update(dict.fromkeys(["pytest", "_pytest"]))  # type: ignore[arg-type]
     from pytest_modal.remote.slices import Slices
 
     slices = Slices()

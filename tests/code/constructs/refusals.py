@@ -43,9 +43,10 @@ CONSTRUCTS = [
                 import pytest
 
                 def f():
-                    pytest.skip("x")
+                    with pytest.raises(ValueError):
+                        int("x")
                 """,
         },
-        expected={"main:f": Refused(("pytest",))},
+        expected={"main:f": Refused(("pytest.raises",))},
     ),
 ]
