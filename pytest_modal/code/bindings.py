@@ -77,6 +77,10 @@ class Modules:
         """Return the names of a module; of one that is not imported only those that every module has."""
         return self._scopes[key]
 
+    def is_imported(self, key: str) -> bool:
+        """Whether a module is imported here; of others only the text is known."""
+        return _is_imported(self._scopes[key])
+
     @property
     def keys(self) -> list[str]:
         """The modules known so far, in the order in which they were imported."""

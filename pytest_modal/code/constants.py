@@ -120,7 +120,7 @@ class Constants:
             return SOURCE
         if self._asks_machine(key, units) and not reads_files:
             return SOURCE
-        if all(map(_is_pure, units)) and not self._is_changed(key, name, units, root):
+        if all(map(_is_pure, units)) and not self._is_changed(key, units, root):
             return SOURCE
         return Value(value, is_data=True)
 
@@ -136,8 +136,11 @@ class Constants:
     def _names_rootdir(self, value: object) -> bool:
         return str(self._modules.local.rootdir) in repr(value)[:_LONGEST_TEXT]
 
-    def _is_changed(self, key: str, name: str, units: list[Unit], root: str) -> bool:
-        changes = self._effects.near(root).get(Target("name", key, name), [])
+    def _is_changed(self, key: str, units: list[Unit], root: str) -> bool:
+        # In `a = b = []` both names are the same list.
+        names = {name for unit in units for name in unit.binds}
+        near = self._effects.near(root)
+        changes = [each for name in names for each in near.get(Target("name", key, name), ())]
         # A loop that builds its own name in several statements is one of them.
         return bool(changes) and not (len(units) > 1 and any(unit in units for _, unit in changes))
 

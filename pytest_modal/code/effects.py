@@ -60,6 +60,8 @@ class Effects:
 
         No other test file counts: otherwise which tests were selected would change what a function is.
         """
+        if not key:
+            return {}
         if key not in self._near:
             changes: dict[Target, list[tuple[str, Unit]]] = {}
             for each in self._imported_by(key):

@@ -19,8 +19,9 @@ from pytest_modal.code.bindings import Modules, is_ours
 from pytest_modal.code.constants import Reference
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, LocalCode, read
+from pytest_modal.code.needed import Travelling
 from pytest_modal.code.pickling import NESTED
-from pytest_modal.code.reach import Reach, Travelling
+from pytest_modal.code.reach import Reach
 from pytest_modal.code.syntax import FunctionSyntax, fingerprint
 from pytest_modal.code.units import Unit
 from pytest_modal.remote import data

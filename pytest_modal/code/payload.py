@@ -11,10 +11,11 @@ from typing import Any
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Modules, is_package, is_package_without_file
 from pytest_modal.code.constants import Reference
+from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.pickling import NESTED
-from pytest_modal.code.reach import Needed, Reach, Travelling
+from pytest_modal.code.reach import Reach
 from pytest_modal.remote import data
-from pytest_modal.remote.slices import SETTING, WEAK
+from pytest_modal.remote.shipped_form import SETTING, WEAK
 
 _CONFTEST = "conftest.py"
 

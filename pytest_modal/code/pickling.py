@@ -24,6 +24,7 @@ from pytest_modal.code.refusals import UnshippableError, is_fixture
 from pytest_modal.code.syntax import FunctionSyntax
 from pytest_modal.code.units import unit_of
 from pytest_modal.remote import slices
+from pytest_modal.remote.shipped_form import CODE, NAMES, OF_PACKAGE, THERE
 from pytest_modal.remote.statements import SHIPPED, begin, compiled_function, parsed_function
 
 NESTED = "nested"  # as the part of a unit's place: the code of a nested function
@@ -47,6 +48,9 @@ def pickled(reach: Reach, value: object, name: str, where: str = "", role: str =
     UnshippableError
         It can't be pickled.
     """
+    if isinstance(value, io.IOBase):
+        what = f"uses {name}, which is an open file"
+        raise UnshippableError(what, where, "open it in the function's body, or pass its content as a parameter")
     stream = io.BytesIO()
     pickler = _Pickler(stream, reach)
     try:
@@ -58,9 +62,6 @@ def pickled(reach: Reach, value: object, name: str, where: str = "", role: str =
         if not where:
             what = f"can't be shipped: it uses something that can't be pickled ({error})"
             remedy = "open or build that object in the function's body, or pass data as a parameter"
-        elif isinstance(value, io.IOBase):
-            what = f"uses {name}, which is an open file"
-            remedy = "open it in the function's body, or pass its content as a parameter"
         else:
             what = f"uses {name}, which is made from files of this machine and is no data: {kind} ({error})"
             remedy = "build it in the function's body from data that is passed as a parameter"
@@ -84,15 +85,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             key = self._scopes[id(obj)]
             self._reach.units.setdefault(key, {})
             self._reach.eager.add(key)
-            return slices.NAMES, key, ""
+            return NAMES, key, ""
         if kind is _Written:
-            return (slices.CODE, *obj)
+            return (CODE, *obj)
         if obj is None or kind in _PLAIN:
             return None
         if obj is os.environ:
-            return slices.OF_PACKAGE, "os", "environ"
+            return OF_PACKAGE, "os", "environ"
         if kind is types.ModuleType:
             return self._module(obj)
+        if isinstance(obj, io.IOBase):  # otherwise cloudpickle would read those that are open for reading
+            what = f"holds an open file ({getattr(obj, 'name', kind.__name__)})"
+            raise UnshippableError(what, "", "open it in the function's body, or pass its content as a parameter")
         if is_fixture(obj):
             what = f"uses the fixture {getattr(obj, '__name__', obj)!r} directly instead of requesting it"
             raise UnshippableError(what, "", "name the fixture as a parameter, as in pytest")
@@ -104,14 +108,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._reach.add_name(key, name)
         self._reach.eager.add(key)
         named = isinstance(obj, types.FunctionType | type) and "<" not in obj.__qualname__
-        return slices.THERE, key, obj.__qualname__ if named else name
+        return THERE, key, obj.__qualname__ if named else name
 
     def _module(self, module: types.ModuleType) -> tuple[str, str, str] | None:
         key = self._modules.key(vars(module))
         if key is not None:
             self._reach.add_whole_module(key)
             self._reach.eager.add(key)
-            return slices.THERE, key, ""
+            return THERE, key, ""
         self._reach.add_package(module.__name__)
         return None
 
@@ -140,9 +144,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _note_packages(self, obj: object) -> None:
         for name in (getattr(obj, "__module__", None), type(obj).__module__):
-            if isinstance(name, str) and name in sys.modules and self._modules.module(name) is None:
-                if name.partition(".")[0] == "pytest_modal" and not name.startswith("pytest_modal.remote"):
-                    continue  # a mock that the plugin has made
+            if not isinstance(name, str) or name.partition(".")[0] == "pytest_modal":
+                continue  # the worker's own, or a mock that the plugin has made
+            # Some compiled packages put modules there that nobody can import.
+            is_importable = getattr(sys.modules.get(name), "__spec__", None) is not None
+            if is_importable and self._modules.module(name) is None:
                 self._reach.add_package(name)
 
     def reducer_override(self, obj: Any) -> Any:

@@ -20,6 +20,7 @@ from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
 from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value
 from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
+from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture
 from pytest_modal.code.units import Chain, Imported, Unit, unit_of
 from pytest_modal.remote.statements import reduced
@@ -31,39 +32,6 @@ _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 _TESTS_AND_HOOKS = ("test_", "Test", "pytest_")
 Place = tuple[str, int]  # the key of a module, and a line
 _READS_VARIABLES = {"load_dotenv"}
-
-
-@dataclass
-class Needed:
-    """A unit that a function needs.
-
-    Attributes
-    ----------
-    weak : bool
-        Whether only annotations name it: it is left out where it can't run.
-    is_setting : bool
-        Whether it changes the state of the process, which each call begins with.
-    """
-
-    unit: Unit
-    weak: bool
-    is_setting: bool = False
-
-
-@dataclass
-class Travelling:
-    """The value of a name that does not travel as its statement.
-
-    Attributes
-    ----------
-    how : Reference or Value
-        What it is.
-    pickled : bytes or None
-        A value that is no data.
-    """
-
-    how: Reference | Value
-    pickled: bytes | None = None
 
 
 @dataclass
@@ -116,6 +84,7 @@ class Reach:
         self.eager = {root} if root else set()
         self.closures: dict[str, str] = {}
         self._names: dict[tuple[str, str], bool] = {}
+        self._changeable = set[tuple[str, str]]()  # what reached statements bind
         self._packages = set[str]()  # whose settings count
 
     @property
@@ -220,6 +189,7 @@ class Reach:
         if known is not None and known.weak <= weak:
             known.is_setting |= is_setting
             return
+        self._changeable.update((key, name) for name in unit.binds)
         units[unit.place] = Needed(unit, weak, is_setting or (known is not None and known.is_setting))
         self.follow(key, unit, weak=weak)
 
@@ -319,6 +289,8 @@ class Reach:
             return
         if top not in sys.stdlib_module_names:
             dotted = f"{full}.{name}" if name and name != "*" else full
+            # A module that is not imported here is one that the program does without.
+            guarded = guarded or (bool(place[0]) and not self._modules.is_imported(place[0]))
             left_out = weak or (guarded and not _is_installed(top))
             (self.optional if left_out else self.required).setdefault(dotted, place)
         if not weak:
@@ -351,7 +323,7 @@ class Reach:
         place = (target.where, target.name)
         if target.kind == "subclasses":
             return place in self._names and (self._looks_for_subclasses() or self._is_told_of_subclasses(*place))
-        return place in self._names and place not in self.values
+        return place in self._changeable and place not in self.values
 
     def _comes_along(self, target: Target, key: str, unit: Unit) -> bool:
         if any(name.startswith(("test_", "pytest_")) for name in unit.binds):

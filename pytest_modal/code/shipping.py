@@ -5,10 +5,11 @@ The statements run in the container as that module; see `pytest_modal.remote.sli
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,8 @@ class _Project:
 
     def _place_of(self, function: Callable[..., object]) -> tuple[str | None, str | None]:
         """Return the module of a function, and its qualified name there if it is bound at top level."""
-        module = sys.modules.get(getattr(function, "__module__", None) or "")
-        scopes = [getattr(function, "__globals__", {}), vars(module) if module is not None else {}]
-        for scope in scopes:
-            key = self._modules.key(scope) if scope else None
+        for scope in _scopes_of(function):
+            key = self._modules.key(scope)
             if key is None:
                 continue
             qualname = str(getattr(function, "__qualname__", ""))
@@ -158,3 +157,17 @@ class _Project:
             is_declared = is_fixture(bound) and inspect.unwrap(bound) is inspect.unwrap(function)
             return key, qualname if bound is function or is_declared else None
         return None, None
+
+
+def _scopes_of(function: object) -> Iterator[dict[str, Any]]:
+    """Yield the modules that a callable may be of: a function, a partial of one, a method, an instance."""
+    if isinstance(function, functools.partial):
+        yield from _scopes_of(function.func)
+        return
+    own = getattr(function, "__func__", function)
+    if isinstance(own, types.FunctionType):
+        yield own.__globals__
+    for each in (own, type(own)):
+        module = sys.modules.get(getattr(each, "__module__", None) or "")
+        if module is not None:
+            yield vars(module)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pytest_modal.batch.calls import Part
 from pytest_modal.code.constants import Reference
+from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.pickling import NESTED
-from pytest_modal.code.reach import Needed, Reach, Travelling
+from pytest_modal.code.reach import Reach
 from pytest_modal.remote import data
 
 

@@ -144,7 +144,9 @@ class ModuleUnits:
         self.by_name: dict[str, list[Unit]] = {}
         self.dropped: dict[int, list[int]] = {}
         self.flags = 0
-        for node in tree.body:
+        for number, node in enumerate(tree.body):
+            if is_docstring(node) and number:
+                continue
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 for alias in node.names:
                     self.flags |= getattr(__future__, alias.name).compiler_flag
@@ -260,7 +262,9 @@ def _loads(code: types.CodeType, *, nested: bool) -> Iterator[str]:
 
 def _bound_by(node: ast.AST) -> Iterator[str]:
     """Yield the names that a statement binds in its module; the body of ``if TYPE_CHECKING`` binds nothing."""
-    if isinstance(node, _DEFINITIONS):
+    if is_docstring(node):
+        yield "__doc__"
+    elif isinstance(node, _DEFINITIONS):
         yield node.name
     elif isinstance(node, ast.Import | ast.ImportFrom):
         for alias in node.names:
@@ -279,6 +283,14 @@ def _bound_by(node: ast.AST) -> Iterator[str]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
                 yield from _bound_by(child)
+
+
+def is_docstring(node: ast.AST) -> bool:
+    """Whether a statement is a text alone."""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str())):
+            return True
+    return False
 
 
 def bound_in(statements: Iterable[ast.stmt]) -> set[str]:

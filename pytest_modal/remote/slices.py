@@ -26,9 +26,21 @@ from typing import Any, NamedTuple, Protocol
 from pytest_modal.remote import data
 from pytest_modal.remote.children import PAYLOADS, Children
 from pytest_modal.remote.placeholder import Placeholder
+from pytest_modal.remote.shipped_form import (
+    CODE,
+    NAMES,
+    SETTING,
+    THERE,
+    WEAK,
+    Bound,
+    Entry,
+    Statement,
+    read_entry,
+    setting_name,
+    settings_of,
+)
 from pytest_modal.remote.statements import (
     SHIPPED,
-    Part,
     compiled,
     compiled_function,
     parsed,
@@ -37,67 +49,7 @@ from pytest_modal.remote.statements import (
     without_decorators,
 )
 
-# What a pickle refers to: something of a slice, the names of one, code written in one, something of a package.
-THERE, NAMES, CODE, OF_PACKAGE = "there", "names", "code", "of package"
 _LEFT_OUT = (ImportError, NameError, AttributeError, TypeError)
-WEAK, SETTING = 1, 2  # flags of statements
-
-
-class Statement(NamedTuple):
-    """A statement that a function needs.
-
-    Attributes
-    ----------
-    flags : int
-        `WEAK`: only annotations name it, so what it binds is a placeholder where it can't run. `SETTING`: it changes
-        the state of the process.
-    drop : list of int
-        Lines of decorators that stay on the user's machine.
-    after : list of str
-        Keys of the slices that it imports.
-    binds : list of str
-        The names that a weak one binds.
-    """
-
-    line: int
-    column: int
-    end: int
-    part: Part
-    flags: int
-    drop: list[int]
-    after: list[str]
-    binds: list[str]
-
-
-class Bound(NamedTuple):
-    """A name that is bound to a value, where its statement stands.
-
-    Attributes
-    ----------
-    kind : str
-        "data", "pickle", or "reference" to another slice: its key, and a qualified name.
-    """
-
-    line: int
-    column: int
-    name: str
-    kind: str
-    what: Any
-
-
-@dataclass(eq=False)
-class Entry:
-    """What one function needs."""
-
-    root: list[Any]
-    eager: list[str]
-    statements: dict[str, list[Statement]]
-    values: dict[str, list[Bound]]
-
-    @property
-    def keys(self) -> list[str]:
-        """The slices that it needs something of, in the order in which they are filled."""
-        return list(self.statements)
 
 
 @dataclass(eq=False)
@@ -109,8 +61,9 @@ class _Slice:
     is_package: bool
     flags: int
     lines: list[str]
-    done: set[object] = field(default_factory=set)
+    entries: list[Entry] = field(default_factory=list)
     waiting: list[Entry] = field(default_factory=list)
+    done: set[object] = field(default_factory=set)
     is_running: bool = False
 
 
@@ -181,10 +134,11 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._children.add(payload, modules)
         for text in modules.values():
             self._know(data.decode(zlib.decompress(text)))
-        entry = _entry(data.decode(zlib.decompress(payload)))
+        entry = read_entry(data.decode(zlib.decompress(payload)))
         for key in entry.keys:
+            self._slices[key].entries.append(entry)
             self._slices[key].waiting.append(entry)
-        settings = _settings(entry)
+        settings = settings_of(entry)
         self._state.loading(settings)
         try:
             for key in entry.keys:
@@ -194,8 +148,10 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         except BaseException:
             # It must not run again for other functions that need these modules.
             for key in entry.keys:
-                if entry in self._slices[key].waiting:
-                    self._slices[key].waiting.remove(entry)
+                this = self._slices[key]
+                this.entries.remove(entry)
+                if entry in this.waiting:
+                    this.waiting.remove(entry)
             raise
 
     def close(self) -> None:
@@ -244,6 +200,9 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def exec_module(self, module: types.ModuleType) -> None:
         """Fill a slice."""
         if key := self._keys[module.__name__]:
+            this = self._slices[key]
+            # The module is new, or to be filled again, whatever ran before.
+            this.waiting, this.done = list(this.entries), set()
             self._run(key, vars(module))
 
     def get_source(self, fullname: str) -> str:
@@ -306,7 +265,7 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         node = reduced(parsed(this.lines, step.line, step.end, step.column), step.part)
         code = compiled(without_decorators(node, step.drop), this.key, this.flags)
         is_setting = step.flags & SETTING
-        with self._state.setting(_name_of(this.key, step)) if is_setting else contextlib.nullcontext():
+        with self._state.setting(setting_name(this.key, step)) if is_setting else contextlib.nullcontext():
             try:
                 exec(code, scope)
             except _LEFT_OUT:
@@ -369,20 +328,6 @@ def finish_function(
         setattr(function, name, value)
     function.__module__ = function.__globals__["__name__"]
     function.__dict__.update(more)
-
-
-def _entry(found: dict[str, Any]) -> Entry:
-    statements = {key: [Statement(*each) for each in slice_["statements"]] for key, slice_ in found["slices"].items()}
-    values = {key: [Bound(*each) for each in slice_["values"]] for key, slice_ in found["slices"].items()}
-    return Entry(found["root"], found["eager"], statements, values)
-
-
-def _settings(entry: Entry) -> list[str]:
-    return [_name_of(key, each) for key, every in entry.statements.items() for each in every if each.flags & SETTING]
-
-
-def _name_of(key: str, statement: Statement) -> str:
-    return f"{key}:{statement.line}:{statement.column}"
 
 
 def fill(folder: str, name: str) -> None:
