@@ -97,9 +97,36 @@ class Data:
     buffers: Buffers = field(repr=False, compare=False)
 
     @property
+    def content(self) -> str:
+        """Digest of the value alone."""
+        return self.digest
+
+    @property
     def size(self) -> int:
         """Bytes of the encoding."""
         return sum(len(memoryview(buffer).cast("B")) for buffer in self.buffers)
+
+
+@dataclass(frozen=True)
+class Code(Data):
+    """An argument that is code, or holds some: it travels as functions do.
+
+    Attributes
+    ----------
+    imports : tuple of str
+        Dotted names of the modules of packages that it needs.
+    modules : tuple of ShippedText
+        The texts of its modules.
+    """
+
+    imports: tuple[str, ...] = field(default=(), repr=False)
+    modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
+    value_digest: str = field(default="", repr=False)
+
+    @property
+    def content(self) -> str:
+        """Digest of the value alone, without that of the code that it is made from."""
+        return self.value_digest
 
 
 @dataclass(frozen=True)
@@ -163,6 +190,22 @@ class Node:
             for name, argument in self.arguments.items()
         }
         return found | ({"request.param": self.param.digest} if self.param else {})
+
+    @property
+    def codes(self) -> list[Code]:
+        """The arguments that are code."""
+        sent = [*self.arguments.values(), *([self.param] if self.param else [])]
+        return [argument for argument in sent if isinstance(argument, Code)]
+
+    @property
+    def imports(self) -> set[str]:
+        """Dotted names of the modules of packages that the function and its arguments need."""
+        return {*self.function.imports, *(name for each in self.codes for name in each.imports)}
+
+    @property
+    def modules(self) -> list[ShippedText]:
+        """The texts of the modules of the function and of its arguments."""
+        return [*self.function.modules, *(text for each in self.codes for text in each.modules)]
 
     @property
     def payload_bytes(self) -> int:

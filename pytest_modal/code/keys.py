@@ -31,7 +31,7 @@ from pytest_modal.wording import three_parts
 _BY_SOURCE = ("env", "image", "volumes")
 
 
-class _Parts(dict[str, str]):
+class Parts(dict[str, str]):
     """Digests by part."""
 
     def put(self, part: str, digest: str) -> None:
@@ -67,17 +67,9 @@ def parts_of(
     CodeKeyError
         A source file is gone, was changed since it was imported, or is not Python.
     """
-    parts, own = _Parts(), inspect.unwrap(function)
+    own = inspect.unwrap(function)
     name = getattr(own, "__name__", type(own).__name__)
-    for key, needed in reach.statements():
-        is_function = key == reach.root and name in needed.unit.binds and needed.unit.is_definition
-        module = reach.modules.name(key)
-        label = f"{role} {name}" if is_function else _label(module, needed.unit)
-        parts.put(label, needed.unit.digest)
-    for (key, bound), value in reach.values.items():
-        parts.put(f"constant {reach.modules.name(key)}.{bound}", _digest(value))
-    for what, digest in reach.closures.items():
-        parts.put(what, digest)
+    parts = digests_of(reach, f"{role} {name}")
     if not reach.root:
         parts.put(f"{role} {name}", digest_of_content(function))
     _add_declared(parts, own, reach.modules)
@@ -85,6 +77,25 @@ def parts_of(
         for part, digest in _package_parts(package):
             parts.put(part, digest)
     return dict(sorted(parts.items()))
+
+
+def digests_of(reach: Reach, own: str = "") -> Parts:
+    """Return the digests of all statements, values and closures that something needs.
+
+    Parameters
+    ----------
+    own : str
+        What to call the function itself, which stands in the root module: "function answers".
+    """
+    parts, name = Parts(), own.rpartition(" ")[2]
+    for key, needed in reach.statements():
+        is_own = key == reach.root and name in needed.unit.binds and needed.unit.is_definition
+        parts.put(own if is_own else _label(reach.modules.name(key), needed.unit), needed.unit.digest)
+    for (key, bound), value in reach.values.items():
+        parts.put(f"constant {reach.modules.name(key)}.{bound}", _digest(value))
+    for what, digest in reach.closures.items():
+        parts.put(what, digest)
+    return parts
 
 
 def _label(module: str, unit: Unit) -> str:
@@ -117,12 +128,12 @@ def declared_parts(test: Callable[..., object], rootdir: Path) -> dict[str, str]
 
     Those that a remote fixture declares are among its `parts_of`.
     """
-    parts = _Parts()
+    parts = Parts()
     _add_declared(parts, inspect.unwrap(test), Modules(LocalCode(rootdir)))
     return dict(sorted(parts.items()))
 
 
-def _add_declared(parts: _Parts, function: object, modules: Modules) -> None:
+def _add_declared(parts: Parts, function: object, modules: Modules) -> None:
     if not isinstance(function, types.FunctionType) or (key := modules.key(function.__globals__)) is None:
         return
     for node in modules.syntax(key).definitions(function.__code__):

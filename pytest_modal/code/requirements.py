@@ -50,7 +50,7 @@ def requirements_of(batch: Batch, environment: Environment) -> Requirements:
     """
     calls = [call for call in batch.calls if call.environment.key == environment.key]
     nodes: list[Node] = [*calls, *(batch.containers[key] for call in calls for key in call.containers)]
-    imports = {name for node in nodes for name in node.function.imports}
+    imports = {name for node in nodes for name in node.imports}
     declared = environment.packages
     if declared is None and environment.image is None:
         return derive(imports | ({"numpy"} if _needs_numpy(nodes, imports) else set()))

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.batch.calls import ShippedFunction
+from pytest_modal.batch.calls import Code, ShippedFunction
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Modules
-from pytest_modal.code.keys import parts_of
+from pytest_modal.code.content import digest_of_content
+from pytest_modal.code.keys import digests_of, parts_of
 from pytest_modal.code.local_code import CodeKeyError, LocalCode
 from pytest_modal.code.payload import Packer
 from pytest_modal.code.pickling import found_at, pickled
@@ -77,9 +78,7 @@ class Shipper:
     def _ship(
         self, function: Callable[..., object], name: str, local_packages: tuple[str, ...], role: str
     ) -> ShippedFunction:
-        if local_packages not in self._projects:
-            self._projects[local_packages] = _Project(self._rootdir, local_packages)
-        project, location = self._projects[local_packages], self.location(function)
+        project, location = self._project(local_packages), self.location(function)
         try:
             reach, root = project.reach(function)
             parts = parts_of(function, reach, local_packages, role=role)
@@ -102,6 +101,35 @@ class Shipper:
             travels=summary_of(reach),
             body=function,
         )
+
+    def ship_argument(
+        self, value: object, name: str, function: Callable[..., object], local_packages: tuple[str, ...]
+    ) -> Code:
+        """Return what travels of an argument of `function` that is code or holds some.
+
+        Raises
+        ------
+        ShippingError
+            It can't travel.
+        """
+        project, location = self._project(local_packages), self.location(function)
+        try:
+            reach, root = project.reach_of_value(value, name, function)
+            parts = digests_of(reach)
+            payload, modules = project.packer.pack(reach, root)
+        except UnshippableError as error:
+            raise ShippingError(error.about(f"argument {name!r}", location)) from None
+        except CodeKeyError as error:
+            raise ShippingError(str(error)) from None
+        # What it is made from counts too: the class of an instance, the helpers of a function.
+        content = digest_of_content(value)
+        digest = digest_of(content, *(f"{part}={digest}" for part, digest in sorted(parts.items())))
+        return Code(digest, (payload,), tuple(sorted(reach.required)), modules, content)
+
+    def _project(self, local_packages: tuple[str, ...]) -> _Project:
+        if local_packages not in self._projects:
+            self._projects[local_packages] = _Project(self._rootdir, local_packages)
+        return self._projects[local_packages]
 
     def location(self, function: Callable[..., object]) -> str:
         """Return ``path:line`` of a function, relative to the rootdir."""
@@ -138,10 +166,21 @@ class _Project:
             root = ["name", key, qualname]
         else:
             root = ["pickle", pickled(reach, function, getattr(function, "__name__", repr(function)))]
+        self._finish(reach)
+        return reach, root
+
+    def reach_of_value(self, value: object, name: str, function: Callable[..., object]) -> tuple[Reach, list[Any]]:
+        """Return what an argument of a function needs, and how it is found in the container."""
+        key, _ = self._place_of(function)
+        reach = Reach(self._finder, key or "")
+        root = ["pickle", pickled(reach, value, name)]
+        self._finish(reach)
+        return reach, root
+
+    def _finish(self, reach: Reach) -> None:
         reach.settle()
         for each in reach.units:
             self._unchanged.check(each)
-        return reach, root
 
     def _place_of(self, function: Callable[..., object]) -> tuple[str | None, str | None]:
         """Return the module of a function, and its qualified name there if it is bound at top level."""

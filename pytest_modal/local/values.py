@@ -123,9 +123,9 @@ def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: ob
     __tracebackhide__ = True
     if value is sent.value:
         return
-    from pytest_modal.remote import data
+    from pytest_modal.code.arguments import digest_of_argument
 
-    if data.digest(data.encode(value, name, argument=name)) != sent.digest:
+    if digest_of_argument(value, name) != sent.digest:
         what = (
             f"the local fixture {name!r} has changed since the batch was sent: the result of {remote} was computed "
             "from the old value"

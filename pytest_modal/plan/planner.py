@@ -31,6 +31,7 @@ from pytest_modal.plan.remote_fixtures import (
     request_along,
 )
 from pytest_modal.plan.scopes import shorter_lived
+from pytest_modal.plan.sending import Values
 from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError, Sent
 from pytest_modal.remote import data
 from pytest_modal.wording import three_parts
@@ -87,7 +88,7 @@ class Planner:
         self._mocks = mocks
         self._shipper = Shipper(rootdir, travels=travels)
         self._environments = Environments(defaults, self._shipper.location)
-        self._encoded: dict[int, tuple[object, Data]] = {}
+        self._values = Values(self._shipper)
         self._bodies: dict[RemoteFunction, Callable[..., object]] = {}
         self._calls: dict[str, Call] = {}
         self._mocked: set[str] = set()
@@ -170,7 +171,7 @@ class Planner:
         bounds = [len(sent.value) * index // count for index in range(count + 1)]
         parts = []
         for index in range(count):
-            piece = self._data(sent.value[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
+            piece = self._values.data(sent.value[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
             parts.append(
                 Call(
                     **vars(call)
@@ -216,7 +217,8 @@ class Planner:
             scope = "function" if remote.in_container else ""
             site = replace(site, request=compat.request_for(site.request, definition, value, scope))
             if value is not compat.NOTHING:
-                param = self._data(value, f"request.param of {remote.name}", "request.param")
+                where = f"request.param of {remote.name}"
+                param = self._values.encoded(value, where, "request.param", body, environment.local_packages)
                 own.append(value)
         arguments: dict[str, Argument] = {}
         for name, has_default in parameters_of(body).items():
@@ -264,7 +266,7 @@ class Planner:
         visit, remote = site.visit, site.remote
         marked = remote is visit.marker.remote
         if marked and name in visit.marker.args:
-            return self._send(visit, remote, name, visit.marker.args[name])
+            return self._send(site, name, visit.marker.args[name], environment)
         path = (*site.chain, name)
         definition = definition_at(site.item, path)
         if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
@@ -292,7 +294,7 @@ class Planner:
             if not by_fixture:
                 own.append(value)
             # A fixture that names itself gets a value that the test does not see.
-            return self._send(visit, remote, name, value, by_fixture=by_fixture and path.count(name) == 1)
+            return self._send(site, name, value, environment, by_fixture=by_fixture and path.count(name) == 1)
         there = _Site(visit, inner, site.request, path)
         if not inner.in_container:
             return FromCall(self._call(there))
@@ -331,18 +333,13 @@ class Planner:
         return site.request.getfixturevalue(name)
 
     def _send(
-        self, visit: _Visit, remote: RemoteFunction, name: str, value: object, *, by_fixture: bool = False
+        self, site: _Site, name: str, value: object, environment: Environment, *, by_fixture: bool = False
     ) -> Data:
-        sent = self._data(value, f"argument {name!r} of {remote.name} for {visit.item.nodeid}: {name}", name)
-        visit.plan.sent[remote, name] = Sent(value, sent.digest, by_fixture)
+        remote = site.remote
+        where = f"argument {name!r} of {remote.name} for {site.item.nodeid}: {name}"
+        sent = self._values.encoded(value, where, name, self._body(remote), environment.local_packages)
+        site.visit.plan.sent[remote, name] = Sent(value, sent.content, by_fixture)
         return sent
-
-    def _data(self, value: object, where: str, argument: str) -> Data:
-        # The value is kept too, so that no other object gets its id.
-        if id(value) not in self._encoded:
-            buffers = data.encode(value, where, argument=argument)
-            self._encoded[id(value)] = (value, Data(data.digest(buffers), buffers))
-        return self._encoded[id(value)][1]
 
     def _body(self, remote: RemoteFunction) -> Callable[..., object]:
         if remote not in self._bodies:

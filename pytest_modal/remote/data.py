@@ -68,7 +68,8 @@ def encode(
     where : str
         Name of the value in errors.
     argument : str
-        The parameter that the value is for: a refusal then says how to pass it, not how to return it.
+        The parameter that the value is for: then nothing is converted, so that it arrives as it is here, and a
+        refusal says how to pass it, not how to return it.
     notes : list of str
         Takes what was left out.
 
@@ -83,7 +84,7 @@ def encode(
     NotDataError
         Something inside is not data.
     """
-    encoder = _Encoder()
+    encoder = _Encoder(converts=not argument)
     try:
         text = _json.encode(encoder.node(value)).encode("utf-8", "surrogatepass")
     except RefusedError as refused:
@@ -137,7 +138,8 @@ def decode(buffer: bytes | bytearray | memoryview, *, copy: bool = True) -> Any:
 
 
 class _Encoder:
-    def __init__(self) -> None:
+    def __init__(self, *, converts: bool) -> None:
+        self._converts = converts
         self.blocks: list[bytes | memoryview] = []
         self.notes: list[str] = []
         self._open: set[int] = set()  # ids of the containers around the present value
@@ -234,9 +236,9 @@ class _Encoder:
             if isinstance(value, bytes):
                 return {"$bytes_": bytes(value).hex()}
             return {"$scalar": self._array(_numpy().array(value, value.dtype))}
-        if isinstance(value, _types("torch", "Tensor")):
+        if self._converts and isinstance(value, _types("torch", "Tensor")):
             return self._array(tensor_to_array(value))
-        if (fields := fields_of(value, self.notes)) is not None:
+        if self._converts and (fields := fields_of(value, self.notes)) is not None:
             return self._dict(fields)
         raise RefusedError(type_name(kind), way_out(value, kind), way_in(value, kind))
 

@@ -65,11 +65,12 @@ class Bound(TypedDict):
     function : str
         Key of the function's payload among the blobs.
     modules : list of str
-        Keys of the texts of its modules.
+        Keys of the texts of its modules, and of those of its arguments.
     arguments : mapping
-        For each parameter ``("data", key of a blob)`` or ``("container", key of a container fixture)``.
-    param : str or None
-        Key of the blob that is ``request.param``.
+        For each parameter ``("data", key of a blob)``, ``("code", key of a blob)``, which is a payload as that of a
+        function, or ``("container", key of a container fixture)``.
+    param : tuple or None
+        What ``request.param`` is, in the same form.
     request : bool
         Whether the function takes ``request``.
     seed : int
@@ -83,8 +84,8 @@ class Bound(TypedDict):
     label: str
     function: str
     modules: list[str]
-    arguments: Mapping[str, tuple[Literal["data", "container"], str]]
-    param: str | None
+    arguments: Mapping[str, tuple[Literal["data", "code", "container"], str]]
+    param: tuple[Literal["data", "code", "container"], str] | None
     request: bool
     seed: NotRequired[int]
     until: NotRequired[int]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 
 # Types that look like data but come back as another type, or have no data form, and the usual way out.
 WAYS_OUT = {
@@ -93,8 +94,13 @@ def way_in(value: object, kind: type) -> str:
         return f'pass its name, "{name}", and write getattr({library}, name) in the function'
     if kind is _named("torch", "device"):
         return "pass str({}) and write torch.device(name) in the function"
+    if isinstance(value, _named("torch", "Tensor")):
+        return "pass {}.numpy() and write torch.from_numpy(...) in the function"
     if isinstance(value, _named("torch.nn", "Module")):
         return f"build the {kind.__name__} in the function, or in a container fixture that the function takes"
+    owner = getattr(value, "__self__", None)
+    if callable(value) and owner is not None and not isinstance(owner, types.ModuleType):
+        return f"pass what it is a method of, and write .{name}() in the function"
     if callable(value) and name.isidentifier() and not hasattr(value, "read"):
         chosen = f'{{"{name}": {name}}}[name]'
         return f'pass its name, "{name}", and choose in the function, with which {name} travels: {chosen}'

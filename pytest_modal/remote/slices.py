@@ -108,6 +108,7 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._state = state or NoState()
         self._slices: dict[str, _Slice] = {}
         self._keys: dict[str, str] = {}  # by name of the module; empty for packages of which nothing is needed
+        self._entries: dict[bytes, Entry] = {}  # what was loaded, by its payload
         self._children = Children()
 
     def function(self, payload: bytes, modules: Mapping[str, bytes]) -> Callable[..., Any]:
@@ -131,20 +132,24 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
-        self._children.add(payload, modules)
         for text in modules.values():
             self._know(data.decode(zlib.decompress(text)))
+        if payload in self._entries:  # an argument, which each call gets anew
+            return Loaded(self._root(self._entries[payload]), settings_of(self._entries[payload]))
         entry = read_entry(data.decode(zlib.decompress(payload)))
         for key in entry.keys:
             self._slices[key].entries.append(entry)
             self._slices[key].waiting.append(entry)
+        self._children.add(payload, modules)
         settings = settings_of(entry)
         self._state.loading(settings)
         try:
             for key in entry.keys:
                 if key in entry.eager or self._filled(key) is not None:
                     self.ensure(key)
-            return Loaded(self._root(entry), settings)
+            loaded = Loaded(self._root(entry), settings)
+            self._entries[payload] = entry
+            return loaded
         except BaseException:
             # It must not run again for other functions that need these modules.
             for key in entry.keys:

@@ -130,6 +130,7 @@ class Worker:
         self._streams = Streams(capture=capture)
         self._warnings = WarningRecorder()
         self._functions: dict[str, Callable[..., object]] = {}
+        self._texts: set[str] = set()  # of the modules that are known
         self._settings: dict[str, list[str]] = {}  # what the modules of a function set, by its key
         self._containers: dict[str, object] = {}
         self._failed: dict[str, Described] = {}
@@ -260,10 +261,12 @@ class Worker:
         missing = []
         for spec in specs:
             if spec["function"] not in self._functions:
-                missing += [key for key in (spec["function"], *spec["modules"]) if key not in blobs]
-            wanted = [key for kind, key in spec["arguments"].values() if kind == "data"]
-            wanted += [spec["param"]] if spec["param"] else []
-            missing += [key for key in wanted if key not in blobs]
+                wanted = [spec["function"], *(key for key in spec["modules"] if key not in self._texts)]
+                missing += [key for key in wanted if key not in blobs]
+            sent = [*spec["arguments"].values(), *([spec["param"]] if spec["param"] else [])]
+            missing += [key for kind, key in sent if kind != "container" and key not in blobs]
+            if any(kind == "code" for kind, _ in sent):
+                missing += [key for key in spec["modules"] if key not in blobs and key not in self._texts]
         if missing:
             raise MissingError(*dict.fromkeys(missing))
 
@@ -271,7 +274,7 @@ class Worker:
         """Fill the modules of a function, unless that is done."""
         key = spec["function"]
         if key not in self._functions:
-            loaded = self._slices.load(blobs[key], {text: blobs[text] for text in spec["modules"]})
+            loaded = self._slices.load(blobs[key], self._modules_of(spec, blobs))
             self._functions[key], self._settings[key] = loaded
 
     def _load_for(self, spec: Bound, blobs: Mapping[str, bytes]) -> None:
@@ -314,10 +317,20 @@ class Worker:
 
     def _run(self, spec: Bound, blobs: Mapping[str, bytes]) -> object:
         function = self._functions[spec["function"]]
-        arguments = {
-            name: self._containers[key] if kind == "container" else data.decode(blobs[key])
-            for name, (kind, key) in spec["arguments"].items()
-        }
+        arguments = {name: self._argument(spec, *argument, blobs) for name, argument in spec["arguments"].items()}
         if spec["request"]:
-            arguments["request"] = Request(*([data.decode(blobs[spec["param"]])] if spec["param"] else []))
+            param = [self._argument(spec, *spec["param"], blobs)] if spec["param"] else []
+            arguments["request"] = Request(*param)
         return function(**arguments)
+
+    def _argument(self, spec: Bound, kind: str, key: str, blobs: Mapping[str, bytes]) -> object:
+        if kind == "container":
+            return self._containers[key]
+        if kind == "code":
+            return self._slices.load(blobs[key], self._modules_of(spec, blobs)).function
+        return data.decode(blobs[key])
+
+    def _modules_of(self, spec: Bound, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return the texts of modules; those that were sent before are known."""
+        self._texts.update(key for key in spec["modules"] if key in blobs)
+        return {key: blobs[key] for key in spec["modules"] if key in blobs}

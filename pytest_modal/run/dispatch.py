@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Literal
 
-from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node
+from pytest_modal.batch.calls import Argument, Batch, Call, Code, Container, Data, FromCall, FromContainer, Node
 from pytest_modal.batch.outcomes import Load, Outcome
 from pytest_modal.remote.framing import Bound, CallRequest, Reply
 
@@ -79,7 +79,7 @@ class Dispatch:
                 continue
             if node.function.key not in known:
                 blobs[node.function.key] = node.function.payload
-                blobs |= {text.key: text.payload for text in node.function.modules if text.key not in known}
+            blobs |= {text.key: text.payload for text in node.modules if text.key not in known}
             for argument in [*node.arguments.values(), *([node.param] if node.param else [])]:
                 if isinstance(argument, Data):
                     blobs[argument.digest] = b"".join(argument.buffers)
@@ -128,9 +128,9 @@ def _bound(node: Node) -> Bound:
         "name": node.function.name,
         "label": node.label,
         "function": node.function.key,
-        "modules": [text.key for text in node.function.modules],
+        "modules": list(dict.fromkeys(text.key for text in node.modules)),
         "arguments": {name: _reference(argument) for name, argument in node.arguments.items()},
-        "param": node.param.digest if node.param else None,
+        "param": _reference(node.param) if node.param else None,
         "request": node.takes_request,
     }
     if node.environment.seed is not None:
@@ -138,7 +138,9 @@ def _bound(node: Node) -> Bound:
     return bound
 
 
-def _reference(argument: Argument) -> tuple[Literal["data", "container"], str]:
+def _reference(argument: Argument) -> tuple[Literal["data", "code", "container"], str]:
     if isinstance(argument, FromContainer):
         return "container", argument.key
+    if isinstance(argument, Code):
+        return "code", argument.digest
     return "data", argument.digest if isinstance(argument, Data) else argument.key

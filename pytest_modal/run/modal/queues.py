@@ -150,7 +150,7 @@ def _heavy(call: Call, containers: Sequence[Container]) -> Iterator[str]:
     for node in (call, *containers):
         if len(node.function.payload) > SMALL:
             yield node.function.key
-        yield from (text.key for text in node.function.modules if len(text.payload) > SMALL)
+        yield from (text.key for text in node.modules if len(text.payload) > SMALL)
     for container in containers:
         if container.payload_bytes > SMALL or container.references(FromCall):
             yield container.key
