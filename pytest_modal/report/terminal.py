@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from pytest_modal._pytest_compat import start_section
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.outcomes import Outcome, Progress
-from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.failures import pointers
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line
@@ -173,45 +172,6 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
     )
     with Bar(*columns, console=Console(file=sys.stdout), transient=True) as bar:
         yield Live(bar)
-
-
-def print_plan(
-    screen: Screen, where: str, batch: Batch, errors: Sequence[tuple[str, str]], notes: Sequence[str] = ()
-) -> None:
-    """Print what would be sent, and notes on it: ``--modal-plan``."""
-    screen.section("modal plan")
-    announce(screen, where, batch)
-    for environment in batch.environments:
-        calls = [call for call in batch.calls if call.environment.key == environment.key]
-        loads = dict.fromkeys(key for call in calls for key in call.containers)
-        screen.write_line("")
-        screen.write_line(f"environment: {environment}")
-        requirements = requirements_of(batch, environment)
-        derived = environment.packages is None and environment.image is None
-        packages = ", ".join(requirements.packages) or "none"
-        screen.write_line(f"  packages: {packages}{' (derived from the imports)' if derived else ''}")
-        for note in requirements.notes:
-            screen.write_line(f"  note: {note}", yellow=True)
-        for key in loads:
-            container = batch.containers[key]
-            sent = size(container.payload_bytes)
-            screen.write_line(f"  load {safe(container.label)}  ({container.function.location}, sends {sent})")
-        for call in calls:
-            screen.write_line(
-                f"  call {safe(call.label)}  ({call.function.location}, sends {size(call.payload_bytes)}, "
-                f"for {count(len(call.tests), 'test')})"
-            )
-    if notes:
-        screen.write_line("")
-    for note in notes:
-        screen.write_line(note)
-    for nodeid, error in errors:
-        screen.write_line("")
-        screen.write_line(f"can't be planned: {nodeid}", red=True)
-        for line in safe(error).splitlines():
-            screen.write_line(f"  {line}")
-    screen.write_line("")
-    screen.write_line("Nothing was sent and no test was run.")
 
 
 def summarize(screen: Screen, results: Results | None, artifacts: Sequence[Any], index: str, *, quiet: bool) -> None:

@@ -21,6 +21,7 @@ from pytest_modal.plan.selection import waiting_for_results
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
 from pytest_modal.report import terminal
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
+from pytest_modal.report.plan import print_plan
 from pytest_modal.report.terminal import Lines
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
@@ -198,7 +199,7 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             if (plan := plan_of(item)) is not None and (message := plan.error or plan.reason)
         ]
         notes = costs(batch, [item for item in waiting if is_gated(item)], settings_of(config).gates)
-        terminal.print_plan(screen, backend.describe(), batch, errors, notes)
+        print_plan(screen, backend.describe(), batch, errors, notes, verbose=config.get_verbosity() > 0)
 
 
 def _plan(

@@ -1,0 +1,103 @@
+"""The plan of a batch on the screen: what would be sent, and how each part of a function travels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_modal.batch.calls import Batch, Part, ShippedFunction
+from pytest_modal.batch.environment import Environment
+from pytest_modal.code.requirements import requirements_of
+from pytest_modal.report.terminal import Screen, announce, size
+from pytest_modal.wording import count, safe
+
+_HOW = {
+    "source": "source",
+    "setting": "setting",
+    "value": "by value",
+    "pickle": "pickled",
+    "reference": "reference",
+    "package": "package",
+    "left out": "left out",
+}
+
+
+def print_plan(
+    screen: Screen,
+    where: str,
+    batch: Batch,
+    errors: Sequence[tuple[str, str]],
+    notes: Sequence[str] = (),
+    *,
+    verbose: bool = False,
+) -> None:
+    """Print what would be sent, and notes on it: ``--modal-plan``; with `verbose` what travels of each function."""
+    screen.section("modal plan")
+    announce(screen, where, batch)
+    for environment in batch.environments:
+        _print_environment(screen, batch, environment)
+        for function in _functions(batch, environment):
+            for line in travels(function) if verbose else _pickled(function):
+                screen.write_line(f"  {line}")
+    if notes:
+        screen.write_line("")
+    for note in notes:
+        screen.write_line(note)
+    for nodeid, error in errors:
+        screen.write_line("")
+        screen.write_line(f"can't be planned: {nodeid}", red=True)
+        for line in safe(error).splitlines():
+            screen.write_line(f"  {line}")
+    screen.write_line("")
+    screen.write_line("Nothing was sent and no test was run.")
+
+
+def _print_environment(screen: Screen, batch: Batch, environment: Environment) -> None:
+    calls = [call for call in batch.calls if call.environment.key == environment.key]
+    loads = dict.fromkeys(key for call in calls for key in call.containers)
+    screen.write_line("")
+    screen.write_line(f"environment: {environment}")
+    requirements = requirements_of(batch, environment)
+    derived = environment.packages is None and environment.image is None
+    packages = ", ".join(requirements.packages) or "none"
+    screen.write_line(f"  packages: {packages}{' (derived from the imports)' if derived else ''}")
+    for note in requirements.notes:
+        screen.write_line(f"  note: {note}", yellow=True)
+    for key in loads:
+        container = batch.containers[key]
+        sent = size(container.payload_bytes)
+        screen.write_line(f"  load {safe(container.label)}  ({container.function.location}, sends {sent})")
+    for call in calls:
+        screen.write_line(
+            f"  call {safe(call.label)}  ({call.function.location}, sends {size(call.payload_bytes)}, "
+            f"for {count(len(call.tests), 'test')})"
+        )
+
+
+def _functions(batch: Batch, environment: Environment) -> list[ShippedFunction]:
+    calls = [call for call in batch.calls if call.environment.key == environment.key]
+    containers = dict.fromkeys(key for call in calls for key in call.containers)
+    nodes = [*(batch.containers[key] for key in containers), *calls]
+    return list({node.function.key: node.function for node in nodes}.values())
+
+
+def travels(function: ShippedFunction) -> Iterator[str]:
+    """Yield lines that say how each part of a function travels."""
+    own, text = size(len(function.payload)), size(sum(len(module.payload) for module in function.modules))
+    yield f"what travels of {function.name} ({function.location}): {own}, and {text} of text"
+    for how, words in _HOW.items():
+        parts = [part for part in function.travels if part.how == how]
+        if parts:
+            yield f"  {words:<9}  {', '.join(dict.fromkeys(_shown(part) for part in parts))}"
+
+
+def _shown(part: Part) -> str:
+    if part.how in ("value", "pickle"):
+        return f"{part.name} ({part.path}:{part.line}, {size(part.size)})"
+    return part.name
+
+
+def _pickled(function: ShippedFunction) -> Iterator[str]:
+    """Yield what users should know without having to ask: values of this machine that are no data."""
+    for part in function.travels:
+        if part.how == "pickle":
+            yield f"note: {function.name} takes {_shown(part)} along as it is on this machine"
