@@ -93,7 +93,7 @@ def travels(function: ShippedFunction) -> Iterator[str]:
 def _shown(part: Part) -> str:
     if part.how in ("value", "pickle"):
         return f"{part.name} ({part.path}:{part.line}, {size(part.size)})"
-    return part.name
+    return part.name.partition(".")[0] if part.how in ("package", "left out") else part.name
 
 
 def _pickled(function: ShippedFunction) -> Iterator[str]:

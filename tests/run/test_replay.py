@@ -10,6 +10,10 @@ import pytest
 from literal_lines import assert_lines, assert_lines_in_any_order
 from loopback_modal import LoopbackModal
 
+from pytest_modal.store.recordings.paths import FORMAT
+from pytest_modal.store.recordings.text import parse, render, seal
+from pytest_modal.store.recordings.writing import OUTDATED_KEYS
+
 SUITE = """
     import numpy as np
     import pytest
@@ -153,6 +157,26 @@ def test_what_changed_is_named_and_never_a_pass(
 def test_what_does_not_count(suite: pytest.Pytester, file: str, old: str, new: str) -> None:
     edit(suite, file, old, new)
     replay(suite).assert_outcomes(passed=3)
+
+
+def test_recordings_of_an_earlier_version_are_recognised_and_have_to_be_made_once_more(
+    suite: pytest.Pytester,
+) -> None:
+    for path in (suite.path / "recordings").rglob("*.json"):
+        document = parse(path.read_text())
+        document[FORMAT] = OUTDATED_KEYS
+        path.write_text(render(document | {"digest": seal(document)}))
+    result = suite.runpytest("--modal-mode=replay")
+    assert set(result.parseoutcomes()) == {"errors"}
+    result.stdout.fnmatch_lines(
+        [
+            "*the recording is stale: an earlier version of pytest-modal made it, which compared code in another way, "
+            "so that it is not known whether the code has changed since",
+            "  what to do: record everything again, once: pytest --modal --modal-record",
+        ]
+    )
+    suite.runpytest_subprocess("--modal-record").assert_outcomes(passed=3)
+    suite.runpytest("--modal-mode=replay").assert_outcomes(passed=3)
 
 
 def test_missing_truncated_and_tampered_recordings_say_so(suite: pytest.Pytester) -> None:

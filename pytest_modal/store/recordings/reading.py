@@ -29,7 +29,7 @@ from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts,
 from pytest_modal.store.recordings.paths import FORMAT, check_place, recording_path
 from pytest_modal.store.recordings.text import deep_stack, parse, seal
 from pytest_modal.store.recordings.values import ValueReader
-from pytest_modal.store.recordings.writing import VERSION, digest_of_file
+from pytest_modal.store.recordings.writing import OUTDATED_KEYS, VERSION, digest_of_file
 from pytest_modal.wording import count, safe_line
 
 _DIGEST = re.compile("[0-9a-f]{40}")
@@ -95,6 +95,12 @@ def check_fresh(path: Path, recorded: Keys, wanted: Keys) -> None:
     StaleRecordingError
         They differ; the message names what has changed.
     """
+    if recorded.outdated:
+        what = (
+            "the recording is stale: an earlier version of pytest-modal made it, which compared code in another way, so "
+            "that it is not known whether the code has changed since"
+        )
+        raise StaleRecordingError(what, path, remedy=f"record everything again, once: {AGAIN}")
     found = differences(recorded, wanted)
     if found:
         listed = "".join(f"\n  changed: {safe_line(each)}" for each in found)
@@ -158,7 +164,7 @@ def _check_version(path: Path, document: dict[str, Any]) -> None:
     if type(version) is not int:
         what = f"the version of the recording's format is {str(version)[:50]!r}, not a whole number"
         raise MalformedRecordingError(what, path)
-    if version != VERSION:
+    if version not in (VERSION, OUTDATED_KEYS):
         newer = version > VERSION
         raise RecordingVersionError(
             f"the recording has format {version}; this version of pytest-modal reads format {VERSION}",
@@ -189,6 +195,7 @@ def _recording(document: dict[str, Any]) -> Recording:
             _texts(keys, "function"),
             _texts(keys, "arguments"),
             _member(keys, "environment", dict),
+            document[FORMAT] == OUTDATED_KEYS,
         ),
         RunFacts(
             _member(facts, "date", str),

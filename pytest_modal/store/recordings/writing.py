@@ -19,7 +19,8 @@ from pytest_modal.store.recordings.paths import FORMAT, arrays_named, check_plac
 from pytest_modal.store.recordings.text import deep_stack, render, seal
 from pytest_modal.store.recordings.values import ValueWriter
 
-VERSION = 1
+VERSION = 2
+OUTDATED_KEYS = 1  # the format whose keys were of other parts of the code
 _SECRET_NAMES = re.compile("TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # shorter texts occur in results by chance
 
