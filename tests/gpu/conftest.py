@@ -20,8 +20,8 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-# An ordinary user's suite, which `test_gpu_suite.py` runs.
-collect_ignore = ["suite"]
+# Ordinary users' suites, which `test_gpu_suite.py` and `test_gpu_own_code.py` run.
+collect_ignore = ["suite", "own_code"]
 # A developer's own settings must not decide what a suite does.
 SETTINGS = ("PYTEST_", "MODAL_", "EXAMPLE_", "COV_CORE_", "COVERAGE_")
 

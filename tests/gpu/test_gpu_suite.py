@@ -20,7 +20,6 @@ CHECKS = {
     "models that do not fit together": ("test_memory", ""),
     "torch.compile, eager": ("test_compile", "[eager]"),
     "torch.compile, inductor": ("test_compile", "[inductor]"),
-    "code of the project": ("test_own_code", ""),
 }
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import shutil
+import sysconfig
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +14,18 @@ import own_layers
 import pytest
 import torch
 from own_layers import DEVICE, Block, scaled
-from test_compile import missing_tools
 
 import pytest_modal
 
 torch.manual_seed(7)  # each call begins with it, on the GPU too
 DTYPES = [torch.float16, torch.bfloat16]
-KERNELS = "a C compiler" not in missing_tools() and importlib.util.find_spec("triton") is not None
+# What triton builds the launchers of kernels with.
+HAS_TOOLS = (
+    any(map(shutil.which, ("gcc", "clang", "cc")))
+    and Path(sysconfig.get_paths()["include"], "Python.h").is_file()
+    and importlib.util.find_spec("triton") is not None
+)
+needs_tools = pytest.mark.skipif(not HAS_TOOLS, reason="needs triton, a C compiler and Python.h")
 
 
 @pytest_modal.fixture(scope="container", timeout=120)
@@ -72,13 +80,12 @@ def test_layers_run_on_the_gpu(layers: Any) -> None:
     np.testing.assert_allclose(layers["compiled"], layers["plain"], rtol=1e-5)
 
 
-@pytest.mark.skipif(not KERNELS, reason="inductor needs a C compiler and triton")
-@pytest.mark.skipif(bool(missing_tools()), reason=f"inductor needs {missing_tools()}")
+@needs_tools
 def test_inductor_compiles_a_function_of_another_file(inductor: Any) -> None:
     np.testing.assert_allclose(inductor["compiled"], inductor["plain"], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.skipif(not KERNELS, reason="triton needs a C compiler")
+@needs_tools
 def test_a_kernel_has_its_source_and_runs(kernel: Any) -> None:
     np.testing.assert_array_equal(kernel["result"], np.arange(300.0, dtype="f4") + 1)
     assert "def add_one" in kernel["source"]
