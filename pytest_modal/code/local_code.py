@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import sysconfig
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +15,12 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pytest_modal.code.syntax import ModuleSyntax, read_syntax
+from pytest_modal.remote.installed import is_installed
 from pytest_modal.wording import three_parts
 
 Names = Mapping[str, Any]  # the names of a module
 
 PYTESTS_AND_OURS = ("pytest", "_pytest", "pytest_modal")
-# Both may lie below the rootdir: when that is the home directory, or holds the interpreter's environment.
-_STANDARD_LIBRARY = [os.path.realpath(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib")]
-_INSTALLED = {"site-packages", "dist-packages"}
 
 
 class CodeKeyError(Exception):
@@ -42,7 +39,7 @@ def is_local(path: str | Path, rootdir: Path) -> bool:
 @functools.lru_cache(maxsize=8192)
 def _is_local(path: str, rootdir: str, entries: tuple[str, ...]) -> bool:
     real = Path(os.path.realpath(path))
-    if _INSTALLED & set(real.parts) or any(real.is_relative_to(library) for library in _STANDARD_LIBRARY):
+    if is_installed(real):
         return False
     if real.is_relative_to(os.path.realpath(rootdir)):
         return True

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import read_message, write_message
+from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.worker import Worker
 
 
@@ -61,8 +62,7 @@ def hide(forbidden: list[str]) -> None:
 
     def is_project(entry: str) -> bool:
         path = Path(entry or ".").resolve()
-        inside = any(path.is_relative_to(root) for root in roots)
-        return inside and not {"site-packages", "dist-packages"} & set(path.parts)
+        return any(path.is_relative_to(root) for root in roots) and not is_installed(path)
 
     sys.path[:] = [entry for entry in sys.path if entry.endswith(".zip") or not is_project(entry)]
     # Editable installs of modern build tools don't use the path: they map names to directories.
