@@ -70,12 +70,15 @@ class GpuFunction:
     planned: Planned | None = None
 
     @property
+    def is_sliced(self) -> bool:
+        """Whether pytest-modal sends it: the statements of local modules that it needs come along."""
+        return self.kind in ("fixture", "container", "marked")
+
+    @property
     def by_value(self) -> bool:
-        """Whether it travels by value: then its file is not imported in the container."""
+        """Whether its file is not imported in the container: it is sent itself."""
         serialized = self.settings.get("serialized")
-        return self.kind in ("fixture", "container", "marked") or (
-            isinstance(serialized, ast.Constant) and serialized.value is True
-        )
+        return self.is_sliced or (isinstance(serialized, ast.Constant) and serialized.value is True)
 
     @property
     def roots(self) -> list[FunctionNode]:
