@@ -28,6 +28,8 @@ class Part:
         Where its statement is, relative to the rootdir; empty and 0 where it has none.
     size : int
         Bytes, of what travels by value.
+    weak : bool
+        Whether only annotations name it.
     """
 
     how: Literal["source", "setting", "value", "pickle", "reference", "package", "left out"]
@@ -35,6 +37,7 @@ class Part:
     path: str = ""
     line: int = 0
     size: int = 0
+    weak: bool = False
 
 
 class ShippedText(Protocol):

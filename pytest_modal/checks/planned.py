@@ -6,23 +6,22 @@ This is the only module of the checks that knows of the plan. It gets functions 
 from __future__ import annotations
 
 import inspect
-import types
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pytest_modal.batch.calls import Batch, Call, Container, Node
-from pytest_modal.batch.environment import Environment
 from pytest_modal.checks.engine import check_functions
 from pytest_modal.checks.finding import Finding, Level
 from pytest_modal.checks.rules.pm102_local_paths import existing_local_path
 from pytest_modal.checks.rules.pm108_repeated_loads import finding as repeated_load
 from pytest_modal.checks.script.model_loads import loads
 from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
+from pytest_modal.checks.script.slices import bodies_of, located
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
 from pytest_modal.checks.script.tree import FunctionNode
-from pytest_modal.code.local_code import is_local
 from pytest_modal.wording import count, shown_path
 
 MAX_TEXTS = 10_000  # strings of one argument that are looked at
@@ -111,7 +110,7 @@ class _Checker:
         if body is None or function is None:
             return None
         kind: Literal["container", "fixture"] = "container" if isinstance(node, Container) else "fixture"
-        planned_as = self._planned_as(function, node.environment)
+        planned_as = self._planned_as(node)
         declared = next((each for each in body.script.functions if each.node is body.node), None)
         if declared is not None:
             return replace(declared, kind=kind, name=node.function.name, planned=planned_as)
@@ -164,32 +163,17 @@ class _Checker:
             "read the file in a local fixture and send its content",
         )
 
-    def _planned_as(self, function: Callable[..., object], environment: Environment) -> Planned:
-        reached = self._reached(function)
-        bodies = [body for each in reached if (body := self._body(each)) is not None]
-        values = {name: value for each in [function, *reached] for name, value in _globals_of(each).items()}
+    def _planned_as(self, node: Node) -> Planned:
+        environment = node.environment
+        travels = tuple(located(node.function.travels, self._script_in_project))
         return Planned(
             mounts=tuple(path for path, _ in environment.volumes),
             packages=environment.packages,
             local_packages=environment.local_packages,
             own_image=environment.image is not None,
-            values=values,
-            helpers=tuple(bodies),
+            travels=travels,
+            helpers=tuple(bodies_of(travels)),
         )
-
-    def _reached(self, function: Callable[..., object]) -> list[types.FunctionType]:
-        """Return the project's functions that a function uses by name, in all files."""
-        found: dict[int, types.FunctionType] = {}
-        queue: list[object] = [function]
-        while queue:
-            for value in _globals_of(queue.pop()).values():
-                if isinstance(value, types.FunctionType) and id(value) not in found and self._is_local(value):
-                    found[id(value)] = value
-                    queue.append(value)
-        return list(found.values())
-
-    def _is_local(self, function: types.FunctionType) -> bool:
-        return is_local(function.__code__.co_filename, self._rootdir)
 
     def _body(self, function: Callable[..., object]) -> Body | None:
         code = getattr(inspect.unwrap(function), "__code__", None)
@@ -202,27 +186,18 @@ class _Checker:
                 return Body(node, script)
         return None
 
+    def _script_in_project(self, path: str) -> Script | None:
+        return self._script(os.path.normpath(self._rootdir / path))
+
     def _script(self, filename: str) -> Script | None:
-        if filename not in self._scripts:
+        real = os.path.realpath(filename)
+        if real not in self._scripts:
             path = Path(filename)
             try:
-                self._scripts[filename] = Script(parse(read_text(path), shown_path(path, self._rootdir), path))
+                self._scripts[real] = Script(parse(read_text(path), shown_path(path, self._rootdir), path))
             except (UnreadableError, RecursionError):
-                self._scripts[filename] = None
-        return self._scripts[filename]
-
-
-def _globals_of(function: Any) -> dict[str, Any]:
-    """Return the globals and closed-over values that a function names, nested functions included."""
-    function = inspect.unwrap(function)
-    code, known = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    names: set[str] = set()
-    queue = [code] if code is not None else []
-    while queue:
-        each = queue.pop()
-        names.update(each.co_names)
-        queue += [constant for constant in each.co_consts if isinstance(constant, types.CodeType)]
-    return {name: known[name] for name in names if name in known}
+                self._scripts[real] = None
+        return self._scripts[real]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -20,7 +20,7 @@ def summary_of(reach: Reach) -> tuple[Part, ...]:
 def _statements(reach: Reach) -> Iterator[Part]:
     for key, needed in reach.statements():
         name = f"{reach.modules.name(key)}.{_name(needed)}"
-        yield Part("setting" if needed.is_setting else "source", name, key, needed.unit.line)
+        yield Part("setting" if needed.is_setting else "source", name, key, needed.unit.line, weak=needed.weak)
 
 
 def _name(needed: Needed) -> str:

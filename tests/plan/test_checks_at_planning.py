@@ -165,13 +165,100 @@ def test_a_helper_in_another_file_and_a_container_fixture(pytester: pytest.Pytes
     )
 
 
+MEAN = """
+import pandas{comment}
+
+def mean(values):
+    return float(pandas.Series(values).mean())
+
+def unused():
+    import seaborn
+    open("x.csv", "w").write(seaborn)
+"""
+USES_MEAN = """
+import pytest_modal
+from means import mean
+
+@pytest_modal.fixture(packages=["numpy", "torch"])
+def answer(): return mean([1, 2])
+
+def test_it(answer): pass
+"""
+
+
+def test_a_missing_package_is_found_where_a_local_file_imports_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(means=MEAN.format(comment=""), test_it=USES_MEAN)
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN, "--modal-plan")
+    result.stdout.fnmatch_lines(
+        [
+            "  PM106 answer imports pandas, which its image lacks: *",
+            "    where: means.py:1:8, for test_it.py::test_it",
+            "    what to do: write packages=*pandas*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*seaborn*")
+    result.stdout.no_fnmatch_line("*PM101*")
+
+
+def test_a_comment_at_the_import_allows_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(means=MEAN.format(comment="  # modal: allow PM106"), test_it=USES_MEAN)
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN, "--modal-plan")
+    result.stdout.no_fnmatch_line("*PM106*")
+
+
+def test_functions_that_are_reached_through_modules_and_names_are_seen(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        deep="""
+        def keep(text):
+            open("x.csv", "w").write(text)
+        """,
+        helpers="""
+        import deep
+
+        class Keeper:
+            def keep(self, text): deep.keep(text)
+
+        class OnlyNamed:
+            def keep(self, text): open("x.csv", "w").write(text)
+
+        TABLE = {"keep": Keeper}
+        """,
+        test_it="""
+        import helpers
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def kept():
+            return save("text", None)
+
+        def save(text, other: "helpers.OnlyNamed"):
+            return helpers.TABLE["keep"]().keep(text)
+
+        def test_it(kept): pass
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "PM101 open writes a file in the GPU function kept: it is lost with the container",
+            "  where: deep.py:2:5, for test_it.py::test_it",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*helpers.py:7*")
+
+
 def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
+        import json
         import pytest
         import pytest_modal
 
-        TABLE = {n: str(n) * 100 for n in range(5000)}
+        TABLE = json.loads(json.dumps(["a" * 100] * 5000))
 
         class Model:
             @classmethod
@@ -190,8 +277,8 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "modal: warning: test_*.py:12:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
-            "modal: warning: test_*.py:13:48: PM109 answers uses the global TABLE, which is large (?.? MiB) and *",
+            "modal: warning: test_*.py:13:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
+            "modal: warning: test_*.py:14:48: PM109 answers uses the global TABLE, which is large (?.? MiB) and *",
             "modal: local mock mode, on this machine: 2 calls *",
         ]
     )
@@ -201,9 +288,10 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
 def test_the_ini_decides(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
+        import json
         import pytest_modal
 
-        BIG = "x" * 1_000_000
+        BIG = json.loads(json.dumps("x" * 1_000_000))
 
         @pytest_modal.fixture
         def writes():

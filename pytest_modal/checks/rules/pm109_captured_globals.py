@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator
 
 from pytest_modal.checks.finding import Finding
@@ -62,37 +61,10 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
 
 
 def _measured(name: str, function: GpuFunction) -> str | None:
-    """Return what is wrong with a real value."""
-    values = function.planned.values if function.planned is not None else {}
-    return trouble_with(values[name]) if name in values else None
-
-
-def trouble_with(value: object) -> str | None:
-    """Return why a value should not travel with a function, if it shouldn't."""
-    kind = type(value)
-    bases = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__}
-    if "torch.Module" in bases:
-        return "a model"
-    if bases & {"pandas.DataFrame", "pandas.Series", "polars.DataFrame"}:
-        return "a table"
-    if bases & {"io.IOBase", "_io._IOBase"}:
-        return "an open file"
-    size = _size(value, 0, set())
+    """Return what is wrong with a value that travels."""
+    parts = [each.part for each in function.planned.travels] if function.planned is not None else []
+    size = max((part.size for part in parts if part.name.rpartition(".")[2] == name), default=0)
     return f"large ({size / 2**20:.1f} MiB)" if size > LARGE else None
-
-
-def _size(value: object, depth: int, seen: set[int]) -> int:
-    if id(value) in seen or depth > 4:
-        return 0
-    seen.add(id(value))
-    size = getattr(value, "nbytes", None)
-    if isinstance(size, int):
-        return size
-    if isinstance(value, dict):
-        return sum(_size(each, depth + 1, seen) for pair in value.items() for each in pair) + sys.getsizeof(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return sum(_size(each, depth + 1, seen) for each in value) + sys.getsizeof(value)
-    return sys.getsizeof(value) if isinstance(value, str | bytes | bytearray | int | float) else 0
 
 
 def _described(assigned: list[ast.expr | None], module: Scope) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from pytest_modal.batch.calls import Part
 from pytest_modal.checks.script.source import Source
 from pytest_modal.checks.script.tree import FunctionNode, Scope, Tree, keyword, methods
 
@@ -27,6 +28,21 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Travelling:
+    """One part of what a planned function needs, and where it is written, if it is.
+
+    Attributes
+    ----------
+    node : AST or None
+        Its statement; the import of a package.
+    """
+
+    part: Part
+    script: Script | None
+    node: ast.stmt | ast.alias | None
+
+
+@dataclass(frozen=True)
 class Planned:
     """What is known of a planned function beyond its source.
 
@@ -36,15 +52,17 @@ class Planned:
         Paths of its volumes.
     packages : tuple of str or None
         Requirements of its image, or None where they are derived.
+    travels : tuple of Travelling
+        What it needs, and how that travels.
     helpers : tuple of Body
-        Functions in other files that it uses.
+        The functions among that.
     """
 
     mounts: tuple[str, ...] = ()
     packages: tuple[str, ...] | None = None
     local_packages: tuple[str, ...] = ()
     own_image: bool = False
-    values: Mapping[str, Any] = field(default_factory=dict)
+    travels: tuple[Travelling, ...] = ()
     helpers: tuple[Body, ...] = ()
 
 
@@ -87,9 +105,10 @@ class GpuFunction:
 
     @functools.cached_property
     def bodies(self) -> list[Body]:
-        """The roots and every helper of the file that they use by name."""
+        """The roots and every helper: of a planned function those that travel, else those of its file by name."""
         found = {id(root): Body(root, self.script) for root in self.roots}
-        found |= {id(body.node): body for body in (self.planned.helpers if self.planned else ())}
+        if self.planned is not None:
+            return list((found | {id(body.node): body for body in self.planned.helpers}).values())
         queue = list(found.values())
         while queue:
             body = queue.pop(0)
@@ -99,6 +118,13 @@ class GpuFunction:
                         found[id(helper)] = Body(helper, body.script)
                         queue.append(found[id(helper)])
         return list(found.values())
+
+    @property
+    def sources(self) -> list[Source]:
+        """The files that findings about it may be in."""
+        travels = self.planned.travels if self.planned is not None else ()
+        scripts = [self.script, *(body.script for body in self.bodies), *(each.script for each in travels)]
+        return [script.source for script in scripts if script is not None]
 
     @functools.cached_property
     def call_sites(self) -> dict[int, list[tuple[ast.Call, Scope, int]]]:
