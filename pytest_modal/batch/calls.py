@@ -30,6 +30,8 @@ class Part:
         Bytes, of what travels by value.
     weak : bool
         Whether only annotations name it.
+    decided_here : bool
+        Whether a value was made by a statement that asks about the machine or the environment.
     """
 
     how: Literal["source", "setting", "value", "pickle", "reference", "package", "left out"]
@@ -38,6 +40,7 @@ class Part:
     line: int = 0
     size: int = 0
     weak: bool = False
+    decided_here: bool = False
 
 
 class ShippedText(Protocol):

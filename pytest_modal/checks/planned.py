@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +19,14 @@ from pytest_modal.checks.engine import check_functions
 from pytest_modal.checks.finding import Finding, Level
 from pytest_modal.checks.rules.pm102_local_paths import existing_local_path
 from pytest_modal.checks.rules.pm108_repeated_loads import finding as repeated_load
+from pytest_modal.checks.rules.pm109_top_level_state import of_fixture
 from pytest_modal.checks.script.model_loads import loads
 from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
 from pytest_modal.checks.script.slices import bodies_of, located
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
+from pytest_modal.checks.script.state_settings import Setting, Used, settings_in
 from pytest_modal.checks.script.tree import FunctionNode
+from pytest_modal.code.local_code import is_local
 from pytest_modal.wording import count, shown_path
 
 MAX_TEXTS = 10_000  # strings of one argument that are looked at
@@ -30,6 +35,7 @@ MAX_TEXTS = 10_000  # strings of one argument that are looked at
 def check_planned(
     batch: Batch,
     sent: Mapping[str, Sequence[tuple[str, str, object]]],
+    autouse: Mapping[str, Sequence[Callable[..., object]]],
     rootdir: Path,
     levels: Mapping[str, Level],
 ) -> dict[str, list[Finding]]:
@@ -41,6 +47,8 @@ def check_planned(
         What is about to be sent.
     sent : mapping
         For each test the local values that are sent: name of the function, parameter, value.
+    autouse : mapping
+        For each test the functions of the autouse fixtures that run for it on this machine.
     rootdir : Path
         Paths are shown relative to it.
     levels : mapping
@@ -65,7 +73,7 @@ def check_planned(
                 if node.function.name == owner
                 for finding in checker.local_paths(node, name, value)
             ]
-            found.setdefault(nodeid, []).extend(about)
+            found.setdefault(nodeid, []).extend([*about, *checker.settings(nodes, autouse.get(nodeid, ()))])
     checker.add_repeated_loads(batch, found)
     wanted = {
         nodeid: sorted({finding for finding in findings if levels[finding.code] != "off"})
@@ -88,6 +96,8 @@ class _Checker:
         self._planned: dict[tuple[str, str], GpuFunction | None] = {}
         self._scripts: dict[str, Script | None] = {}
         self._paths: dict[tuple[int, str, str], list[Finding]] = {}
+        self._settings: dict[Callable[..., object], list[Setting]] = {}
+        self._uses: dict[tuple[str, str, int | None], Used | None] = {}
 
     def of(self, node: Node) -> list[Finding]:
         """Return the findings about one function in its environment."""
@@ -137,6 +147,40 @@ class _Checker:
                 if finding.code not in load.scope.tree.source.allowed(finding.line):
                     for nodeid in call.tests:
                         found.setdefault(nodeid, []).append(finding)
+
+    def settings(self, nodes: Sequence[Node], fixtures: Sequence[Callable[..., object]]) -> Iterator[Finding]:
+        """Find autouse fixtures that set on this machine what functions depend on."""
+        for fixture in fixtures:
+            made = self._settings_of(fixture)
+            if made:
+                used = [use for node in nodes if (use := self._use_of(node)) is not None]
+                missed = [setting for setting in made if any(use.depends_on(setting) for use in used)]
+                if missed and "PM109" not in missed[0].tree.source.allowed(missed[0].node.lineno):
+                    yield of_fixture(getattr(fixture, "__name__", repr(fixture)), missed)
+
+    def _settings_of(self, fixture: Callable[..., object]) -> list[Setting]:
+        if fixture not in self._settings:
+            body = self._local_body(fixture)
+            self._settings[fixture] = settings_in(body, self._elsewhere) if body is not None else []
+        return self._settings[fixture]
+
+    def _elsewhere(self, name: str) -> Body | None:
+        """Return the local function that a dotted name of another file means."""
+        module, _, function = name.rpartition(".")
+        found = vars(sys.modules[module]).get(function) if module in sys.modules else None
+        return self._local_body(found) if isinstance(found, types.FunctionType) else None
+
+    def _local_body(self, function: Callable[..., object]) -> Body | None:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        return self._body(function) if code is not None and is_local(code.co_filename, self._rootdir) else None
+
+    def _use_of(self, node: Node) -> Used | None:
+        key = node.function.key, node.environment.key, node.environment.seed
+        if key not in self._uses:
+            planned = self.planned(node)
+            seeded = node.environment.seed is not None
+            self._uses[key] = Used.by(planned, seeded=seeded) if planned is not None else None
+        return self._uses[key]
 
     def local_paths(self, node: Node, name: str, value: Any) -> list[Finding]:
         """Find strings in an argument that are paths of this machine."""

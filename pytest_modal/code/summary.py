@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pytest_modal.batch.calls import Part
 from pytest_modal.code.constants import Reference
@@ -38,7 +39,8 @@ def _values(reach: Reach) -> Iterator[Part]:
         if isinstance(value.how, Reference):
             yield Part("reference", full, key, line)
         else:
-            yield Part("pickle" if value.pickled is not None else "value", full, key, line, _size(value))
+            how: Literal["pickle", "value"] = "pickle" if value.pickled is not None else "value"
+            yield Part(how, full, key, line, _size(value), decided_here=value.how.decided_here)
 
 
 def _size(value: Travelling) -> int:

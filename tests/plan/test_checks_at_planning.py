@@ -277,8 +277,8 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
+            "modal: warning: test_*.py:5:1: PM109 TABLE is data of ?.? MiB and travels with each function that *",
             "modal: warning: test_*.py:13:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
-            "modal: warning: test_*.py:14:48: PM109 answers uses the global TABLE, which is large (?.? MiB) and *",
             "modal: local mock mode, on this machine: 2 calls *",
         ]
     )
@@ -317,7 +317,7 @@ def test_the_ini_decides(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "modal: warning: *: PM101 *",
-            "PM109 large uses the global BIG, which is large (1.0 MiB) *",
+            "PM109 BIG is data of 1.0 MiB and travels with each function that uses it",
         ]
     )
     result.stdout.no_fnmatch_line("*PM107*")
@@ -431,3 +431,144 @@ def test_what_the_file_does_besides_is_not_the_business_of_its_tests(pytester: p
     result = pytester.runpytest_subprocess(*PLAIN)
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*PM104*")
+
+
+def test_a_value_that_was_decided_here_although_the_container_may_differ(pytester: pytest.Pytester) -> None:
+    (pytester.path / "settings.json").write_text('{"cpu": {"batch": 1}, "cuda": {"batch": 8}}')
+    pytester.makepyfile(
+        machine="""
+        import json
+        import os
+
+        def kind():
+            return "cuda" if os.environ.get("USE_CUDA") else "cpu"
+
+        SETTINGS = json.load(open("settings.json"))
+        BATCH = json.load(open("settings.json"))[kind()]["batch"]
+        KIND = kind()
+        """,
+        test_it="""
+        import machine
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def answer(): return [machine.SETTINGS, machine.BATCH, machine.KIND]
+
+        def test_it(answer): assert answer[1:] == [1, "cpu"]
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: machine.py:8:1: PM109 BATCH asks about the machine or its environment and reads files: "
+            "its value was decided on this machine and travels as it is; ask in the function's body, *"
+        ]
+    )
+    assert result.stdout.str().count("PM109") == 1
+
+
+def test_a_download_at_the_top_of_a_file_runs_in_each_container(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        transformers="""
+        def pipeline(task): return len
+        """,
+        models="""
+        from transformers import pipeline
+
+        CLASSIFY = pipeline("sentiment-analysis")
+        """,
+        test_it="""
+        import pytest_modal
+        from models import CLASSIFY
+
+        @pytest_modal.fixture
+        def answer(): return CLASSIFY("text")
+
+        def test_it(answer): assert answer == 4
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: models.py:3:1: PM109 pipeline is called at the top of the file: it runs again in each "
+            'container, outside of a container fixture; load it in a @pytest_modal.fixture(scope="container") *'
+        ]
+    )
+
+
+CONFTEST = """
+import pytest
+import random
+from seeds import seed_everything
+
+@pytest.fixture(autouse=True)
+def seeded():
+    seed_everything(){comment}
+"""
+SEEDS = "import random\n\ndef seed_everything():\n    random.seed(0)\n"
+DRAWS = """
+import random
+import pytest_modal
+
+@pytest_modal.fixture{declared}
+def draw(): return random.random()
+
+@pytest_modal.fixture
+def one(): return 1
+
+def test_draw(draw): pass
+def test_one(one): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("comment", "declared", "warned"),
+    [("", "", 1), ("  # modal: allow PM109", "", 0), ("", "(seed=0)", 0)],
+    ids=["warned", "allowed", "seeded"],
+)
+def test_an_autouse_fixture_seeds_this_machine_only(
+    pytester: pytest.Pytester, comment: str, declared: str, warned: int
+) -> None:
+    pytester.makeconftest(CONFTEST.format(comment=comment))
+    pytester.makepyfile(seeds=SEEDS, test_it=DRAWS.format(declared=declared))
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=2)
+    assert result.stdout.str().count("PM109") == warned
+    if warned:
+        result.stdout.fnmatch_lines(
+            [
+                "modal: warning: conftest.py:7:5: PM109 the autouse fixture seeded sets random.seed on this machine, "
+                "not in the container where the GPU functions run; write seed= on the remote fixture, *"
+            ]
+        )
+
+
+def test_fixtures_of_other_files_and_remote_ones_are_not_meant(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_other="""
+        import pytest
+        import random
+
+        @pytest.fixture(autouse=True)
+        def seeded(): random.seed(0)
+
+        def test_it(): pass
+        """,
+        test_it="""
+        import random
+        import pytest_modal
+
+        @pytest_modal.fixture(autouse=True)
+        def seeded():
+            random.seed(0)
+            return random.random()
+
+        def test_it(seeded): assert seeded
+        """,
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.stdout.no_fnmatch_line("*PM109*")

@@ -12,7 +12,7 @@ from pytest_modal.checks.rules import (
     pm106_missing_packages,
     pm107_unused_packages,
     pm108_repeated_loads,
-    pm109_captured_globals,
+    pm109_top_level_state,
     pm110_build_downloads,
 )
 
@@ -25,7 +25,7 @@ _MODULES = (
     pm106_missing_packages,
     pm107_unused_packages,
     pm108_repeated_loads,
-    pm109_captured_globals,
+    pm109_top_level_state,
     pm110_build_downloads,
 )
 RULES: dict[str, Rule] = {module.RULE.code: module.RULE for module in _MODULES}
