@@ -572,3 +572,42 @@ def test_fixtures_of_other_files_and_remote_ones_are_not_meant(pytester: pytest.
     )
     result = pytester.runpytest(*PLAIN)
     result.stdout.no_fnmatch_line("*PM109*")
+
+
+def test_state_that_calls_share_is_seen_in_the_helpers_of_other_files(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        counting="""
+        CALLS = 0
+
+        def count():
+            global CALLS
+            CALLS += 1
+            return CALLS
+
+        def unused():
+            global CALLS
+            CALLS += 2
+        """,
+        test_it="""
+        import counting
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def first(): return counting.count()
+
+        @pytest_modal.fixture
+        def second(): return counting.count()
+
+        def test_it(first, second): assert first + second == 3
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: counting.py:5:5: PM111 count changes CALLS, which its module keeps: the next call in the "
+            "same process finds what this one has left, *; count in a local variable and return it, *"
+        ]
+    )
+    assert result.stdout.str().count("PM111") == 1

@@ -14,6 +14,7 @@ from pytest_modal.checks.rules import (
     pm108_repeated_loads,
     pm109_top_level_state,
     pm110_build_downloads,
+    pm111_shared_state,
 )
 
 _MODULES = (
@@ -27,5 +28,6 @@ _MODULES = (
     pm108_repeated_loads,
     pm109_top_level_state,
     pm110_build_downloads,
+    pm111_shared_state,
 )
 RULES: dict[str, Rule] = {module.RULE.code: module.RULE for module in _MODULES}
