@@ -94,7 +94,8 @@ class _Checker:
         self._rootdir = rootdir
         self._found: dict[tuple[str, str], list[Finding]] = {}
         self._planned: dict[tuple[str, str], GpuFunction | None] = {}
-        self._scripts: dict[str, Script | None] = {}
+        self._scripts: dict[str, Script | None] = {}  # by the real path
+        self._in_project: dict[str, Script | None] = {}  # by the path relative to the rootdir
         self._paths: dict[tuple[int, str, str], list[Finding]] = {}
         self._settings: dict[Callable[..., object], list[Setting]] = {}
         self._uses: dict[tuple[str, str, int | None], Used | None] = {}
@@ -231,7 +232,9 @@ class _Checker:
         return None
 
     def _script_in_project(self, path: str) -> Script | None:
-        return self._script(os.path.normpath(self._rootdir / path))
+        if path not in self._in_project:
+            self._in_project[path] = self._script(os.path.normpath(self._rootdir / path))
+        return self._in_project[path]
 
     def _script(self, filename: str) -> Script | None:
         real = os.path.realpath(filename)

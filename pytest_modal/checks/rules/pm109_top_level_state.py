@@ -39,7 +39,7 @@ def _about_what_travels(travels: Iterable[Travelling]) -> Iterator[Finding]:
         is_value = each.part.how in ("value", "pickle")
         is_run = each.part.how in ("source", "setting") and not isinstance(each.node, FunctionNode | ast.ClassDef)
         if is_value or is_run:
-            trouble = _of_value(each, each.node) if is_value else _of_statement(each.node, each.script.module)
+            trouble = _of_value(each, each.node) if is_value else _of_statement(each.script.load_in(each.node))
             if trouble is not None:
                 yield each.script.find("PM109", each.node, *trouble)
 
@@ -48,7 +48,7 @@ def _of_value(each: Travelling, node: ast.stmt) -> tuple[str, str] | None:
     """Return what is wrong with a value that travels, and what to do."""
     name, size = each.part.name.rpartition(".")[2], each.part.size / 2**20
     pickled = each.part.how == "pickle"
-    if each.script is not None and pickled and (load := fetched_by(node, each.script.module)) is not None:
+    if each.script is not None and pickled and (load := each.script.load_in(node)) is not None:
         return _loaded_here(name, load)
     if each.part.decided_here:
         return (
@@ -66,9 +66,8 @@ def _loaded_here(name: str, load: str) -> tuple[str, str]:
     return f"{name} is loaded on this machine, by {load}, and travels pickled", _IN_A_CONTAINER_FIXTURE
 
 
-def _of_statement(node: ast.stmt, module: Scope) -> tuple[str, str] | None:
-    """Return what is wrong with a statement that runs in the container."""
-    load = fetched_by(node, module)
+def _of_statement(load: str | None) -> tuple[str, str] | None:
+    """Return what is wrong with a statement that runs in the container, if it loads something."""
     if load is None:
         return None
     what = f"{load} is called at the top of the file: it runs again in each container, outside of a container fixture"
@@ -109,11 +108,9 @@ def _described(name: str, value: ast.expr, statement: ast.stmt, module: Scope) -
         what = f"{name} is read from a file of this machine and travels with each function that uses it"
         return what, _AS_AN_ARGUMENT
     load = called if called in _READ_HERE else fetched_by(statement, module)
-    if load is None:
-        return None
-    if load in _READ_HERE or load.rpartition(".")[2] == "from_pretrained":
+    if load is not None and (load in _READ_HERE or load.rpartition(".")[2] == "from_pretrained"):
         return _loaded_here(name, load)
-    return _of_statement(statement, module)
+    return _of_statement(load)
 
 
 def _about_fixtures(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:

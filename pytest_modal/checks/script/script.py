@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_modal.batch.calls import Part
+from pytest_modal.checks.script.model_loads import fetched_by
 from pytest_modal.checks.script.source import Source
 from pytest_modal.checks.script.tree import FunctionNode, Scope, Tree, keyword, methods
 
@@ -167,6 +168,7 @@ class Script(Tree):
         }
         self.functions = sorted(self._gpu_functions(), key=lambda function: function.node.lineno)
         self._remote_nodes = {function.node for function in self.functions}
+        self._loads: dict[ast.stmt, str | None] = {}
 
     @functools.cached_property
     def builds_images(self) -> bool:
@@ -176,6 +178,21 @@ class Script(Tree):
             for call in self.all(ast.Call)
             if isinstance(call.func, ast.Attribute)
         )
+
+    @functools.cached_property
+    def heads(self) -> dict[int, FunctionNode | ast.ClassDef]:
+        """The functions and classes by each line of their heads: decorators, and the line with the name."""
+        return {
+            line: node
+            for node in (*self.definitions, *self.all(ast.ClassDef))
+            for line in range(min([node.lineno, *(each.lineno for each in node.decorator_list)]), node.lineno + 1)
+        }
+
+    def load_in(self, statement: ast.stmt) -> str | None:
+        """Return the call in a top-level statement that loads a model or downloads."""
+        if statement not in self._loads:
+            self._loads[statement] = fetched_by(statement, self.module)
+        return self._loads[statement]
 
     def helpers_at(self, node: ast.AST, scope: Scope) -> list[FunctionNode]:
         """Return the functions of this file that a name in GPU code leads to; other remote functions aren't."""

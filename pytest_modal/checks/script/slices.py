@@ -30,7 +30,7 @@ def located(parts: Sequence[Part], script_of: Callable[[str], Script | None]) ->
 
 def _node_of(part: Part, script: Script) -> ast.stmt | ast.alias | None:
     named = _import_at(script, part) if part.how in ("package", "left out") else None
-    return named or _definition_at(script, part.line) or _statement_at(script, part.line)
+    return named or script.heads.get(part.line) or _statement_at(script, part.line)
 
 
 def bodies_of(travels: Sequence[Travelling]) -> Iterator[Body]:
@@ -63,14 +63,6 @@ def _import_at(script: Script, part: Part) -> ast.alias | ast.ImportFrom | None:
         for alias in plain.names:
             if plain.lineno == part.line and alias.name == part.name:
                 return alias
-    return None
-
-
-def _definition_at(script: Script, line: int) -> FunctionNode | ast.ClassDef | None:
-    """Return the function or class whose head is at a line; it may be nested in others."""
-    for node in (*script.definitions, *script.all(ast.ClassDef)):
-        if min([node.lineno, *(each.lineno for each in node.decorator_list)]) <= line <= node.lineno:
-            return node
     return None
 
 
