@@ -611,3 +611,24 @@ def test_state_that_calls_share_is_seen_in_the_helpers_of_other_files(pytester: 
         ]
     )
     assert result.stdout.str().count("PM111") == 1
+
+
+def test_a_package_that_only_the_local_part_uses_is_unused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(helpers="import numpy\n\ndef zeros(n):\n    return numpy.zeros(n)\n")
+    pytester.makepyfile(
+        test_it="""
+        import matplotlib
+        import pytest_modal
+        from helpers import zeros
+
+        @pytest_modal.fixture(packages=["numpy", "matplotlib"])
+        def answer(): return float(zeros(2).sum())
+
+        def test_it(answer): assert answer == 0 and matplotlib
+        """
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["modal: warning: test_it.py:5:42: PM107 *matplotlib*"])
+    assert result.stdout.str().count("PM107") == 1
