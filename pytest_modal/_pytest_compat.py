@@ -150,9 +150,14 @@ def cache_by(fixturedef: FixtureDef, key: Callable[[pytest.Function], object]) -
     fixturedef.cache_key = lambda request: (usual(request), key(item_of(request)))  # type: ignore[method-assign]
 
 
+def autouse(item: pytest.Function) -> list[str]:
+    """Return the autouse fixtures that the test gets."""
+    return list(item.session._fixturemanager._getautousenames(item))
+
+
 def session_autouse(item: pytest.Function) -> list[str]:
     """Return the autouse fixtures of session scope that the test gets."""
-    names = item.session._fixturemanager._getautousenames(item)
+    names = autouse(item)
     return [name for name in names if (chain := fixture_chain(item, name)) and chain[-1].scope == "session"]
 
 

@@ -14,6 +14,9 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
         @pytest.fixture(scope="session", autouse=True)
         def always(): pass
 
+        @pytest.fixture(autouse=True)
+        def each(): pass
+
         @pytest.fixture(scope="module")
         def overridden(): return 1
 
@@ -31,6 +34,7 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
             assert not compat.is_parametrized(compat.fixture_chain(item, "used")[-1])
             assert compat.param_of(item, "n") == 5 and compat.param_of(item, "used") is compat.NOTHING
             assert compat.session_autouse(item) == ["always"]
+            assert {"always", "each"} <= set(compat.autouse(item))
             assert compat.sends_nothing(other) and not compat.sends_nothing(item)
             assert [compat.condition_that_skips(each) for each in session.items] == [None, None, "no card"]
             assert [mark.args for mark in compat.nearest_marks(item, "near")] == [(1,), (2,), (3,)]

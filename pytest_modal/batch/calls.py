@@ -28,6 +28,10 @@ class Part:
         Where its statement is, relative to the rootdir; empty and 0 where it has none.
     size : int
         Bytes, of what travels by value.
+    weak : bool
+        Whether only annotations name it.
+    decided_here : bool
+        Whether a value was made by a statement that asks about the machine or the environment.
     """
 
     how: Literal["source", "setting", "value", "pickle", "reference", "package", "left out"]
@@ -35,6 +39,8 @@ class Part:
     path: str = ""
     line: int = 0
     size: int = 0
+    weak: bool = False
+    decided_here: bool = False
 
 
 class ShippedText(Protocol):

@@ -41,7 +41,7 @@ def check_functions(script: Script, functions: list[GpuFunction]) -> list[Findin
         for finding in rule.check(script, functions)
     }
     sources = {script.source.path: script.source}
-    sources |= {body.script.source.path: body.script.source for each in functions for body in each.bodies}
+    sources |= {source.path: source for each in functions for source in each.sources}
     return sorted(finding for finding in found.values() if not _is_allowed(finding, sources[finding.path]))
 
 

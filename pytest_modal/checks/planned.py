@@ -6,6 +6,8 @@ This is the only module of the checks that knows of the plan. It gets functions 
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,14 +15,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_modal.batch.calls import Batch, Call, Container, Node
-from pytest_modal.batch.environment import Environment
 from pytest_modal.checks.engine import check_functions
 from pytest_modal.checks.finding import Finding, Level
 from pytest_modal.checks.rules.pm102_local_paths import existing_local_path
 from pytest_modal.checks.rules.pm108_repeated_loads import finding as repeated_load
+from pytest_modal.checks.rules.pm109_top_level_state import of_fixture
 from pytest_modal.checks.script.model_loads import loads
 from pytest_modal.checks.script.script import Body, GpuFunction, Planned, Script
+from pytest_modal.checks.script.slices import bodies_of, located
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
+from pytest_modal.checks.script.state_settings import Setting, Used, settings_in
 from pytest_modal.checks.script.tree import FunctionNode
 from pytest_modal.code.local_code import is_local
 from pytest_modal.wording import count, shown_path
@@ -31,6 +35,7 @@ MAX_TEXTS = 10_000  # strings of one argument that are looked at
 def check_planned(
     batch: Batch,
     sent: Mapping[str, Sequence[tuple[str, str, object]]],
+    autouse: Mapping[str, Sequence[Callable[..., object]]],
     rootdir: Path,
     levels: Mapping[str, Level],
 ) -> dict[str, list[Finding]]:
@@ -42,6 +47,8 @@ def check_planned(
         What is about to be sent.
     sent : mapping
         For each test the local values that are sent: name of the function, parameter, value.
+    autouse : mapping
+        For each test the functions of the autouse fixtures that run for it on this machine.
     rootdir : Path
         Paths are shown relative to it.
     levels : mapping
@@ -66,7 +73,7 @@ def check_planned(
                 if node.function.name == owner
                 for finding in checker.local_paths(node, name, value)
             ]
-            found.setdefault(nodeid, []).extend(about)
+            found.setdefault(nodeid, []).extend([*about, *checker.settings(nodes, autouse.get(nodeid, ()))])
     checker.add_repeated_loads(batch, found)
     wanted = {
         nodeid: sorted({finding for finding in findings if levels[finding.code] != "off"})
@@ -87,8 +94,11 @@ class _Checker:
         self._rootdir = rootdir
         self._found: dict[tuple[str, str], list[Finding]] = {}
         self._planned: dict[tuple[str, str], GpuFunction | None] = {}
-        self._scripts: dict[str, Script | None] = {}
+        self._scripts: dict[str, Script | None] = {}  # by the real path
+        self._in_project: dict[str, Script | None] = {}  # by the path relative to the rootdir
         self._paths: dict[tuple[int, str, str], list[Finding]] = {}
+        self._settings: dict[Callable[..., object], list[Setting]] = {}
+        self._uses: dict[tuple[str, str, int | None], Used | None] = {}
 
     def of(self, node: Node) -> list[Finding]:
         """Return the findings about one function in its environment."""
@@ -111,7 +121,7 @@ class _Checker:
         if body is None or function is None:
             return None
         kind: Literal["container", "fixture"] = "container" if isinstance(node, Container) else "fixture"
-        planned_as = self._planned_as(function, node.environment)
+        planned_as = self._planned_as(node)
         declared = next((each for each in body.script.functions if each.node is body.node), None)
         if declared is not None:
             return replace(declared, kind=kind, name=node.function.name, planned=planned_as)
@@ -139,6 +149,40 @@ class _Checker:
                     for nodeid in call.tests:
                         found.setdefault(nodeid, []).append(finding)
 
+    def settings(self, nodes: Sequence[Node], fixtures: Sequence[Callable[..., object]]) -> Iterator[Finding]:
+        """Find autouse fixtures that set on this machine what functions depend on."""
+        for fixture in fixtures:
+            made = self._settings_of(fixture)
+            if made:
+                used = [use for node in nodes if (use := self._use_of(node)) is not None]
+                missed = [setting for setting in made if any(use.depends_on(setting) for use in used)]
+                if missed and "PM109" not in missed[0].tree.source.allowed(missed[0].node.lineno):
+                    yield of_fixture(getattr(fixture, "__name__", repr(fixture)), missed)
+
+    def _settings_of(self, fixture: Callable[..., object]) -> list[Setting]:
+        if fixture not in self._settings:
+            body = self._local_body(fixture)
+            self._settings[fixture] = settings_in(body, self._elsewhere) if body is not None else []
+        return self._settings[fixture]
+
+    def _elsewhere(self, name: str) -> Body | None:
+        """Return the local function that a dotted name of another file means."""
+        module, _, function = name.rpartition(".")
+        found = vars(sys.modules[module]).get(function) if module in sys.modules else None
+        return self._local_body(found) if isinstance(found, types.FunctionType) else None
+
+    def _local_body(self, function: Callable[..., object]) -> Body | None:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        return self._body(function) if code is not None and is_local(code.co_filename, self._rootdir) else None
+
+    def _use_of(self, node: Node) -> Used | None:
+        key = node.function.key, node.environment.key, node.environment.seed
+        if key not in self._uses:
+            planned = self.planned(node)
+            seeded = node.environment.seed is not None
+            self._uses[key] = Used.by(planned, seeded=seeded) if planned is not None else None
+        return self._uses[key]
+
     def local_paths(self, node: Node, name: str, value: Any) -> list[Finding]:
         """Find strings in an argument that are paths of this machine."""
         key = id(value), node.function.key, name
@@ -164,32 +208,17 @@ class _Checker:
             "read the file in a local fixture and send its content",
         )
 
-    def _planned_as(self, function: Callable[..., object], environment: Environment) -> Planned:
-        reached = self._reached(function)
-        bodies = [body for each in reached if (body := self._body(each)) is not None]
-        values = {name: value for each in [function, *reached] for name, value in _globals_of(each).items()}
+    def _planned_as(self, node: Node) -> Planned:
+        environment = node.environment
+        travels = tuple(located(node.function.travels, self._script_in_project))
         return Planned(
             mounts=tuple(path for path, _ in environment.volumes),
             packages=environment.packages,
             local_packages=environment.local_packages,
             own_image=environment.image is not None,
-            values=values,
-            helpers=tuple(bodies),
+            travels=travels,
+            helpers=tuple(bodies_of(travels)),
         )
-
-    def _reached(self, function: Callable[..., object]) -> list[types.FunctionType]:
-        """Return the project's functions that a function uses by name, in all files."""
-        found: dict[int, types.FunctionType] = {}
-        queue: list[object] = [function]
-        while queue:
-            for value in _globals_of(queue.pop()).values():
-                if isinstance(value, types.FunctionType) and id(value) not in found and self._is_local(value):
-                    found[id(value)] = value
-                    queue.append(value)
-        return list(found.values())
-
-    def _is_local(self, function: types.FunctionType) -> bool:
-        return is_local(function.__code__.co_filename, self._rootdir)
 
     def _body(self, function: Callable[..., object]) -> Body | None:
         code = getattr(inspect.unwrap(function), "__code__", None)
@@ -202,27 +231,20 @@ class _Checker:
                 return Body(node, script)
         return None
 
+    def _script_in_project(self, path: str) -> Script | None:
+        if path not in self._in_project:
+            self._in_project[path] = self._script(os.path.normpath(self._rootdir / path))
+        return self._in_project[path]
+
     def _script(self, filename: str) -> Script | None:
-        if filename not in self._scripts:
+        real = os.path.realpath(filename)
+        if real not in self._scripts:
             path = Path(filename)
             try:
-                self._scripts[filename] = Script(parse(read_text(path), shown_path(path, self._rootdir), path))
+                self._scripts[real] = Script(parse(read_text(path), shown_path(path, self._rootdir), path))
             except (UnreadableError, RecursionError):
-                self._scripts[filename] = None
-        return self._scripts[filename]
-
-
-def _globals_of(function: Any) -> dict[str, Any]:
-    """Return the globals and closed-over values that a function names, nested functions included."""
-    function = inspect.unwrap(function)
-    code, known = getattr(function, "__code__", None), getattr(function, "__globals__", {})
-    names: set[str] = set()
-    queue = [code] if code is not None else []
-    while queue:
-        each = queue.pop()
-        names.update(each.co_names)
-        queue += [constant for constant in each.co_consts if isinstance(constant, types.CodeType)]
-    return {name: known[name] for name in names if name in known}
+                self._scripts[real] = None
+        return self._scripts[real]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -71,10 +71,17 @@ class Reference:
 
 @dataclass(frozen=True)
 class Value:
-    """The value travels: as data, or else pickled."""
+    """The value travels: as data, or else pickled.
+
+    Attributes
+    ----------
+    decided_here : bool
+        Whether its statement asked this machine or its environment: a container might have another answer.
+    """
 
     value: object
     is_data: bool
+    decided_here: bool = False
 
 
 How = Source | Reference | Value
@@ -112,17 +119,17 @@ class Constants:
         value = scope[name]
         if isinstance(value, types.FunctionType | type | types.ModuleType):
             return self._code(key, value)
-        reads_files = self.reads_files(key, *units)
+        reads_files, asks_machine = self.reads_files(key, *units), self._asks_machine(key, units)
         if not is_exact(value):
             no_need = isinstance(value, Path) or _is_of_pytest(value)
-            return Value(value, is_data=False) if reads_files and not no_need else SOURCE
+            return Value(value, False, asks_machine) if reads_files and not no_need else SOURCE
         if name in self._modules.units(key).reassigned or self._names_rootdir(value):
             return SOURCE
-        if self._asks_machine(key, units) and not reads_files:
+        if asks_machine and not reads_files:
             return SOURCE
         if all(map(_is_pure, units)) and not self._is_changed(key, units, root):
             return SOURCE
-        return Value(value, is_data=True)
+        return Value(value, True, asks_machine)
 
     def _code(self, key: str, value: Any) -> How:
         """Return how a function, a class or a module travels that a statement has bound."""

@@ -8,7 +8,7 @@ shown instead.
 from __future__ import annotations
 
 import ast
-import importlib.util
+import hashlib
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +19,7 @@ from pytest_modal.code.bindings import Modules, is_ours
 from pytest_modal.code.constants import Reference
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, LocalCode, read
+from pytest_modal.code.local_packages import files_of
 from pytest_modal.code.needed import Travelling
 from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
@@ -156,12 +157,9 @@ def _declarations(node: FunctionSyntax, scope: Mapping[str, object]) -> Iterator
 
 
 def _package_parts(name: str) -> Iterator[tuple[str, str]]:
-    """Yield the digests of all Python files of a local package."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None:
+    """Yield the digests of all files of a local package."""
+    files = files_of(name)
+    if files is None:
         raise CodeKeyError(
             three_parts(
                 f"the local package {name!r} can't be found",
@@ -169,11 +167,14 @@ def _package_parts(name: str) -> Iterator[tuple[str, str]]:
                 "use the import name of a package that can be imported on this machine",
             )
         )
-    for root in spec.submodule_search_locations or ():
-        for path in sorted(Path(root).rglob("*.py")):
-            yield f"local package {name}/{path.relative_to(root).as_posix()}", fingerprint(read(path).tree)
-    if not spec.submodule_search_locations and spec.origin:
-        yield f"local package {name}.py", fingerprint(read(Path(spec.origin)).tree)
+    for place, path in files:
+        digest = fingerprint(read(path).tree) if path.suffix == ".py" else _digest_of_file(path)
+        yield f"local package {place}", digest
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

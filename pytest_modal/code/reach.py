@@ -6,7 +6,6 @@ One notion of it serves what is sent, the content key, the requirements of the i
 from __future__ import annotations
 
 import builtins
-import importlib.util
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value
 from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.needed import Needed, Travelling
+from pytest_modal.code.origins import check_source, file_without_source, is_available
 from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture
 from pytest_modal.code.units import Chain, Imported, Unit, unit_of
 from pytest_modal.remote.statements import reduced
@@ -236,7 +236,7 @@ class Reach:
             inner = inner or (None if source else self._modules.module(f"{full}.{imported.name}"))
         target = inner or source
         if target is None:
-            self.add_package(full, imported.name, (key, unit.line), guarded=imported.guarded, weak=weak)
+            self.add_package(full, imported.name, (key, imported.line), guarded=imported.guarded, weak=weak)
             return
         self.units.setdefault(target, {})
         if imported.at_import and not imported.guarded and not weak:
@@ -244,6 +244,8 @@ class Reach:
         if imported.name == "*":
             self.add_whole_module(target, weak=weak)
         elif imported.name and inner is None:
+            if not (weak or imported.guarded):
+                check_source(f"{full}.{imported.name}", (key, imported.line), self._modules.local)
             self.add_name(target, imported.name, weak=weak)
         elif not imported.at_import or not unit.is_import:
             self._follow_module_in_body(unit, imported, target, weak=weak)
@@ -291,7 +293,10 @@ class Reach:
             dotted = f"{full}.{name}" if name and name != "*" else full
             # A module that is not imported here is one that the program does without.
             guarded = guarded or (bool(place[0]) and not self._modules.is_imported(place[0]))
-            left_out = weak or (guarded and not _is_installed(top))
+            if not (weak or guarded):
+                check_source(full, place, self._modules.local)
+            is_there = is_available(top) and not file_without_source(full, self._modules.local)
+            left_out = weak or (guarded and not is_there)
             (self.optional if left_out else self.required).setdefault(dotted, place)
         if not weak:
             self._packages.add(top)
@@ -358,12 +363,3 @@ class Reach:
         """Note the content of a closure or of a pickled value; several can have one name."""
         known = self.closures.get(what)
         self.closures[what] = digest if known is None else digest_of(known, digest)
-
-
-def _is_installed(top: str) -> bool:
-    if top in sys.modules:
-        return True
-    try:
-        return importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False

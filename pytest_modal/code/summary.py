@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pytest_modal.batch.calls import Part
 from pytest_modal.code.constants import Reference
@@ -20,7 +21,7 @@ def summary_of(reach: Reach) -> tuple[Part, ...]:
 def _statements(reach: Reach) -> Iterator[Part]:
     for key, needed in reach.statements():
         name = f"{reach.modules.name(key)}.{_name(needed)}"
-        yield Part("setting" if needed.is_setting else "source", name, key, needed.unit.line)
+        yield Part("setting" if needed.is_setting else "source", name, key, needed.unit.line, weak=needed.weak)
 
 
 def _name(needed: Needed) -> str:
@@ -38,7 +39,8 @@ def _values(reach: Reach) -> Iterator[Part]:
         if isinstance(value.how, Reference):
             yield Part("reference", full, key, line)
         else:
-            yield Part("pickle" if value.pickled is not None else "value", full, key, line, _size(value))
+            how: Literal["pickle", "value"] = "pickle" if value.pickled is not None else "value"
+            yield Part(how, full, key, line, _size(value), decided_here=value.how.decided_here)
 
 
 def _size(value: Travelling) -> int:

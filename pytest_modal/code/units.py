@@ -48,6 +48,8 @@ class Imported(NamedTuple):
         Whether the program goes on without it: under ``try``, ``if``, ``suppress``.
     at_import : bool
         Whether it runs when the module is imported, and not in the body of a function.
+    line : int
+        Where it is written.
     """
 
     module: str
@@ -56,6 +58,7 @@ class Imported(NamedTuple):
     bound: str
     guarded: bool
     at_import: bool
+    line: int
 
 
 @dataclass(eq=False)
@@ -339,10 +342,12 @@ def _names_in_hint(annotation: ast.expr) -> Iterator[str]:
 def _imports(node: ast.AST, *, guarded: bool, at_import: bool) -> Iterator[Imported]:
     if isinstance(node, ast.Import):
         for alias in node.names:
-            yield Imported(alias.name, 0, None, alias.asname or alias.name, guarded, at_import)
+            yield Imported(alias.name, 0, None, alias.asname or alias.name, guarded, at_import, node.lineno)
     elif isinstance(node, ast.ImportFrom):
         for alias in node.names:
-            yield Imported(node.module or "", node.level, alias.name, alias.asname or alias.name, guarded, at_import)
+            yield Imported(
+                node.module or "", node.level, alias.name, alias.asname or alias.name, guarded, at_import, node.lineno
+            )
     inner = guarded or _goes_on_without(node)
     runs = at_import and not isinstance(node, _FUNCTIONS)
     for name, value in ast.iter_fields(node):

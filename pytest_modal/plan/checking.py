@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.levels import read_levels
 from pytest_modal.checks.planned import check_planned
+from pytest_modal.declare.remote_function import remote_of
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.plan.state import PLAN, ItemPlan
 from pytest_modal.wording import three_parts
@@ -29,7 +31,8 @@ def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batc
         for nodeid, plan in plans.items()
     }
     levels = read_levels(settings_of(config).rules)
-    found = check_planned(batch, sent, config.rootpath, levels)
+    autouse = {item.nodeid: list(_local_autouse(item)) for item in tests if isinstance(item, pytest.Function)}
+    found = check_planned(batch, sent, autouse, config.rootpath, levels)
     warned: dict[str, None] = {}
     for nodeid, findings in found.items():
         errors = [message(finding, nodeid) for finding in findings if levels[finding.code] == "error"]
@@ -41,6 +44,14 @@ def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batc
                 warned[f"modal: warning: {place}: {finding.code} {finding.message}; {finding.hint}"] = None
     without_tests(batch, {nodeid for nodeid, plan in plans.items() if plan.error is not None})
     return list(warned)
+
+
+def _local_autouse(item: pytest.Function) -> Iterator[Callable[..., object]]:
+    """Yield the functions of the autouse fixtures of a test that run on this machine."""
+    for name in compat.autouse(item):
+        chain = compat.fixture_chain(item, name)
+        if chain and remote_of(chain[-1].func) is None:
+            yield chain[-1].func
 
 
 def _add_error(plan: ItemPlan, errors: list[str]) -> None:

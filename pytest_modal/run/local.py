@@ -7,7 +7,6 @@ break in a container breaks here.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import queue
 import shutil
@@ -24,6 +23,7 @@ from typing import IO, Any, cast
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.code.local_packages import files_of
 from pytest_modal.code.shipping import ShippingError
 from pytest_modal.remote.framing import read_message, write_message
 from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
@@ -128,7 +128,7 @@ class _Process:
         for directory in (work, packages):
             directory.mkdir(parents=True)
         for package in environment.local_packages:
-            _copy_sources(package, packages)
+            _copy_files(package, packages)
         self._output = {kind: self._directory / kind for kind in ("stdout", "stderr")}
         for path in self._output.values():
             path.touch()
@@ -305,18 +305,14 @@ def _environment(environment: Environment, packages: Path) -> dict[str, str]:
     return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
 
 
-def _copy_sources(package: str, target: Path) -> None:
-    """Copy the Python files of a local package, as Modal ships them."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
+def _copy_files(package: str, target: Path) -> None:
+    """Copy the files of a local package, as Modal ships them."""
+    files = files_of(package)
+    if files is None:
         what = f"the local package {package!r} can't be imported on this machine"
-        remedy = "use the import name of a package with Python source"
+        remedy = "use the import name of a package that can be imported"
         raise ShippingError(three_parts(what, f'local_packages=["{package}"]', remedy))
-    if not spec.submodule_search_locations:
-        shutil.copy(spec.origin, target)
-        return
-    for location in spec.submodule_search_locations:
-        for source in Path(location).rglob("*.py"):
-            copy = target / package / source.relative_to(location)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy)
+    for place, path in files:
+        copy = target / place
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)

@@ -180,9 +180,9 @@ def test_explain(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("PM101 (error): A file is written in a GPU function\n")
     assert all(heading in out for heading in ("Why\n", "Instead\n", "Bad\n", "Good\n", "# modal: allow PM101"))
     assert main(["explain"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [f"PM{n}" for n in range(101, 111)]
-    assert main(["explain", "PM111"]) == 2
-    assert "unknown rule 'PM111': did you mean PM11" in capsys.readouterr().err
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [f"PM{n}" for n in range(101, 112)]
+    assert main(["explain", "PM112"]) == 2
+    assert "unknown rule 'PM112': did you mean PM1" in capsys.readouterr().err
 
 
 def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

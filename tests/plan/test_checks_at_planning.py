@@ -7,8 +7,7 @@ import pytest
 PLAIN = ("-p", "no:randomly", "-p", "no:xdist")
 
 
-def test_five_mistakes_are_all_shown_and_nothing_runs(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(helpers="def solve(x): return x\n")
+def test_four_mistakes_are_all_shown_and_nothing_runs(pytester: pytest.Pytester) -> None:
     (pytester.path / "data").mkdir()
     (pytester.path / "data" / "problems.txt").write_text("1 + 1 =")
     pytester.makepyfile(
@@ -30,11 +29,6 @@ def test_five_mistakes_are_all_shown_and_nothing_runs(pytester: pytest.Pytester)
         def count(path):
             return len(open(path).read())
 
-        @pytest_modal.fixture
-        def solved():
-            import helpers
-            return helpers.solve(1)
-
         @pytest_modal.fixture(packages=["torch"])
         def mean():
             import pandas
@@ -49,12 +43,11 @@ def test_five_mistakes_are_all_shown_and_nothing_runs(pytester: pytest.Pytester)
 
         def test_table(table): pass
         def test_count(count): pass
-        def test_solved(solved): pass
         def test_mean(mean): pass
         """.replace("{proof}", pytester.path.as_posix())
     )
     result = pytester.runpytest(*PLAIN)
-    result.assert_outcomes(errors=5)
+    result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines_random(
         [
             "PM101 open writes a file in the GPU function table: it is lost with the container",
@@ -63,14 +56,34 @@ def test_five_mistakes_are_all_shown_and_nothing_runs(pytester: pytest.Pytester)
             "PM102 count is sent path='data/problems.txt', which is a file or directory here: *",
             "  where: test_it.py:15:11, for test_it.py::test_count",
             "PM106 mean imports pandas, which its image lacks: *",
-            "  where: test_it.py:25:12, for test_it.py::test_mean",
+            "  where: test_it.py:20:12, for test_it.py::test_mean",
             "PM102 the GPU function figure takes output_dir, a directory of another machine: *",
-            "  where: test_it.py:28:12, for test_it.py::test_figure*",
+            "  where: test_it.py:23:12, for test_it.py::test_figure*",
         ]
     )
-    assert "(PM105)" in result.stdout.str() or "PM105 solved uses the local module helpers" in result.stdout.str()
     assert not (pytester.path / "ran.txt").exists()
     result.stdout.no_fnmatch_line("*calls done*")
+
+
+def test_local_code_travels_however_it_is_imported(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(helpers="def solve(x): return x + 1\n\ndef double(x): return 2 * x\n")
+    pytester.makepyfile(
+        test_it="""
+        import helpers
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def solved():
+            from helpers import double
+            return double(helpers.solve(1))
+
+        def test_solved(solved): assert solved == 4
+        """
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*PM105*")
 
 
 def test_the_others_run(pytester: pytest.Pytester) -> None:
@@ -152,13 +165,100 @@ def test_a_helper_in_another_file_and_a_container_fixture(pytester: pytest.Pytes
     )
 
 
+MEAN = """
+import pandas{comment}
+
+def mean(values):
+    return float(pandas.Series(values).mean())
+
+def unused():
+    import seaborn
+    open("x.csv", "w").write(seaborn)
+"""
+USES_MEAN = """
+import pytest_modal
+from means import mean
+
+@pytest_modal.fixture(packages=["numpy", "torch"])
+def answer(): return mean([1, 2])
+
+def test_it(answer): pass
+"""
+
+
+def test_a_missing_package_is_found_where_a_local_file_imports_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(means=MEAN.format(comment=""), test_it=USES_MEAN)
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN, "--modal-plan")
+    result.stdout.fnmatch_lines(
+        [
+            "  PM106 answer imports pandas, which its image lacks: *",
+            "    where: means.py:1:8, for test_it.py::test_it",
+            "    what to do: write packages=*pandas*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*seaborn*")
+    result.stdout.no_fnmatch_line("*PM101*")
+
+
+def test_a_comment_at_the_import_allows_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(means=MEAN.format(comment="  # modal: allow PM106"), test_it=USES_MEAN)
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN, "--modal-plan")
+    result.stdout.no_fnmatch_line("*PM106*")
+
+
+def test_functions_that_are_reached_through_modules_and_names_are_seen(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        deep="""
+        def keep(text):
+            open("x.csv", "w").write(text)
+        """,
+        helpers="""
+        import deep
+
+        class Keeper:
+            def keep(self, text): deep.keep(text)
+
+        class OnlyNamed:
+            def keep(self, text): open("x.csv", "w").write(text)
+
+        TABLE = {"keep": Keeper}
+        """,
+        test_it="""
+        import helpers
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def kept():
+            return save("text", None)
+
+        def save(text, other: "helpers.OnlyNamed"):
+            return helpers.TABLE["keep"]().keep(text)
+
+        def test_it(kept): pass
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "PM101 open writes a file in the GPU function kept: it is lost with the container",
+            "  where: deep.py:2:5, for test_it.py::test_it",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*helpers.py:7*")
+
+
 def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
+        import json
         import pytest
         import pytest_modal
 
-        TABLE = {n: str(n) * 100 for n in range(5000)}
+        TABLE = json.loads(json.dumps(["a" * 100] * 5000))
 
         class Model:
             @classmethod
@@ -177,8 +277,8 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
         [
-            "modal: warning: test_*.py:12:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
-            "modal: warning: test_*.py:13:48: PM109 answers uses the global TABLE, which is large (?.? MiB) and *",
+            "modal: warning: test_*.py:5:1: PM109 TABLE is data of ?.? MiB and travels with each function that *",
+            "modal: warning: test_*.py:13:13: PM108 answers loads gpt2, as 2 calls of this run do: *scope=*container*",
             "modal: local mock mode, on this machine: 2 calls *",
         ]
     )
@@ -188,9 +288,10 @@ def test_warnings_are_lines_before_the_batch(pytester: pytest.Pytester) -> None:
 def test_the_ini_decides(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
+        import json
         import pytest_modal
 
-        BIG = "x" * 1_000_000
+        BIG = json.loads(json.dumps("x" * 1_000_000))
 
         @pytest_modal.fixture
         def writes():
@@ -216,7 +317,7 @@ def test_the_ini_decides(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "modal: warning: *: PM101 *",
-            "PM109 large uses the global BIG, which is large (1.0 MiB) *",
+            "PM109 BIG is data of 1.0 MiB and travels with each function that uses it",
         ]
     )
     result.stdout.no_fnmatch_line("*PM107*")
@@ -330,3 +431,204 @@ def test_what_the_file_does_besides_is_not_the_business_of_its_tests(pytester: p
     result = pytester.runpytest_subprocess(*PLAIN)
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*PM104*")
+
+
+def test_a_value_that_was_decided_here_although_the_container_may_differ(pytester: pytest.Pytester) -> None:
+    (pytester.path / "settings.json").write_text('{"cpu": {"batch": 1}, "cuda": {"batch": 8}}')
+    pytester.makepyfile(
+        machine="""
+        import json
+        import os
+
+        def kind():
+            return "cuda" if os.environ.get("USE_CUDA") else "cpu"
+
+        SETTINGS = json.load(open("settings.json"))
+        BATCH = json.load(open("settings.json"))[kind()]["batch"]
+        KIND = kind()
+        """,
+        test_it="""
+        import machine
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def answer(): return [machine.SETTINGS, machine.BATCH, machine.KIND]
+
+        def test_it(answer): assert answer[1:] == [1, "cpu"]
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: machine.py:8:1: PM109 BATCH asks about the machine or its environment and reads files: "
+            "its value was decided on this machine and travels as it is; ask in the function's body, *"
+        ]
+    )
+    assert result.stdout.str().count("PM109") == 1
+
+
+def test_a_download_at_the_top_of_a_file_runs_in_each_container(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        transformers="""
+        def pipeline(task): return len
+        """,
+        models="""
+        from transformers import pipeline
+
+        CLASSIFY = pipeline("sentiment-analysis")
+        """,
+        test_it="""
+        import pytest_modal
+        from models import CLASSIFY
+
+        @pytest_modal.fixture
+        def answer(): return CLASSIFY("text")
+
+        def test_it(answer): assert answer == 4
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: models.py:3:1: PM109 pipeline is called at the top of the file: it runs again in each "
+            'container, outside of a container fixture; load it in a @pytest_modal.fixture(scope="container") *'
+        ]
+    )
+
+
+CONFTEST = """
+import pytest
+import random
+from seeds import seed_everything
+
+@pytest.fixture(autouse=True)
+def seeded():
+    seed_everything(){comment}
+"""
+SEEDS = "import random\n\ndef seed_everything():\n    random.seed(0)\n"
+DRAWS = """
+import random
+import pytest_modal
+
+@pytest_modal.fixture{declared}
+def draw(): return random.random()
+
+@pytest_modal.fixture
+def one(): return 1
+
+def test_draw(draw): pass
+def test_one(one): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("comment", "declared", "warned"),
+    [("", "", 1), ("  # modal: allow PM109", "", 0), ("", "(seed=0)", 0)],
+    ids=["warned", "allowed", "seeded"],
+)
+def test_an_autouse_fixture_seeds_this_machine_only(
+    pytester: pytest.Pytester, comment: str, declared: str, warned: int
+) -> None:
+    pytester.makeconftest(CONFTEST.format(comment=comment))
+    pytester.makepyfile(seeds=SEEDS, test_it=DRAWS.format(declared=declared))
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=2)
+    assert result.stdout.str().count("PM109") == warned
+    if warned:
+        result.stdout.fnmatch_lines(
+            [
+                "modal: warning: conftest.py:7:5: PM109 the autouse fixture seeded sets random.seed on this machine, "
+                "not in the container where the GPU functions run; write seed= on the remote fixture, *"
+            ]
+        )
+
+
+def test_fixtures_of_other_files_and_remote_ones_are_not_meant(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_other="""
+        import pytest
+        import random
+
+        @pytest.fixture(autouse=True)
+        def seeded(): random.seed(0)
+
+        def test_it(): pass
+        """,
+        test_it="""
+        import random
+        import pytest_modal
+
+        @pytest_modal.fixture(autouse=True)
+        def seeded():
+            random.seed(0)
+            return random.random()
+
+        def test_it(seeded): assert seeded
+        """,
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.stdout.no_fnmatch_line("*PM109*")
+
+
+def test_state_that_calls_share_is_seen_in_the_helpers_of_other_files(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        counting="""
+        CALLS = 0
+
+        def count():
+            global CALLS
+            CALLS += 1
+            return CALLS
+
+        def unused():
+            global CALLS
+            CALLS += 2
+        """,
+        test_it="""
+        import counting
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def first(): return counting.count()
+
+        @pytest_modal.fixture
+        def second(): return counting.count()
+
+        def test_it(first, second): assert first + second == 3
+        """,
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "modal: warning: counting.py:5:5: PM111 count changes CALLS, which its module keeps: the next call in the "
+            "same process finds what this one has left, *; count in a local variable and return it, *"
+        ]
+    )
+    assert result.stdout.str().count("PM111") == 1
+
+
+def test_a_package_that_only_the_local_part_uses_is_unused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(helpers="import numpy\n\ndef zeros(n):\n    return numpy.zeros(n)\n")
+    pytester.makepyfile(
+        test_it="""
+        import matplotlib
+        import pytest_modal
+        from helpers import zeros
+
+        @pytest_modal.fixture(packages=["numpy", "matplotlib"])
+        def answer(): return float(zeros(2).sum())
+
+        def test_it(answer): assert answer == 0 and matplotlib
+        """
+    )
+    pytester.syspathinsert()
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["modal: warning: test_it.py:5:42: PM107 *matplotlib*"])
+    assert result.stdout.str().count("PM107") == 1

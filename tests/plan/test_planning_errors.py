@@ -109,7 +109,8 @@ def test_a_worker_sees_nothing_of_the_project(pytester: pytest.Pytester) -> None
     pytester.makepyfile(helpers="FACTOR = 10\ndef scale(x):\n    assert x > 0, 'positive'\n    return FACTOR * x\n")
     package = pytester.mkpydir("shipped")
     (package / "numbers.py").write_text("SEVEN = 7\n")
-    (package / "data.bin").write_text("not shipped")
+    (package / "data.bin").write_text("shipped")
+    (package / ".hidden").write_text("not shipped")
     pytester.makepyfile(
         """
         import pandas
@@ -145,7 +146,7 @@ def test_a_worker_sees_nothing_of_the_project(pytester: pytest.Pytester) -> None
 
         @pytest.mark.modal_gpu(function=with_package, local_packages=["shipped"])
         def test_package(modal_result):
-            assert modal_result[0] == 7 and "data.bin" not in modal_result[1]
+            assert modal_result == [7, ["__init__.py", "data.bin", "numbers.py"]]
         """
     )
     pytester.syspathinsert()

@@ -5,6 +5,7 @@ One run has all the refused tests, each in its own file; some files have a test 
 
 from __future__ import annotations
 
+import py_compile
 from dataclasses import dataclass
 
 import pytest
@@ -93,37 +94,34 @@ REFUSALS = {
         "test_parameter_that_is_unknown.py:3, for test_parameter_that_is_unknown.py::test_parameter_that_is_unknown",
         "define a fixture 'unknown', or parametrize the test with it",
     ),
-    "local_module": Refusal(
+    "compiled_local_module": Refusal(
         """
-        import helpers
+        import compiled
         import pytest_modal
 
         @pytest_modal.fixture
-        def answer(): return helpers.triple(1)
+        def answer(): return compiled.triple(1)
 
-        def test_local_module(answer): pass
+        def test_compiled_local_module(answer): pass
         """,
-        "answer uses the local module 'helpers', which a container does not have (PM105)",
-        "test_local_module.py:4",
-        "write `from helpers import ...` for what it needs at the top of the file, so that it travels by value, "
-        'or ship the package: local_packages=["helpers"]',
+        "answer uses the local module 'compiled', but compiled.pyc is not Python source, so it can't travel (PM105)",
+        "test_compiled_local_module.py:1",
+        'ship it as it is: local_packages=["compiled"]',
     ),
-    "lock": Refusal(
+    "open_file": Refusal(
         """
-        import threading
         import pytest_modal
 
-        LOCK = threading.Lock()
+        OUT = open("data.txt")
 
         @pytest_modal.fixture
-        def answer():
-            with LOCK: return 1
+        def answer(): return OUT.read()
 
-        def test_lock(answer): pass
+        def test_open_file(answer): pass
         """,
-        "answer can't be shipped: it uses something that can't be pickled (cannot pickle '_thread.lock' object)",
-        "test_lock.py:6",
-        "open or build that object in the function's body, or pass data as a parameter",
+        "answer uses OUT, which is an open file",
+        "test_open_file.py:3",
+        "open it in the function's body, or pass its content as a parameter",
     ),
     "pytest_in_the_function": Refusal(
         """
@@ -266,7 +264,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, plain_environment: dict[str, s
     """The run of all these files."""
     files = {f"test_{name.partition('[')[0]}.py": refusal.source for name, refusal in REFUSALS.items()}
     directory = tmp_path_factory.mktemp("refusals")
-    return run_suite(directory, {**files, "helpers.py": HELPERS}, env=plain_environment)
+    (directory / "compiled.source").write_text(HELPERS)
+    py_compile.compile(str(directory / "compiled.source"), str(directory / "compiled.pyc"), doraise=True)
+    return run_suite(directory, {**files, "helpers.py": HELPERS, "data.txt": "1"}, env=plain_environment)
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -114,6 +114,9 @@ def test_nothing_of_the_project_is_uploaded_but_what_is_asked_for(
     pytester: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
     pytester.mkpydir("shipped").joinpath("code.py").write_text("MARK = 'shipped source'\n")
+    for name in ("table.json", ".secret", "__pycache__/code.cpython-311.pyc"):
+        (pytester.path / "shipped" / name).parent.mkdir(exist_ok=True)
+        (pytester.path / "shipped" / name).write_text("{}")
     pytester.makepyfile(private="MARK = 'private source'\n")
     pytester.makeconftest("import private  # what stands in this file stays here\n")
     pytester.makepyfile(
@@ -136,7 +139,7 @@ def test_nothing_of_the_project_is_uploaded_but_what_is_asked_for(
     pytester.runpytest_subprocess("--modal", timeout=60).assert_outcomes(passed=1)
     facts = modal_server.facts()
     uploaded = {file["path"]: file["sha256"] for mount in facts["mounts"] for file in mount["files"]}
-    assert sorted(uploaded) == ["/root/shipped/__init__.py", "/root/shipped/code.py"]
+    assert sorted(uploaded) == [f"/root/shipped/{name}" for name in ("__init__.py", "code.py", "table.json")]
     sent = [modal_server.received(function["id"]) for function in base_functions(facts)]
     sent += [modal_server.received(item["id"]) for item in facts["inputs"]]
     sent += [modal_server.received(sha) for sha in uploaded.values()]

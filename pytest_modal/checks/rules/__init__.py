@@ -12,8 +12,9 @@ from pytest_modal.checks.rules import (
     pm106_missing_packages,
     pm107_unused_packages,
     pm108_repeated_loads,
-    pm109_captured_globals,
+    pm109_top_level_state,
     pm110_build_downloads,
+    pm111_shared_state,
 )
 
 _MODULES = (
@@ -25,7 +26,8 @@ _MODULES = (
     pm106_missing_packages,
     pm107_unused_packages,
     pm108_repeated_loads,
-    pm109_captured_globals,
+    pm109_top_level_state,
     pm110_build_downloads,
+    pm111_shared_state,
 )
 RULES: dict[str, Rule] = {module.RULE.code: module.RULE for module in _MODULES}

@@ -20,6 +20,8 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
         return
     seen: set[ast.AST] = set()
     for function in functions:
+        if function.is_sliced:
+            continue
         image = image_of(function)
         if image.any_source or image.search_path or not (image.complete or function.by_value):
             continue
@@ -43,11 +45,9 @@ def _is_local(imported: Imported, function: GpuFunction) -> bool:
     found = local_module(top, imported.tree)
     if found is None or found == location:
         return False
-    if not (function.by_value and imported.at_top):
-        return True
-    # By value, what is imported from a module travels; the module itself can't.
-    inner = found.joinpath(*imported.module.split(".")[1:]) if found.is_dir() else found
-    return isinstance(imported.node, ast.alias) or any(_is_module(inner / name) for name in imported.names)
+    # By value, constants travel; functions and classes of another module are looked up there.
+    constants = bool(imported.names) and all(name.isupper() for name in imported.names)
+    return not (function.by_value and imported.at_top and constants)
 
 
 def _is_module(path: Path) -> bool:
@@ -62,51 +62,54 @@ def _changes_search_path(script: Script) -> bool:
 
 
 def _finding(imported: Imported, function: GpuFunction) -> Finding:
-    name = imported.module
     where = "the script imports" if imported.at_top and not function.by_value else f"{function.name} uses"
-    if function.kind in ("fixture", "container", "marked"):
-        hint = (
-            f"write `from {name} import ...` for what it needs at the top of the file, so that it travels by value, or "
-            f'set local_packages=["{imported.top}"]'
-        )
-    else:
-        hint = f'add it to the image: .add_local_python_source("{imported.top}")'
+    package = imported.top or own_package(imported.tree) or "its package"
     return imported.tree.find(
         "PM105",
         imported.node,
-        f"{where} the local module {name}, which the container of {function.name} doesn't have: ModuleNotFoundError",
-        hint,
+        f"{where} the local module {imported.module}, which the container of {function.name} doesn't have: "
+        "ModuleNotFoundError",
+        f'add it to the image: .add_local_python_source("{package}")',
     )
 
 
 RULE = Rule(
     code="PM105",
     level="error",
-    title="Local project code is imported on the GPU",
+    title="A container doesn't have local code that the GPU needs",
     why="""
-A container has the packages of its image and none of your files. `import helpers` works on your machine and raises
-ModuleNotFoundError in the container, after the image was built and a GPU was assigned.
+A container of a plain Modal script has the packages of its image and, of your files, the script alone. `import
+helpers` works on your machine and raises ModuleNotFoundError in the container, after the image was built and a GPU was
+assigned. `serialized=True` doesn't help: of an imported function only the name is sent.
 """,
     instead="""
-In a Modal script, add the module to the image: `.add_local_python_source("helpers")`. With pytest-modal, functions,
-classes and constants that were imported by name (`from helpers import f`, at the top of the file) travel by value;
-a whole package travels with `local_packages=["helpers"]`.
+Add the module to the image: `.add_local_python_source("helpers")`. With pytest-modal you don't have to: the statements
+of local modules that a function needs travel with it, however they are imported. Only a compiled module of the project
+(`.so`, `.pyd`, `.pyc`) has no statements: it is refused when the batch is planned, unless it is shipped as it is, with
+`local_packages=["helpers"]`.
 """,
     bad="""
-import pytest_modal
+import modal
 
-@pytest_modal.fixture
-def answers(problems):
+image = modal.Image.debian_slim().pip_install("torch")
+app = modal.App("evaluation", image=image)
+
+@app.function(gpu="T4")
+def evaluate(problems):
     from helpers import solve
 
     return [solve(problem) for problem in problems]
 """,
     good="""
-import pytest_modal
-from helpers import solve
+import modal
 
-@pytest_modal.fixture
-def answers(problems):
+image = modal.Image.debian_slim().pip_install("torch").add_local_python_source("helpers")
+app = modal.App("evaluation", image=image)
+
+@app.function(gpu="T4")
+def evaluate(problems):
+    from helpers import solve
+
     return [solve(problem) for problem in problems]
 """,
     check=check,

@@ -23,7 +23,9 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
             continue
         there = brought_by(set(image.packages))
         for imported in needed_in_container(function):
-            if imported.node not in seen and _is_missing(imported, there, image):
+            # Of a planned function it is known that a package is meant.
+            local = function.planned is None and local_module(imported.top, imported.tree) is not None
+            if imported.node not in seen and not local and _is_missing(imported, there, image):
                 seen.add(imported.node)
                 yield _finding(imported, function)
 
@@ -33,7 +35,7 @@ def _is_missing(imported: Imported, there: set[str], image: Image) -> bool:
     if not top or is_standard(top) or top in RUNTIME or top in image.sources or top in ("pytest_modal", "pytest"):
         return False
     known = providers(top)
-    return bool(known) and not there & set(known) and local_module(top, imported.tree) is None
+    return bool(known) and not there & set(known)
 
 
 def _finding(imported: Imported, function: GpuFunction) -> Finding:

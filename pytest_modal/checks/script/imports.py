@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_modal.checks.script.script import GpuFunction
+from pytest_modal.checks.script.script import GpuFunction, Planned
 from pytest_modal.checks.script.tree import Tree, import_branch, is_guard, is_main_only
 
 _MISSING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
@@ -19,7 +19,7 @@ class Imported:
     Attributes
     ----------
     node : alias or ImportFrom
-        What names it.
+        What names it; another statement where none does.
     module : str
         The dotted name; relative ones start with a dot.
     at_top : bool
@@ -28,7 +28,7 @@ class Imported:
         The image in whose ``with image.imports():`` block it is.
     """
 
-    node: ast.alias | ast.ImportFrom
+    node: ast.alias | ast.stmt
     module: str
     tree: Tree
     at_top: bool
@@ -79,6 +79,8 @@ def _statements(tree: Tree) -> list[ast.Import | ast.ImportFrom]:
 
 def needed_in_container(function: GpuFunction) -> list[Imported]:
     """Return the imports that run in the container before or while the function does."""
+    if function.planned is not None:
+        return _planned_imports(function, function.planned)
     if function.by_value:
         return in_bodies(function) + through_globals(function)
     given = function.settings.get("image")
@@ -87,8 +89,23 @@ def needed_in_container(function: GpuFunction) -> list[Imported]:
     return in_bodies(function) + [each for each in at_top(function.script) if each.image is None or each.image == own]
 
 
+def _planned_imports(function: GpuFunction, planned: Planned) -> list[Imported]:
+    """Return the imports of packages that a planned function needs; those of no place are the function's own."""
+    found = []
+    for part, script, node in ((each.part, each.script, each.node) for each in planned.travels):
+        if part.how == "package" and script is not None and node is not None:
+            if not _is_optional(node, script):
+                found.append(Imported(node, part.name, script, at_top=False))
+        elif part.how == "package":
+            found.append(Imported(function.node, part.name, function.script, at_top=False))
+    return found
+
+
 def modules_seen(function: GpuFunction) -> set[str]:
     """Return the top-level modules that the function can use, optional ones too."""
+    if function.planned is not None:
+        packages = (each.part for each in function.planned.travels if each.part.how in ("package", "left out"))
+        return {part.name.partition(".")[0] for part in packages}
     found = {
         imported.top
         for node, scope in function.nodes()
@@ -137,7 +154,7 @@ def _of(node: ast.Import | ast.ImportFrom, tree: Tree, *, at_top: bool) -> Itera
 def _bound(imported: Imported) -> list[str]:
     if isinstance(imported.node, ast.ImportFrom):
         return [alias.asname or alias.name for alias in imported.node.names]
-    return [imported.node.asname or imported.top]
+    return [getattr(imported.node, "asname", None) or imported.top]
 
 
 def _is_optional(node: ast.AST, tree: Tree) -> bool:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_modal.checks.script.tree import Scope, argument, text_of
+from pytest_modal.checks.script.tree import FunctionNode, Scope, argument, text_of
 
 # Small files beside the weights, loaded in an instant.
 _LIGHT = ("Tokenizer", "TokenizerFast", "Config", "Processor", "FeatureExtractor", "Scheduler", "GenerationConfig")
@@ -31,6 +31,16 @@ DOWNLOADERS = {
     "transformers.pipeline",
     "timm.create_model",
     "nemo.collections.asr.models.ASRModel.from_pretrained",
+}
+# What else takes long wherever it runs.
+_FETCHERS = {
+    "datasets.load_dataset",
+    "urllib.request.urlretrieve",
+    "gdown.download",
+    "wget.download",
+    "nltk.download",
+    "keras.utils.get_file",
+    "tensorflow.keras.utils.get_file",
 }
 
 
@@ -67,3 +77,33 @@ def is_pretrained(call: ast.Call, scope: Scope) -> bool:
         name = owner.id
     full = (scope.dotted(owner) or name).rpartition(".")[2]
     return not full.endswith(_LIGHT) and not name.endswith(_LIGHT) and bool(name)
+
+
+def fetched_by(statement: ast.stmt, scope: Scope) -> str | None:
+    """Return the call in a statement that loads a model or downloads, local functions that it calls included."""
+    for node in _run_by(statement):
+        if isinstance(node, ast.Call):
+            if (name := _fetches(node, scope)) is not None:
+                return name
+            own = scope.function(node.func)
+            for inner, around in scope.tree.walk(own) if own is not None else ():
+                if isinstance(inner, ast.Call) and (name := _fetches(inner, around)) is not None:
+                    return name
+    return None
+
+
+def _fetches(call: ast.Call, scope: Scope) -> str | None:
+    name = scope.dotted(call.func) or ""
+    if name in DOWNLOADERS or name in LOADERS or name in _FETCHERS or is_pretrained(call, scope):
+        return ast.unparse(call.func)
+    return None
+
+
+def _run_by(statement: ast.stmt) -> Iterator[ast.AST]:
+    """Yield the nodes that run when a statement does: not the bodies of functions."""
+    stack: list[ast.AST] = [statement]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, FunctionNode | ast.Lambda):
+            stack += reversed(list(ast.iter_child_nodes(node)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from pytest_modal.batch.calls import Part
+from pytest_modal.checks.script.model_loads import fetched_by
 from pytest_modal.checks.script.source import Source
 from pytest_modal.checks.script.tree import FunctionNode, Scope, Tree, keyword, methods
 
@@ -27,6 +29,21 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Travelling:
+    """One part of what a planned function needs, and where it is written, if it is.
+
+    Attributes
+    ----------
+    node : AST or None
+        Its statement; the import of a package.
+    """
+
+    part: Part
+    script: Script | None
+    node: ast.stmt | ast.alias | None
+
+
+@dataclass(frozen=True)
 class Planned:
     """What is known of a planned function beyond its source.
 
@@ -36,15 +53,17 @@ class Planned:
         Paths of its volumes.
     packages : tuple of str or None
         Requirements of its image, or None where they are derived.
+    travels : tuple of Travelling
+        What it needs, and how that travels.
     helpers : tuple of Body
-        Functions in other files that it uses.
+        The functions among that.
     """
 
     mounts: tuple[str, ...] = ()
     packages: tuple[str, ...] | None = None
     local_packages: tuple[str, ...] = ()
     own_image: bool = False
-    values: Mapping[str, Any] = field(default_factory=dict)
+    travels: tuple[Travelling, ...] = ()
     helpers: tuple[Body, ...] = ()
 
 
@@ -70,12 +89,15 @@ class GpuFunction:
     planned: Planned | None = None
 
     @property
+    def is_sliced(self) -> bool:
+        """Whether pytest-modal sends it: the statements of local modules that it needs come along."""
+        return self.kind in ("fixture", "container", "marked")
+
+    @property
     def by_value(self) -> bool:
-        """Whether it travels by value: then its file is not imported in the container."""
+        """Whether its file is not imported in the container: it is sent itself."""
         serialized = self.settings.get("serialized")
-        return self.kind in ("fixture", "container", "marked") or (
-            isinstance(serialized, ast.Constant) and serialized.value is True
-        )
+        return self.is_sliced or (isinstance(serialized, ast.Constant) and serialized.value is True)
 
     @property
     def roots(self) -> list[FunctionNode]:
@@ -84,9 +106,10 @@ class GpuFunction:
 
     @functools.cached_property
     def bodies(self) -> list[Body]:
-        """The roots and every helper of the file that they use by name."""
+        """The roots and every helper: of a planned function those that travel, else those of its file by name."""
         found = {id(root): Body(root, self.script) for root in self.roots}
-        found |= {id(body.node): body for body in (self.planned.helpers if self.planned else ())}
+        if self.planned is not None:
+            return list((found | {id(body.node): body for body in self.planned.helpers}).values())
         queue = list(found.values())
         while queue:
             body = queue.pop(0)
@@ -96,6 +119,13 @@ class GpuFunction:
                         found[id(helper)] = Body(helper, body.script)
                         queue.append(found[id(helper)])
         return list(found.values())
+
+    @property
+    def sources(self) -> list[Source]:
+        """The files that findings about it may be in."""
+        travels = self.planned.travels if self.planned is not None else ()
+        scripts = [self.script, *(body.script for body in self.bodies), *(each.script for each in travels)]
+        return [script.source for script in scripts if script is not None]
 
     @functools.cached_property
     def call_sites(self) -> dict[int, list[tuple[ast.Call, Scope, int]]]:
@@ -138,6 +168,7 @@ class Script(Tree):
         }
         self.functions = sorted(self._gpu_functions(), key=lambda function: function.node.lineno)
         self._remote_nodes = {function.node for function in self.functions}
+        self._loads: dict[ast.stmt, str | None] = {}
 
     @functools.cached_property
     def builds_images(self) -> bool:
@@ -147,6 +178,21 @@ class Script(Tree):
             for call in self.all(ast.Call)
             if isinstance(call.func, ast.Attribute)
         )
+
+    @functools.cached_property
+    def heads(self) -> dict[int, FunctionNode | ast.ClassDef]:
+        """The functions and classes by each line of their heads: decorators, and the line with the name."""
+        return {
+            line: node
+            for node in (*self.definitions, *self.all(ast.ClassDef))
+            for line in range(min([node.lineno, *(each.lineno for each in node.decorator_list)]), node.lineno + 1)
+        }
+
+    def load_in(self, statement: ast.stmt) -> str | None:
+        """Return the call in a top-level statement that loads a model or downloads."""
+        if statement not in self._loads:
+            self._loads[statement] = fetched_by(statement, self.module)
+        return self._loads[statement]
 
     def helpers_at(self, node: ast.AST, scope: Scope) -> list[FunctionNode]:
         """Return the functions of this file that a name in GPU code leads to; other remote functions aren't."""

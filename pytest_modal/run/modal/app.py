@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.environment import Environment
+from pytest_modal.code.local_packages import is_left_out
 from pytest_modal.code.requirements import Requirements, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
@@ -103,7 +104,7 @@ def image(environment: Environment, requirements: Requirements) -> Any:
     if requirements.packages:
         described = described.uv_pip_install(*requirements.packages)
     if environment.local_packages:
-        described = described.add_local_python_source(*environment.local_packages)
+        described = described.add_local_python_source(*environment.local_packages, ignore=is_left_out)
     return described
 
 
