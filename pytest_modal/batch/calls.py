@@ -32,6 +32,8 @@ class Part:
         Whether only annotations name it.
     decided_here : bool
         Whether a value was made by a statement that asks about the machine or the environment.
+    reads : tuple of str or None
+        Of code that reads files: the name by which it finds one on this machine, and the path that it stands for.
     """
 
     how: Literal["source", "setting", "value", "pickle", "reference", "package", "left out"]
@@ -41,6 +43,7 @@ class Part:
     size: int = 0
     weak: bool = False
     decided_here: bool = False
+    reads: tuple[str, str] | None = None
 
 
 class ShippedText(Protocol):

@@ -179,6 +179,11 @@ class Constants:
         return answer
 
 
+def says_files(unit: Unit) -> bool:
+    """Whether code in a statement, that of its functions too, reads files."""
+    return bool(unit.words & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in unit.called)
+
+
 def _says(unit: Unit, of: str) -> bool:
     words, called = _run(unit)
     if of == "files":

@@ -12,11 +12,12 @@ import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
-from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value
+from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value, says_files
 from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.needed import Needed, Travelling
@@ -351,6 +352,20 @@ class Reach:
             "__init_subclass__" in vars(each) and self._modules.module(each.__module__) for each in kind.__mro__
         )
         return hooks or self._modules.module(type(kind).__module__) is not None
+
+    def path_read(self, key: str, unit: Unit) -> tuple[str, str] | None:
+        """Return the name and the path by which the code of functions finds files of this machine, if it reads any."""
+        if not unit.is_definition or not says_files(unit):
+            return None
+        for name in sorted(unit.uses):
+            if name == "__file__":
+                return name, str(self._modules.local.path(key))
+            found = self._modules.resolve(key, [name])
+            if found is not None and found.kind == "name":
+                value = self._modules.scope(found.where).get(found.name)
+                if isinstance(value, str | Path) and Path(value).is_absolute():
+                    return name, str(value)
+        return None
 
     def statements(self) -> Iterator[tuple[str, Needed]]:
         """Yield all units with their modules, in the order of the files."""

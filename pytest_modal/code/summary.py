@@ -21,7 +21,9 @@ def summary_of(reach: Reach) -> tuple[Part, ...]:
 def _statements(reach: Reach) -> Iterator[Part]:
     for key, needed in reach.statements():
         name = f"{reach.modules.name(key)}.{_name(needed)}"
-        yield Part("setting" if needed.is_setting else "source", name, key, needed.unit.line, weak=needed.weak)
+        how: Literal["setting", "source"] = "setting" if needed.is_setting else "source"
+        reads = reach.path_read(key, needed.unit)
+        yield Part(how, name, key, needed.unit.line, weak=needed.weak, reads=reads)
 
 
 def _name(needed: Needed) -> str:

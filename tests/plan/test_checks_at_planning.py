@@ -632,3 +632,71 @@ def test_a_package_that_only_the_local_part_uses_is_unused(pytester: pytest.Pyte
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["modal: warning: test_it.py:5:42: PM107 *matplotlib*"])
     assert result.stdout.str().count("PM107") == 1
+
+
+READERS = {
+    "beside its own file": ("json.loads((Path(__file__).parent / 'rows.json').read_text())", "answer", "files beside"),
+    "a constant": ("json.loads(ROWS.read_text())", "answer", "ROWS, which"),
+    "a directory": ("json.loads((HERE / 'rows.json').read_text())", "answer", "HERE, which"),
+    "text": ("json.load(open(TEXT))", "answer", "TEXT, which"),
+    "a helper of another file": ("helpers.rows()", "rows", "BESIDE, which"),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_code_that_reads_files_of_this_machine_is_found_before_anything_is_sent(
+    pytester: pytest.Pytester, reader: str
+) -> None:
+    body, who, what = READERS[reader]
+    (pytester.path / "rows.json").write_text("[1]")
+    pytester.makepyfile(
+        helpers="""
+        import json
+        from pathlib import Path
+        BESIDE = Path(__file__).with_name("rows.json")
+        def rows(): return json.loads(BESIDE.read_text())
+        """,
+        test_it=f"""
+        import json, os
+        from pathlib import Path
+        import helpers
+        import pytest_modal
+
+        HERE = Path(__file__).parent
+        ROWS = HERE / "rows.json"
+        TEXT = os.path.join(os.path.dirname(__file__), "rows.json")
+
+        @pytest_modal.fixture
+        def answer(): return {body}
+
+        def test_answer(answer): pass
+        """,
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"PM102 {who} reads {what}*: the container of answer has none of your files",
+            "  what to do: read the file at the top of the module, so that its content travels, or in a local fixture;*",
+        ]
+    )
+
+
+def test_a_file_that_is_read_at_the_top_and_a_path_that_is_not_read_are_fine(pytester: pytest.Pytester) -> None:
+    (pytester.path / "rows.json").write_text("[1]")
+    pytester.makepyfile(
+        """
+        import json
+        from pathlib import Path
+        import pytest_modal
+
+        HERE = Path(__file__).parent
+        ROWS = json.loads((HERE / "rows.json").read_text())
+
+        @pytest_modal.fixture
+        def answer(): return [ROWS, HERE.name]
+
+        def test_answer(answer): assert answer[0] == [1]
+        """
+    )
+    pytester.runpytest(*PLAIN).assert_outcomes(passed=1)

@@ -10,7 +10,7 @@ from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.script.destinations import SYSTEM, TEMPORARY, Place, Places
 from pytest_modal.checks.script.remote_calls import remote_calls
-from pytest_modal.checks.script.script import GpuFunction, Script
+from pytest_modal.checks.script.script import GpuFunction, Planned, Script
 from pytest_modal.checks.script.tree import FunctionNode, Scope
 
 DIRECTORY_NAMES = {
@@ -36,6 +36,8 @@ def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:
     """Find parameters that are meant for local directories, and local paths among the arguments."""
     for function in functions:
         yield from _parameters(function)
+        if function.planned is not None:
+            yield from _read_by_code(function, function.planned)
     if any(function.planned is not None for function in functions):
         return
     for call, function in remote_calls(script):
@@ -68,6 +70,23 @@ def _parameters(function: GpuFunction) -> Iterator[Finding]:
                     "what is written there is lost with the container",
                     "return the data, and use the directory where the result arrives",
                 )
+
+
+def _read_by_code(function: GpuFunction, planned: Planned) -> Iterator[Finding]:
+    """Find code that reads files of this machine, by a constant or beside its own file."""
+    for each in planned.travels:
+        if each.part.reads is None or each.script is None or each.node is None:
+            continue
+        name, path = each.part.reads
+        if existing_local_path(path, planned.mounts, Path.cwd()):
+            where = "files beside its own" if name == "__file__" else f"{name}, which is a path of this machine"
+            yield each.script.find(
+                "PM102",
+                each.node,
+                f"{each.part.name.rpartition('.')[2]} reads {where}: the container of {function.name} has none of your "
+                "files",
+                "read the file at the top of the module, so that its content travels, or in a local fixture",
+            )
 
 
 def _is_remote_method(node: ast.AST) -> bool:
