@@ -104,6 +104,8 @@ USES = {
     "import helpers": 'helpers.normalise("A")',
     "from layers import *": "Block",
     "@register; def gelu(x): return x": "sorted(KNOWN)",
+    'STOP = {"a", "b"}': "sorted(STOP)",
+    'WORDS = set((HERE / "stop.txt").read_text().split())': "sorted(WORDS)",
     "MASK = torch.rand(3)": "MASK.shape",
     "RNG = np.random.default_rng(0)": "RNG.random()",
     "count = 0; def tick(): global count; count += 1": "(tick(), count)",
