@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -208,7 +210,9 @@ def test_an_argument_travels_as_the_page_says(code: str, tmp_path: Path, monkeyp
     text += f"def normalise(text, by=''): pass\ndef f(x): pass\nVALUE = {code}\n"
     (tmp_path / f"{name}.py").write_text(PRELUDE.partition("import helpers")[0] + text)
     monkeypatch.syspath_prepend(tmp_path)
-    module = __import__(name)
+    module = importlib.import_module(name)
+    sys.modules.pop(name)
+    monkeypatch.setitem(sys.modules, name, module)  # until the test ends
     assert argument_kind(Values(Shipper(tmp_path)), module.VALUE, module.f) == ARGUMENTS[code].kind
 
 

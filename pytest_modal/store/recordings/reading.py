@@ -97,8 +97,8 @@ def check_fresh(path: Path, recorded: Keys, wanted: Keys) -> None:
     """
     if recorded.outdated:
         what = (
-            "the recording is stale: an earlier version of pytest-modal made it, which compared code in another way, so "
-            "that it is not known whether the code has changed since"
+            "the recording is stale: an earlier version of pytest-modal made it, which compared code in another way, "
+            "so that it is not known whether the code has changed since"
         )
         raise StaleRecordingError(what, path, remedy=f"record everything again, once: {AGAIN}")
     found = differences(recorded, wanted)
