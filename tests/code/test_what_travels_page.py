@@ -207,7 +207,8 @@ def test_an_argument_travels_as_the_page_says(code: str, tmp_path: Path, monkeyp
     pytest.importorskip("torch")
     name = f"page_argument_{list(ARGUMENTS).index(code)}"
     text = "class Mode(enum.Enum): FAST = 'fast'\n@dataclasses.dataclass\nclass Config: steps: int = 10\n"
-    text += f"def normalise(text, by=''): pass\ndef f(x): pass\nVALUE = {code}\n"
+    text += "def normalise(text, by=''): pass\nclass Tool:\n    def run(self): pass\ndef make(n): return lambda: n\n"
+    text += f"def f(x): pass\nVALUE = {code}\n"
     (tmp_path / f"{name}.py").write_text(PRELUDE.partition("import helpers")[0] + text)
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module(name)
