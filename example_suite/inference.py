@@ -1,4 +1,4 @@
-"""What runs on the GPU besides the fixtures: it travels by value, so it needs nothing of this folder."""
+"""What runs on the GPU besides the fixtures: what it needs of this folder travels with it."""
 
 from __future__ import annotations
 

@@ -20,17 +20,17 @@ def summary_of(reach: Reach) -> tuple[Part, ...]:
 
 def _statements(reach: Reach) -> Iterator[Part]:
     for key, needed in reach.statements():
-        name = f"{reach.modules.name(key)}.{_name(needed)}"
+        name = _name(reach.modules.name(key), key, needed)
         how: Literal["setting", "source"] = "setting" if needed.is_setting else "source"
         reads = reach.path_read(key, needed.unit)
         yield Part(how, name, key, needed.unit.line, weak=needed.weak, reads=reads)
 
 
-def _name(needed: Needed) -> str:
+def _name(module: str, key: str, needed: Needed) -> str:
     unit = needed.unit
     if unit.place[2] == NESTED:
-        return str(getattr(unit.node, "name", "<lambda>"))
-    return ", ".join(sorted(unit.binds)) or f"line {unit.line}"
+        return f"{module}.{getattr(unit.node, 'name', '<lambda>')}"
+    return f"{module}.{', '.join(sorted(unit.binds))}" if unit.binds else f"{key}:{unit.line}"
 
 
 def _values(reach: Reach) -> Iterator[Part]:

@@ -20,7 +20,8 @@ _DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (
 _LIKELY = {
     "BreakpointError": _DEBUG,
     "BdbQuit": _DEBUG,
-    "ModuleNotFoundError": "add the package to packages=, or, if it is local code, to local_packages=",
+    "ModuleNotFoundError": "add the package to packages=, or, if it is a module of yours whose name is put together at "
+    "run time, set local_packages=",
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
     "FileNotFoundError": "read the file in a local fixture and pass its content: a container has none of your files",
 }

@@ -1,4 +1,4 @@
-"""Functions travel by value, and their tracebacks show the user's own lines."""
+"""Tracebacks of functions that travelled show the user's own lines."""
 
 from __future__ import annotations
 

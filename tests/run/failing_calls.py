@@ -143,7 +143,8 @@ CALLS = {
         "import hypothesis",
         "raised",
         "{call} raised ModuleNotFoundError",
-        "add the package to packages=, or, if it is local code, to local_packages=",
+        "add the package to packages=, or, if it is a module of yours whose name is put together at run time, "
+        "set local_packages=",
         traceback=(TRACEBACK, "ModuleNotFoundError: No module named 'hypothesis'"),
         modes=(MODAL,),
     ),

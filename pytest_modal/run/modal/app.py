@@ -109,7 +109,7 @@ def image(environment: Environment, requirements: Requirements) -> Any:
 
 
 def _python_check() -> str:
-    # Functions travel as bytecode, which another minor version misreads or crashes on, so the build fails instead.
+    # What travels may be bytecode, which another minor version misreads or crashes on, so the build fails instead.
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     message = f"pytest-modal: this image must have Python {here}, the version that runs pytest"
     return f'''python -c "import sys; '%d.%d' % sys.version_info[:2] == '{here}' or sys.exit('{message}')"'''

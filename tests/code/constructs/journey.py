@@ -79,6 +79,7 @@ def _shipped(
             imports=each.imports,
             optional=each.optional,
             modules=[module.key for module in each.modules],
+            travels=[[part.how, part.name, part.path, part.line] for part in each.travels],
         )
         for module in each.modules:
             (box / f"{module.key}.module").write_bytes(module.payload)

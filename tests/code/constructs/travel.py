@@ -28,6 +28,7 @@ class Planned(TypedDict, total=False):
     imports: list[str]
     optional: list[str]
     modules: list[str]
+    travels: list[tuple[str, str, str, int]]
     here: dict[str, str]
 
 
