@@ -16,18 +16,22 @@ from pytest_modal.code.units import Chain, Unit, words
 # What reads files of this machine.
 _FILES = words(
     """
-    open read_text read_bytes read_csv read_json read_parquet read_excel loadtxt fromfile genfromtxt load_file
-    from_pretrained iterdir glob rglob listdir getline spec_from_file_location
+    open read_text read_bytes read_csv read_json read_parquet read_excel read_table read_pickle read_feather read_hdf
+    read_orc loadtxt fromfile genfromtxt memmap imread load_file safe_open load_from_disk from_pretrained iterdir glob
+    rglob listdir scandir getline spec_from_file_location
     """
 )
 _LOADS_FILE = re.compile(r"(np|numpy|torch|joblib|yaml|tomllib|h5py)\.(load|File)")
 # What asks which machine this is, or what its environment says: a container has other answers.
 _MACHINE = words(
     """
-    environ environb getenv getenvb which find_spec platform uname cpu_count gethostname getuser getpass
-    __version__ is_available mem_get_info version
+    environ environb getenv getenvb expandvars which find_spec platform uname cpu_count sched_getaffinity
+    get_num_threads gethostname getuser getpass __version__ is_available default_backend mem_get_info version
     """
 )
+# What has another answer in another directory or process; nobody means the machine by it.
+_PLACES = words("getcwd cwd home expanduser gettempdir argv exists is_file is_dir")
+_ASKING_MODULES = {"subprocess", "platform", "socket", "getpass", "psutil", "pynvml"}
 _ASKS_MACHINE = re.compile(r"(^|_)(cuda|gpus?|devices?|xpu|npu|hpu|mps|accelerator)(_|$)|_available$")
 # Expressions of these have the same value everywhere.
 _PURE_CALLS = words(
@@ -125,7 +129,7 @@ class Constants:
             return Value(value, False, asks_machine) if reads_files and not no_need else SOURCE
         if name in self._modules.units(key).reassigned or self._names_rootdir(value):
             return SOURCE
-        if asks_machine and not reads_files:
+        if not reads_files and (asks_machine or self._asks_machine(key, units, "places")):
             return SOURCE
         if all(map(_is_pure, units)) and not self._is_changed(key, units, root):
             return SOURCE
@@ -155,12 +159,12 @@ class Constants:
         """Whether running statements reads files of this machine."""
         return any(self._speaks(key, unit, "files") for unit in units)
 
-    def _asks_machine(self, key: str, units: list[Unit]) -> bool:
+    def _asks_machine(self, key: str, units: list[Unit], of: str = "machine") -> bool:
         guarded = any(imported.at_import for unit in units for imported in unit.imports)
-        return guarded or any(self._speaks(key, unit, "machine") for unit in units)
+        return guarded or any(self._speaks(key, unit, of) for unit in units)
 
     def _speaks(self, key: str, unit: Unit, of: str, seen: set[Unit] | None = None) -> bool:
-        """Whether a statement, or local code that it uses, speaks of files or of the machine."""
+        """Whether a statement, or code that it uses, speaks of "files", of the "machine", of "places" in it."""
         if (unit, of) in self._speaking:
             return self._speaking[unit, of]
         first = seen is None
@@ -168,15 +172,24 @@ class Constants:
         if unit in seen:
             return False
         seen.add(unit)
-        answer = _says(unit, of) or any(
-            self._speaks(found.where, inner, of, seen)
-            for chain in _chains_run(unit)
-            if (found := self._modules.resolve(key, chain)) is not None and found.kind == "name"
-            for inner in self._modules.units(found.where).by_name.get(found.name, [])
-        )
+        answer = _says(unit, of) or any(self._leads_to(key, chain, of, seen) for chain in _chains_run(unit))
         if first or answer:  # within a circle, "no" is not yet known
             self._speaking[unit, of] = answer
         return answer
+
+    def _leads_to(self, key: str, chain: Chain, of: str, seen: set[Unit]) -> bool:
+        """Whether a name leads to code that speaks of it, of a package too."""
+        found = self._modules.resolve(key, chain)
+        if found is None or found.kind == "module":
+            return False
+        if found.kind == "name":
+            inner = self._modules.units(found.where).by_name.get(found.name, [])
+            return any(self._speaks(found.where, each, of, seen) for each in inner)
+        if of == "machine" and found.where in _ASKING_MODULES:
+            return True
+        # Under another name here: `from os import getenv as ask`.
+        names = {each.name for unit in self._modules.units(key).by_name.get(chain[0], ()) for each in unit.imports}
+        return not names.isdisjoint({"machine": _MACHINE, "places": _PLACES, "files": _FILES}[of])
 
 
 def says_files(unit: Unit) -> bool:
@@ -188,7 +201,10 @@ def _says(unit: Unit, of: str) -> bool:
     words, called = _run(unit)
     if of == "files":
         return bool(words & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in called)
-    return bool(words & _MACHINE) or any(_ASKS_MACHINE.search(each.rpartition(".")[2]) for each in called)
+    if of == "places":
+        return bool(words & _PLACES)
+    parts = {part for each in called for part in each.split(".")}
+    return bool(words & _MACHINE) or any(map(_ASKS_MACHINE.search, parts))
 
 
 def _run(unit: Unit) -> tuple[set[str], set[str]]:

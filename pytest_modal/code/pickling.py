@@ -20,7 +20,7 @@ from pytest_modal.code.constants import SOURCE
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, changed_since_import
 from pytest_modal.code.reach import Reach
-from pytest_modal.code.refusals import UnshippableError, is_fixture
+from pytest_modal.code.refusals import UnshippableError, is_fixture, refuse_variables
 from pytest_modal.code.syntax import FunctionSyntax
 from pytest_modal.code.units import unit_of
 from pytest_modal.remote import slices
@@ -66,6 +66,8 @@ def pickled(reach: Reach, value: object, name: str, where: str = "", role: str =
             what = f"uses {name}, which is made from files of this machine and is no data: {kind} ({error})"
             remedy = "build it in the function's body from data that is passed as a parameter"
         raise UnshippableError(what, where, remedy) from error
+    if not where:
+        refuse_variables("holds", stream.getvalue(), where)
     reach.note_content(role or f"value {name}", digest_of_content(value))
     return stream.getvalue()
 
@@ -121,14 +123,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _bound_at_top(self, obj: Any) -> tuple[str, str] | None:
         """Return the module and the name at whose top level something is bound."""
-        if isinstance(obj, types.FunctionType | type):
+        if isinstance(obj, types.FunctionType | type) and "<" not in obj.__qualname__:
             named = sys.modules.get(obj.__module__ or "")
             scope = obj.__globals__ if isinstance(obj, types.FunctionType) else vars(named) if named else {}
             key = self._modules.key(scope) if scope else None
             name = obj.__qualname__.partition(".")[0]
-            if key is None or "<" in obj.__qualname__ or name not in self._modules.units(key).by_name:
+            if key is None or name not in self._modules.units(key).by_name:
                 return None
             return (key, name) if found_at(scope, obj.__qualname__) is obj else None
+        if isinstance(obj, types.FunctionType):  # a closure or a lambda, perhaps of a name
+            key = self._modules.key(obj.__globals__)
+            bound = self._reach.name_of(obj, key) if key is not None else None
+            return (key, bound) if key is not None and bound is not None else None
         return next(
             (
                 (key, name)

@@ -6,11 +6,10 @@ One notion of it serves what is sent, the content key, the requirements of the i
 from __future__ import annotations
 
 import builtins
-import os
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.origins import check_source, file_without_source, is_available
-from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture
+from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture, refuse_variables
 from pytest_modal.code.units import Chain, Imported, Unit, unit_of
 from pytest_modal.remote.statements import reduced
 
@@ -97,6 +96,12 @@ class Reach:
         """Return how a name of a local module travels."""
         return self._constants.how(key, name, self.root)
 
+    def name_of(self, value: object, key: str) -> str | None:
+        """Return the name by which a statement at the top level of a module binds a value."""
+        by_name = self._modules.units(key).by_name
+        names = (name for name, bound in self._modules.scope(key).items() if bound is value and name in by_name)
+        return next((name for name in names if self.how(key, name) == SOURCE), None)
+
     def add_whole_module(self, key: str, *, weak: bool = False) -> None:
         """Add a module that is used as a value: all of it, but what is pytest's."""
         self.units.setdefault(key, {})
@@ -160,28 +165,14 @@ class Reach:
 
     def _add_value(self, key: str, name: str, how: Value, units: list[Unit], *, weak: bool) -> None:
         where = f"{key}:{units[0].line}"
-        if how.is_data:
-            self._refuse_variables(name, how.value, units, where)
-            self.values[key, name] = Travelling(how)
-            return
         try:
-            self.values[key, name] = Travelling(how, self._pickled(self, how.value, name, where))
+            pickled = None if how.is_data else self._pickled(self, how.value, name, where)
         except UnshippableError:
             if weak:
                 return
             raise
-
-    def _refuse_variables(self, name: str, value: object, units: Iterable[Unit], where: str) -> None:
-        """Refuse a constant that was made from files and holds what an environment variable says."""
-        if not any(unit.words & {"environ", "environb", "getenv", "getenvb"} for unit in units):
-            return
-        text = repr(value)
-        held = [each for each, says in os.environ.items() if len(says) >= 6 and says in text]
-        if held:
-            what = f"uses {name}, which holds the environment variable {held[0]} of this machine"
-            raise UnshippableError(
-                what, where, "read the variable in the function, and give it one by secrets= or env="
-            )
+        refuse_variables(f"uses {name}, which holds", pickled or how.value, where, asked=how.decided_here)
+        self.values[key, name] = Travelling(how, pickled)
 
     def add_unit(self, key: str, unit: Unit, *, weak: bool = False, is_setting: bool = False) -> None:
         """Add a statement, and all that it needs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 
+from pytest_modal.code.variables import held_variable
 from pytest_modal.remote import standins
 from pytest_modal.wording import three_parts
 
@@ -36,6 +37,13 @@ def check_use(module: str, name: str | None) -> None:
     had = ", ".join(f"pytest.{each}" for each in standins.NAMES)
     remedy = f"return data from the function and use {shown} in the test; a container has {had}"
     raise UnshippableError(f"uses {shown!r}, which a container does not have", "", remedy)
+
+
+def refuse_variables(what: str, value: object, where: str, *, asked: bool = False) -> None:
+    """Refuse a value that holds what an environment variable of this machine says; see `held_variable`."""
+    if (name := held_variable(value, asked=asked)) is not None:
+        remedy = "read the variable in the function's body, and give the container one by secrets= or env="
+        raise UnshippableError(f"{what} the value of the environment variable {name}", where, remedy)
 
 
 def is_fixture(value: object) -> bool:

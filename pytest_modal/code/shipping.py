@@ -156,6 +156,8 @@ class _Project:
         key, qualname = self._place_of(function)
         reach = Reach(self._finder, key or "")
         root: list[Any]
+        if key is not None and qualname is None:  # a closure, a lambda, a partial, perhaps of a name
+            qualname = reach.name_of(function, key)
         if key is not None and qualname is not None:
             name = qualname.partition(".")[0]
             if is_fixture(self._modules.scope(key)[name]):

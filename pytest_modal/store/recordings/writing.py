@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_modal.code.variables import SECRET_NAMES, SHORTEST_SECRET
 from pytest_modal.remote import data
 from pytest_modal.store.files import atomic_path, draft_in
 from pytest_modal.store.recordings.arrays import write_npz
@@ -21,14 +21,12 @@ from pytest_modal.store.recordings.values import ValueWriter
 
 VERSION = 2
 OUTDATED_KEYS = 1  # the format whose keys were of other parts of the code
-_SECRET_NAMES = re.compile("TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
-_SHORTEST_SECRET = 8  # shorter texts occur in results by chance
 
 
 def secret_values(environ: Mapping[str, str]) -> dict[str, str]:
     """Return those environment variables whose names say that their values are secret, for `write_recording`."""
     return {
-        name: value for name, value in environ.items() if _SECRET_NAMES.search(name) and len(value) >= _SHORTEST_SECRET
+        name: value for name, value in environ.items() if SECRET_NAMES.search(name) and len(value) >= SHORTEST_SECRET
     }
 
 
