@@ -66,7 +66,7 @@ def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
         warnings.simplefilter("ignore")  # invalid escapes in strings are reported where the file is imported
         tree = ast.parse(text)
     source = ModuleSyntax(tree, list(io.StringIO(text)), {})
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, FunctionSyntax):
             name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
             decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
@@ -75,16 +75,38 @@ def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
     return source
 
 
+def nodes_of(root: ast.AST, parents: dict[int, ast.AST] | None = None) -> list[ast.AST]:
+    """Return all nodes of a tree, as `ast.walk` does, without contexts: these are half of them, and say nothing.
+
+    Parameters
+    ----------
+    parents : dict
+        Takes the parent of each node, by the node's id.
+    """
+    nodes = [root]
+    for node in nodes:
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                children = [each for each in value if isinstance(each, ast.AST)]
+            elif isinstance(value, ast.AST) and name != "ctx":
+                children = [value]
+            else:
+                continue
+            nodes += children
+            if parents is not None:
+                for each in children:
+                    parents[id(each)] = node
+    return nodes
+
+
 def _range(node: ast.expr) -> tuple[object, ...]:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
 def fingerprint(*nodes: ast.AST) -> str:
     """Return a digest of syntax that neither formatting nor Python's minor version changes."""
-    hashed = hashlib.blake2b(digest_size=16)
-    for token in _tokens(list(nodes)):
-        hashed.update(token.encode())
-    return hashed.hexdigest()
+    return hashlib.blake2b("".join(_tokens(list(nodes))).encode(), digest_size=16).hexdigest()
 
 
 def _tokens(root: object) -> Iterator[str]:
