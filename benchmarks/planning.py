@@ -153,14 +153,14 @@ def main(profiled: bool) -> None:
     payloads = [len(each.payload) for each in shipped]
     texts = {text: len(text.payload) for each in shipped for text in each.modules}
     print(f"{len(functions):,} functions in {FILES} files: {seconds:.2f} s, {used:.2f} s of them computing (bar: 4 s)")
-    distinct = len({each.key for each in shipped})
     print(
         f"payloads {sum(payloads) / 1000:.0f} KB, {len(texts)} texts {sum(texts.values()) / 1000:.0f} KB (bar: 30 KB)"
     )
     print(f"a payload: median {statistics.median(payloads):.0f} B, largest {max(payloads)} B (bar: 1 KB)")
-    print(f"{distinct:,} keys; {statistics.mean(len(each.parts) for each in shipped):.0f} parts on average")
+    parts = statistics.mean(len(each.parts) for each in shipped)
+    print(f"{len({each.key for each in shipped}):,} keys; {parts:.0f} parts on average")
     if profiled:
-        pstats.Stats(profile).sort_stats("cumtime").print_stats(30)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(30)
 
 
 if __name__ == "__main__":

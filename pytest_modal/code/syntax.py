@@ -118,12 +118,12 @@ def _tokens(root: object) -> Iterator[str]:
             yield item
         elif isinstance(item, list):
             yield "["
-            waiting += [_Token("]"), *reversed(_effective(item))]
+            waiting += [_CLOSING_LIST, *reversed(_effective(item))]
         elif isinstance(item, ast.AST):
             yield f"({type(item).__name__} "
-            waiting.append(_Token(")"))
-            for name, value in sorted(_fields(item), reverse=True):
-                waiting += [value, _Token(f"{name}=")]
+            waiting.append(_CLOSING_NODE)
+            for name, value in _fields(item):
+                waiting += [value, name]
         else:
             yield f"{type(item).__name__}:{hex(item) if type(item) is int else ascii(item)} "
 
@@ -132,19 +132,25 @@ class _Token(str):
     """Text that is written as it is."""
 
 
-def _fields(node: ast.AST) -> list[tuple[str, object]]:
+_CLOSING_LIST, _CLOSING_NODE, _VALUE, _VALUES = map(_Token, ("]", ")", "value=", "values="))
+
+
+@functools.cache
+def _as_written(names: tuple[str, ...]) -> list[tuple[str, _Token]]:
+    """Return the fields of a kind of nodes, the last one first, and how they are written."""
+    return [(name, _Token(f"{name}=")) for name in sorted(names, reverse=True) if name not in _IGNORED_FIELDS]
+
+
+def _fields(node: ast.AST) -> list[tuple[_Token, object]]:
     if isinstance(node, ast.Constant | ast.MatchSingleton):
-        return [("value", node.value)]
+        return [(_VALUE, node.value)]
     if isinstance(node, ast.JoinedStr):
-        return [("values", _joined(node))]
+        return [(_VALUES, _joined(node))]
     # What is left out has its default: fields that newer versions of Python added are read as absent.
     return [
-        (name, value)
-        for name in node._fields
-        if name not in _IGNORED_FIELDS
-        and (value := getattr(node, name, None)) is not None
-        and value != []
-        and not (type(value) is int and value == 0)
+        (written, value)
+        for name, written in _as_written(node._fields)
+        if (value := getattr(node, name, None)) is not None and value != [] and not (type(value) is int and value == 0)
     ]
 
 
