@@ -66,7 +66,7 @@ def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
         warnings.simplefilter("ignore")  # invalid escapes in strings are reported where the file is imported
         tree = ast.parse(text)
     source = ModuleSyntax(tree, list(io.StringIO(text)), {})
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, FunctionSyntax):
             name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
             decorators = [] if isinstance(node, ast.Lambda) else node.decorator_list
@@ -75,16 +75,38 @@ def _read_syntax(path: Path, _changed: int, _size: int) -> ModuleSyntax:
     return source
 
 
+def nodes_of(root: ast.AST, parents: dict[int, ast.AST] | None = None) -> list[ast.AST]:
+    """Return all nodes of a tree, as `ast.walk` does, without contexts: these are half of them, and say nothing.
+
+    Parameters
+    ----------
+    parents : dict
+        Takes the parent of each node, by the node's id.
+    """
+    nodes = [root]
+    for node in nodes:
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                children = [each for each in value if isinstance(each, ast.AST)]
+            elif isinstance(value, ast.AST) and name != "ctx":
+                children = [value]
+            else:
+                continue
+            nodes += children
+            if parents is not None:
+                for each in children:
+                    parents[id(each)] = node
+    return nodes
+
+
 def _range(node: ast.expr) -> tuple[object, ...]:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
 def fingerprint(*nodes: ast.AST) -> str:
     """Return a digest of syntax that neither formatting nor Python's minor version changes."""
-    hashed = hashlib.blake2b(digest_size=16)
-    for token in _tokens(list(nodes)):
-        hashed.update(token.encode())
-    return hashed.hexdigest()
+    return hashlib.blake2b("".join(_tokens(list(nodes))).encode(), digest_size=16).hexdigest()
 
 
 def _tokens(root: object) -> Iterator[str]:
@@ -96,12 +118,12 @@ def _tokens(root: object) -> Iterator[str]:
             yield item
         elif isinstance(item, list):
             yield "["
-            waiting += [_Token("]"), *reversed(_effective(item))]
+            waiting += [_CLOSING_LIST, *reversed(_effective(item))]
         elif isinstance(item, ast.AST):
             yield f"({type(item).__name__} "
-            waiting.append(_Token(")"))
-            for name, value in sorted(_fields(item), reverse=True):
-                waiting += [value, _Token(f"{name}=")]
+            waiting.append(_CLOSING_NODE)
+            for name, value in _fields(item):
+                waiting += [value, name]
         else:
             yield f"{type(item).__name__}:{hex(item) if type(item) is int else ascii(item)} "
 
@@ -110,19 +132,25 @@ class _Token(str):
     """Text that is written as it is."""
 
 
-def _fields(node: ast.AST) -> list[tuple[str, object]]:
+_CLOSING_LIST, _CLOSING_NODE, _VALUE, _VALUES = map(_Token, ("]", ")", "value=", "values="))
+
+
+@functools.cache
+def _as_written(names: tuple[str, ...]) -> list[tuple[str, _Token]]:
+    """Return the fields of a kind of nodes, the last one first, and how they are written."""
+    return [(name, _Token(f"{name}=")) for name in sorted(names, reverse=True) if name not in _IGNORED_FIELDS]
+
+
+def _fields(node: ast.AST) -> list[tuple[_Token, object]]:
     if isinstance(node, ast.Constant | ast.MatchSingleton):
-        return [("value", node.value)]
+        return [(_VALUE, node.value)]
     if isinstance(node, ast.JoinedStr):
-        return [("values", _joined(node))]
+        return [(_VALUES, _joined(node))]
     # What is left out has its default: fields that newer versions of Python added are read as absent.
     return [
-        (name, value)
-        for name in node._fields
-        if name not in _IGNORED_FIELDS
-        and (value := getattr(node, name, None)) is not None
-        and value != []
-        and not (type(value) is int and value == 0)
+        (written, value)
+        for name, written in _as_written(node._fields)
+        if (value := getattr(node, name, None)) is not None and value != [] and not (type(value) is int and value == 0)
     ]
 
 

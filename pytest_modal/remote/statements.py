@@ -15,9 +15,9 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 def parsed(lines: Sequence[str], first: int, last: int, column: int) -> ast.stmt:
     """Return the statement that begins at a line and column of a module."""
-    nodes = ast.parse("".join(lines[first - 1 : last])).body
-    node = next(each for each in nodes if begin(each) == 1 and each.col_offset == column)
-    return ast.increment_lineno(node, first - 1)
+    # Blank lines before it are cheaper than other line numbers afterwards.
+    nodes = ast.parse("\n" * (first - 1) + "".join(lines[first - 1 : last])).body
+    return next(each for each in nodes if begin(each) == first and each.col_offset == column)
 
 
 def begin(node: ast.stmt) -> int:
@@ -80,10 +80,11 @@ class _PytestStandIns(ast.NodeTransformer):
         return ast.copy_location(ast.ImportFrom(STANDINS, node.names, 0), node)
 
 
-def compiled(node: ast.stmt, key: str, flags: int) -> types.CodeType:
+def compiled(node: ast.stmt, key: str, flags: int, *, says_pytest: bool = True) -> types.CodeType:
     """Compile a statement of the module with this key."""
     module = ast.Module([skipped_import(node)], [])
-    module = ast.fix_missing_locations(_PytestStandIns().visit(module))
+    if says_pytest:
+        module = ast.fix_missing_locations(_PytestStandIns().visit(module))
     code: types.CodeType = compile(module, SHIPPED + key, "exec", flags, dont_inherit=True)
     return code
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import random
 import time
 from collections.abc import Iterator
@@ -105,11 +104,12 @@ def run(requests: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """Hand requests to a worker; return what was alive after each."""
     ALIVE.clear()
     worker, seen = Worker("here"), []
+    worker.adopt("c", fixture)
+    worker.adopt("f", int)
     for request in requests:
         for spec in request["containers"]:
-            request["blobs"] |= {"c": pickle.dumps(fixture), spec["key"]: b"".join(data.encode(spec["key"]))}
+            request["blobs"][spec["key"]] = b"".join(data.encode(spec["key"]))
             spec["arguments"] = {"key": ("data", spec["key"])}
-        request["blobs"]["f"] = pickle.dumps(int)
         request["call"]["arguments"] = {}
         reply, _ = worker.handle(request)
         assert reply["status"] == "ok", reply

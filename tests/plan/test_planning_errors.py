@@ -105,8 +105,20 @@ def test_a_local_fixture_that_fails_tells_by_itself(pytester: pytest.Pytester) -
     )
 
 
-def test_a_worker_sees_nothing_of_the_project(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(helpers="FACTOR = 10\ndef scale(x):\n    assert x > 0, 'positive'\n    return FACTOR * x\n")
+def test_a_worker_sees_of_the_project_what_its_functions_need(pytester: pytest.Pytester) -> None:
+    """Modules that they use are there, as far as they are used; other modules, other names and all files are not."""
+    pytester.makepyfile(
+        helpers="""
+        import not_here_either
+        FACTOR = 10
+        UNUSED = not_here_either.ONE
+        def scale(x):
+            assert x > 0, 'positive'
+            return FACTOR * x
+        def unused(): return UNUSED
+        """,
+        not_here_either="ONE = 1",
+    )
     package = pytester.mkpydir("shipped")
     (package / "numbers.py").write_text("SEVEN = 7\n")
     (package / "data.bin").write_text("shipped")
@@ -129,12 +141,18 @@ def test_a_worker_sees_nothing_of_the_project(pytester: pytest.Pytester) -> None
             assert n >= 0
             return 1 if n == 0 else n * recursive(n - 1)
 
-        def look():
+        @pytest.fixture(scope="module")
+        def names():  # names that are written in a function would be reached
+            return ["helpers", "shipped", "not_here_either", "pytest", "_pytest", "pandas", __name__]
+
+        def look(names):
             import importlib.util, os, sys
             assert os.listdir() == []
-            found = {name: importlib.util.find_spec(name) is not None for name in ("helpers", "shipped")}
-            loaded = sorted({"pytest", "_pytest", "pandas", "test_it"} & set(sys.modules))
-            return [Point(2).shifted(), recursive(4), found, loaded, os.environ.get("MINE")]
+            here = [name for name in names if name in sys.modules]
+            known = [name for name in names if name in here or importlib.util.find_spec(name.partition(".")[0])]
+            own = {name: sorted(each for each in vars(sys.modules[name]) if each[0] != "_") for name in here}
+            files = [os.path.exists(sys.modules[name].__file__) for name in here]
+            return [Point(2).shifted(), recursive(4), known, own, files, os.environ.get("MINE")]
 
         def with_package():
             import os, shipped.numbers
@@ -142,7 +160,14 @@ def test_a_worker_sees_nothing_of_the_project(pytester: pytest.Pytester) -> None
 
         @pytest.mark.modal_gpu(function=look, env={"MINE": "yes"})
         def test_look(modal_result):
-            assert modal_result == [21, 24, {"helpers": False, "shipped": False}, [], "yes"]
+            *results, known, own, files, mine = modal_result
+            assert results == [21, 24] and mine == "yes"
+            # Packages are installed here, though nothing has imported them.
+            assert known == ["helpers", "pytest", "_pytest", "pandas", __name__]
+            assert own == {
+                "helpers": ["FACTOR", "scale"], __name__: ["CONSTANT", "Point", "look", "recursive", "scale"]
+            }
+            assert files == [False, False]
 
         @pytest.mark.modal_gpu(function=with_package, local_packages=["shipped"])
         def test_package(modal_result):
