@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import sys
 import types
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pytest_modal.code.local_code import PYTESTS_AND_OURS, LocalCode, Names, is_local, read
 from pytest_modal.code.syntax import ModuleSyntax
@@ -264,3 +265,13 @@ def is_ours(decorator: ast.expr, scope: Names) -> bool:
         return found.__name__.partition(".")[0] in PYTESTS_AND_OURS
     module = getattr(found, "__module__", None)
     return isinstance(module, str) and module.partition(".")[0] in PYTESTS_AND_OURS
+
+
+def found_at(scope: Names, qualname: str) -> Any:
+    """Return what is bound at a qualified name in a module, without what pytest put around it."""
+    head, *rest = qualname.split(".")
+    value = scope.get(head)
+    for each in rest:
+        value = inspect.getattr_static(value, each, None)
+        value = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+    return value

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.code.bindings import Modules
+from pytest_modal.code.bindings import Modules, found_at
 from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.units import Chain, Unit, words
 
@@ -125,6 +126,7 @@ class Constants:
             return self._code(key, value)
         reads_files, asks_machine = self.reads_files(key, *units), self._asks_machine(key, units)
         if not is_exact(value):
+            reads_files |= self.reads_files(key, *self._changing(key, units, root))
             no_need = isinstance(value, Path) or _is_of_pytest(value)
             return Value(value, False, asks_machine) if reads_files and not no_need else SOURCE
         if name in self._modules.units(key).reassigned or self._names_rootdir(value):
@@ -140,20 +142,25 @@ class Constants:
         if isinstance(value, types.ModuleType):
             other, qualname = self._modules.key(vars(value)), ""
         else:
-            other = self._modules.key(value.__globals__) if isinstance(value, types.FunctionType) else None
-            qualname = value.__qualname__
-        return Reference(other, qualname) if other and other != key and "<" not in qualname else SOURCE
+            scope, qualname = getattr(value, "__globals__", {}), value.__qualname__
+            is_there = "<" not in qualname and bool(scope) and found_at(scope, qualname) is value
+            other = self._modules.key(scope) if is_there else None
+        return Reference(other, qualname) if other and other != key else SOURCE
 
     def _names_rootdir(self, value: object) -> bool:
         return str(self._modules.local.rootdir) in repr(value)[:_LONGEST_TEXT]
 
     def _is_changed(self, key: str, units: list[Unit], root: str) -> bool:
+        changes = self._changing(key, units, root)
+        # A loop that builds its own name in several statements is one of them.
+        return bool(changes) and not (len(units) > 1 and any(unit in units for unit in changes))
+
+    def _changing(self, key: str, units: list[Unit], root: str) -> list[Unit]:
+        """Return the statements that change what others bind."""
         # In `a = b = []` both names are the same list.
         names = {name for unit in units for name in unit.binds}
         near = self._effects.near(root)
-        changes = [each for name in names for each in near.get(Target("name", key, name), ())]
-        # A loop that builds its own name in several statements is one of them.
-        return bool(changes) and not (len(units) > 1 and any(unit in units for _, unit in changes))
+        return [unit for name in names for _, unit in near.get(Target("name", key, name), ())]
 
     def reads_files(self, key: str, *units: Unit) -> bool:
         """Whether running statements reads files of this machine."""
@@ -172,19 +179,25 @@ class Constants:
         if unit in seen:
             return False
         seen.add(unit)
-        answer = _says(unit, of) or any(self._leads_to(key, chain, of, seen) for chain in _chains_run(unit))
+        answer = _says(unit, of) or any(self._leads_to(key, unit, chain, of, seen) for chain in _chains_run(unit))
         if first or answer:  # within a circle, "no" is not yet known
             self._speaking[unit, of] = answer
         return answer
 
-    def _leads_to(self, key: str, chain: Chain, of: str, seen: set[Unit]) -> bool:
+    def _leads_to(self, key: str, unit: Unit, chain: Chain, of: str, seen: set[Unit]) -> bool:
         """Whether a name leads to code that speaks of it, of a package too."""
         found = self._modules.resolve(key, chain)
         if found is None or found.kind == "module":
             return False
         if found.kind == "name":
             inner = self._modules.units(found.where).by_name.get(found.name, [])
-            return any(self._speaks(found.where, each, of, seen) for each in inner)
+            # A class that is only named, in an annotation for example, makes no instance.
+            is_called = ".".join(chain) in unit.called
+            return any(
+                self._speaks(found.where, each, of, seen)
+                for each in inner
+                if is_called or not isinstance(each.node, ast.ClassDef)
+            )
         if of == "machine" and found.where in _ASKING_MODULES:
             return True
         # Under another name here: `from os import getenv as ask`.
@@ -195,6 +208,27 @@ class Constants:
 def says_files(unit: Unit) -> bool:
     """Whether code in a statement, that of its functions too, reads files."""
     return bool(unit.words & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in unit.called)
+
+
+def reads_when_defined(unit: Unit) -> bool:
+    """Whether a definition reads files when it runs: in defaults, decorators, the statements of a class."""
+    words = {each.attr if isinstance(each, ast.Attribute) else each.id for each in _run_by_definition(unit.node)}
+    called = {each for each in unit.called if each.rpartition(".")[2] in words}
+    return bool(words & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in called)
+
+
+def _run_by_definition(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
+    run: list[ast.AST] = [*getattr(node, "decorator_list", ())]
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        run += [*node.args.defaults, *(each for each in node.args.kw_defaults if each is not None)]
+    elif isinstance(node, ast.ClassDef):
+        for each in node.body:
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield from _run_by_definition(each)
+            else:
+                run.append(each)
+    for root in run:
+        yield from (inner for inner in ast.walk(root) if isinstance(inner, ast.Name | ast.Attribute))
 
 
 def _says(unit: Unit, of: str) -> bool:

@@ -6,12 +6,15 @@ import copyreg
 import functools
 import inspect
 import types
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
+from pytest_modal.code.syntax import fingerprint, read_syntax
 from pytest_modal.remote import data
 
 _DEEPEST = 50
+_OF_ALL_CLASSES = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__"}
 
 
 def digest_of_content(value: object) -> str:
@@ -31,7 +34,10 @@ def _digest(value: Any, around: tuple[int, ...]) -> str:
     if kind in (set, frozenset):
         return digest_of(kind.__name__, *sorted(_digest(each, around) for each in value))
     if kind is types.FunctionType:
-        return digest_of("function", *_name(value), *_held_by(value, around))
+        return digest_of("function", *_name(value), _written(value), *_held_by(value, around))
+    if isinstance(value, type) and "<" in value.__qualname__:  # made in a function: nothing else counts what it has
+        members = {name: each for name, each in vars(value).items() if name not in _OF_ALL_CLASSES}
+        return digest_of("class", *_name(value), _digest(value.__bases__, around), _digest(members, around))
     if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
         return digest_of(kind.__name__, *_name(value))
     if kind is types.MethodType:
@@ -45,13 +51,25 @@ def _digest(value: Any, around: tuple[int, ...]) -> str:
 
 
 def _held_by(function: types.FunctionType, around: tuple[int, ...]) -> list[str]:
-    held = [function.__defaults__, function.__kwdefaults__]
+    attributes = {name: each for name, each in vars(function).items() if name != "__wrapped__"}
+    held: list[object] = [function.__defaults__, function.__kwdefaults__, attributes or None]
     for cell in function.__closure__ or ():
         try:
             held.append(cell.cell_contents)
         except ValueError:  # not assigned yet
             held.append(None)
     return [_digest(each, around) for each in held if each is not None]
+
+
+def _written(function: types.FunctionType) -> str:
+    """Return a digest of how a function without a name is written; that of others is counted with its statement."""
+    code = function.__code__
+    if "<" not in function.__qualname__ and code.co_filename.endswith(".py"):
+        return ""
+    try:
+        return fingerprint(*read_syntax(Path(code.co_filename)).definitions(code))
+    except (OSError, SyntaxError, ValueError):  # made from a string
+        return digest_of(code.co_code.hex(), *map(repr, code.co_consts), *code.co_names)
 
 
 def _name(thing: Any) -> tuple[str, str]:

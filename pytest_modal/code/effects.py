@@ -161,6 +161,11 @@ class Effects:
     def _called(self, key: str, call: ast.Call, hidden: set[str]) -> Iterator[Target]:
         """Yield what a call changes whose result nobody takes."""
         chain = _chain(call.func, hidden)
+        match call:
+            case ast.Call(func=ast.Name(id="setattr"), args=[module, ast.Constant(value=str(name)), *_]) if (
+                ast.unparse(module) == "sys.modules[__name__]"
+            ):
+                yield Target("name", key, name)
         if not chain or chain == ["print"]:
             return
         yield from self._targets(key, self._owner(key, chain, shortest=1))
@@ -181,6 +186,20 @@ class Effects:
             yield _ENVIRONMENT
         elif chain[:2] not in _OF_THIS_MACHINE and (found := self._modules.resolve(key, chain)) is not None:
             yield Target(*found)
+            yield from self._aliased(found, set())
+
+    def _aliased(self, found: Meaning, seen: set[Meaning]) -> Iterator[Target]:
+        """Yield what a name is another name of: ``B = A``."""
+        if found.kind != "name" or found in seen:
+            return
+        seen.add(found)
+        for unit in self._modules.units(found.where).by_name.get(found.name, ()):
+            match unit.node:
+                case ast.Assign(value=ast.Name(id=name)) | ast.AnnAssign(value=ast.Name(id=name)):
+                    other = self._modules.resolve(found.where, [name])
+                    if other is not None:
+                        yield Target(*other)
+                        yield from self._aliased(other, seen)
 
     def _local(self, key: str, chain: list[str]) -> Iterator[Target]:
         return (target for target in self._targets(key, chain) if target.kind == "name")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_modal.batch.digest import digest_of
-from pytest_modal.code.bindings import Modules, is_ours
+from pytest_modal.code.bindings import Modules, is_ours, is_package_without_file
 from pytest_modal.code.constants import Reference
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, LocalCode, read
@@ -30,6 +30,8 @@ from pytest_modal.wording import three_parts
 
 # Keywords of our decorator whose values have no content to compare: their source is compared instead.
 _BY_SOURCE = ("env", "image", "volumes")
+_PLAIN_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_ORDER = "order of the statements of "
 
 
 class Parts(dict[str, str]):
@@ -92,11 +94,27 @@ def digests_of(reach: Reach, own: str = "") -> Parts:
     for key, needed in reach.statements():
         is_own = key == reach.root and name in needed.unit.binds and needed.unit.is_definition
         parts.put(own if is_own else _label(reach.modules.name(key), needed.unit), needed.unit.digest)
+    for key in reach.units:
+        module = reach.modules.name(key)
+        if flags := reach.modules.units(key).flags:
+            parts.put(f"import {module}.__future__", digest_of(str(flags)))
+        if (order := _order(key, reach)) is not None:
+            parts.put(f"{_ORDER}{module}", order)
     for (key, bound), value in reach.values.items():
         parts.put(f"constant {reach.modules.name(key)}.{bound}", _digest(value))
     for what, digest in reach.closures.items():
         parts.put(what, digest)
     return parts
+
+
+def _order(key: str, reach: Reach) -> str | None:
+    """Return the digest of the order of statements that run, if there are several; that of definitions is no matter."""
+    if is_package_without_file(key):
+        return None
+    units = [each.unit for each in reach.units[key].values() if each.unit.place[2] != NESTED]
+    run = [unit for unit in units if not unit.is_import and not isinstance(unit.node, _PLAIN_DEFINITIONS)]
+    labels = [_label("", unit) for unit in sorted(run, key=lambda unit: unit.place[:2])]
+    return digest_of(*labels) if len(labels) > 1 else None
 
 
 def _label(module: str, unit: Unit) -> str:
@@ -180,11 +198,14 @@ def _digest_of_file(path: Path) -> str:
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Return in words which parts differ: nothing for equal code."""
     words = []
-    for part in sorted({*old, *new}):
+    parts = {part for part in {*old, *new} if old.get(part) != new.get(part)}
+    # What is new or gone changes the order too.
+    only_order = all(part.startswith(_ORDER) for part in parts)
+    for part in sorted(part for part in parts if only_order or not part.startswith(_ORDER)):
         if part not in old:
             words.append(f"{part} is new")
         elif part not in new:
             words.append(f"{part} is gone")
-        elif old[part] != new[part]:
+        else:
             words.append(f"{part} changed")
     return words

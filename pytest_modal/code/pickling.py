@@ -6,16 +6,15 @@ They refer to what has one: the container finds it in the modules that it fills 
 from __future__ import annotations
 
 import ast
-import inspect
 import io
 import os
 import sys
 import types
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cloudpickle
 
+from pytest_modal.code.bindings import found_at
 from pytest_modal.code.constants import SOURCE
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, changed_since_import
@@ -219,16 +218,6 @@ class _Written(NamedTuple):
     last_column: int
     free: list[str]
     qualname: str
-
-
-def found_at(scope: Mapping[str, Any], qualname: str) -> Any:
-    """Return what is bound at a qualified name in a module, without what pytest put around it."""
-    head, *rest = qualname.split(".")
-    value = scope.get(head)
-    for each in rest:
-        value = inspect.getattr_static(value, each, None)
-        value = value.__func__ if isinstance(value, staticmethod | classmethod) else value
-    return value
 
 
 def _content(cell: types.CellType) -> list[object]:

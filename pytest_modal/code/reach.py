@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
-from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value, says_files
+from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value, reads_when_defined, says_files
 from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.needed import Needed, Travelling
@@ -28,6 +28,7 @@ from pytest_modal.remote.statements import reduced
 # Code that says one of these may look up names by their text.
 _DYNAMIC = {"globals", "modules", "import_module", "__import__", "vars", "getattr", "patch", "setattr"}
 _ALL_NAMES = {"globals", "modules", "import_module", "vars"}  # those that may look up any name of a module
+_MAKES_NAMES = {"exec", "globals", "vars", "setattr"}
 _DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 _TESTS_AND_HOOKS = ("test_", "Test", "pytest_")
 Place = tuple[str, int]  # the key of a module, and a line
@@ -145,6 +146,9 @@ class Reach:
             unit, _ = star
             self.add_unit(key, unit_of(reduced(unit.node, name), (*unit.place[:2], name)), weak=weak)
             return
+        if name in self._modules.scope(key) and not name.startswith("__"):
+            self._add_makers_of_names(key, weak=weak)
+            return
         answers = "__getattr__" in self._modules.units(key).by_name and not name.startswith("__")
         if not answers or hasattr(builtins, name):
             return
@@ -155,6 +159,12 @@ class Reach:
                 self._add_reference(key, name, Reference(other, value.__qualname__), weak=weak)
                 return
         self.add_name(key, "__getattr__", weak=weak)
+
+    def _add_makers_of_names(self, key: str, *, weak: bool) -> None:
+        """Add the statements that may bind names which are nowhere written: ``exec``, ``globals()[name] = ...``."""
+        for unit in self._modules.units(key).units:
+            if unit.words & _MAKES_NAMES and not unit.is_definition:
+                self.add_unit(key, unit, weak=weak)
 
     def _add_reference(self, key: str, name: str, how: Reference, *, weak: bool) -> None:
         self.values[key, name] = Travelling(how)
@@ -176,6 +186,7 @@ class Reach:
 
     def add_unit(self, key: str, unit: Unit, *, weak: bool = False, is_setting: bool = False) -> None:
         """Add a statement, and all that it needs."""
+        self._refuse_reading(key, unit)
         units = self.units.setdefault(key, {})
         known = units.get(unit.place)
         if known is not None and known.weak <= weak:
@@ -184,6 +195,15 @@ class Reach:
         self._changeable.update((key, name) for name in unit.binds)
         units[unit.place] = Needed(unit, weak, is_setting or (known is not None and known.is_setting))
         self.follow(key, unit, weak=weak)
+
+    def _refuse_reading(self, key: str, unit: Unit) -> None:
+        """Refuse a definition that reads a file of this machine when it runs: in a default, in the body of a class."""
+        if not unit.is_definition or not reads_when_defined(unit) or self.path_read(key, unit) is None:
+            return
+        name = ", ".join(unit.binds)
+        what = f"uses {name}, whose definition reads a file of this machine"
+        remedy = "read the file in a statement of its own, NAME = ..., and use that name: its value travels"
+        raise UnshippableError(what, f"{key}:{unit.line}", remedy)
 
     def follow(self, key: str, unit: Unit, *, weak: bool = False) -> None:
         """Add everything that a piece of code names."""

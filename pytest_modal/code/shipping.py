@@ -15,12 +15,12 @@ from typing import Any
 
 from pytest_modal.batch.calls import Code, ShippedFunction
 from pytest_modal.batch.digest import digest_of
-from pytest_modal.code.bindings import Modules
+from pytest_modal.code.bindings import Modules, found_at
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.keys import digests_of, parts_of
 from pytest_modal.code.local_code import CodeKeyError, LocalCode
 from pytest_modal.code.payload import Packer
-from pytest_modal.code.pickling import found_at, pickled
+from pytest_modal.code.pickling import pickled
 from pytest_modal.code.reach import Finder, Reach
 from pytest_modal.code.refusals import UnshippableError, is_fixture
 from pytest_modal.code.summary import summary_of
@@ -167,7 +167,7 @@ class _Project:
                 reach.add_name(key, name)
             root = ["name", key, qualname]
         else:
-            root = ["pickle", pickled(reach, function, getattr(function, "__name__", repr(function)))]
+            root = ["pickle", pickled(reach, function, getattr(function, "__name__", type(function).__name__))]
         self._finish(reach)
         return reach, root
 
@@ -186,18 +186,21 @@ class _Project:
 
     def _place_of(self, function: Callable[..., object]) -> tuple[str | None, str | None]:
         """Return the module of a function, and its qualified name there if it is bound at top level."""
+        qualname = str(getattr(function, "__qualname__", ""))
+        name = qualname.partition(".")[0]
+        first = None
         for scope in _scopes_of(function):
             key = self._modules.key(scope)
             if key is None:
                 continue
-            qualname = str(getattr(function, "__qualname__", ""))
-            name = qualname.partition(".")[0]
-            if "<" in qualname or name not in self._modules.units(key).by_name:
-                return key, None
-            bound = found_at(scope, qualname)
-            is_declared = is_fixture(bound) and inspect.unwrap(bound) is inspect.unwrap(function)
-            return key, qualname if bound is function or is_declared else None
-        return None, None
+            first = first or key
+            # What wraps it may be written in another module.
+            if "<" not in qualname and name in self._modules.units(key).by_name:
+                bound = found_at(scope, qualname)
+                is_declared = is_fixture(bound) and inspect.unwrap(bound) is inspect.unwrap(function)
+                if bound is function or is_declared:
+                    return key, qualname
+        return first, None
 
 
 def _scopes_of(function: object) -> Iterator[dict[str, Any]]:

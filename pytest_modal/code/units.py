@@ -10,6 +10,7 @@ import ast
 import dis
 import inspect
 import re
+import sys
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -158,8 +159,7 @@ class ModuleUnits:
             if is_docstring(node) and number:
                 continue
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-                for alias in node.names:
-                    self.flags |= getattr(__future__, alias.name).compiler_flag
+                self.flags |= sum(_flag(alias.name) for alias in node.names)
             elif not _is_main_guard(node):
                 self._add(node, is_ours)
         for unit in self.units:
@@ -182,6 +182,13 @@ class ModuleUnits:
     def around(self, line: int) -> Unit | None:
         """Return the unit that a line belongs to."""
         return next((unit for unit in self.units if unit.line <= line <= unit.end), None)
+
+
+def _flag(feature: str) -> int:
+    """Return the compiler flag of a ``__future__`` import; none for what this Python does anyway."""
+    known: __future__._Feature = getattr(__future__, feature)
+    mandatory = known.getMandatoryRelease()
+    return 0 if mandatory is not None and mandatory <= sys.version_info else known.compiler_flag
 
 
 def _is_main_guard(node: ast.stmt) -> bool:

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.batch.calls import ShippedFunction
-from pytest_modal.code import local_code
 from pytest_modal.code.local_code import is_local
 from pytest_modal.code.shipping import Shipper
+from pytest_modal.remote import installed
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
@@ -73,7 +73,7 @@ def test_an_installed_package_is_never_local() -> None:
 def test_the_library_of_an_interpreter_in_the_project_is_not_local(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    monkeypatch.setattr(local_code, "_STANDARD_LIBRARY", [os.path.realpath(tmp_path / library)])
+    monkeypatch.setattr(installed, "_STANDARD_LIBRARY", [os.path.realpath(tmp_path / library)])
     for file in ("json/decoder.py", "argparse.py", "site-packages/torch/nn.py"):
         assert not is_local(tmp_path / library / file, tmp_path)
     assert is_local(tmp_path / "json/decoder.py", tmp_path)

@@ -10,12 +10,7 @@ import whole_packages
 
 # About 600 names. What else is installed can be tried by `python tests/code/whole_packages.py NAME ...`.
 STANDARD = ["json", "argparse", "dataclasses", "textwrap", "difflib", "statistics", "configparser", "html"]
-INSTALLED = ["packaging", "idna", "certifi", "attr"]
-FAULTS = {
-    "pyparsing": "a wrapped function is looked for where its wrapper is written",
-    "sortedcontainers": "functions of a file with older __future__ imports seem to have changed",
-    "click": "a TypeVar whose bound is a class that may open files is pickled, and refers to itself",
-}
+INSTALLED = ["packaging", "idna", "certifi", "attr", "click", "sortedcontainers"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks a process for each function")
@@ -24,7 +19,6 @@ FAULTS = {
     [
         pytest.param(STANDARD, id="standard library"),
         pytest.param(INSTALLED, id="installed"),
-        *(pytest.param([name], id=name, marks=pytest.mark.xfail(reason=why)) for name, why in FAULTS.items()),
     ],
 )
 def test_each_function_and_class_of_a_package_arrives_alone(packages: list[str], tmp_path: Path) -> None:

@@ -677,7 +677,7 @@ def test_code_that_reads_files_of_this_machine_is_found_before_anything_is_sent(
     result.stdout.fnmatch_lines(
         [
             f"PM102 {who} reads {what}*: the container of answer has none of your files",
-            "  what to do: read the file at the top of the module, so that its content travels, or in a local fixture;*",
+            "  what to do: read the file at the top of the module, so that its content travels, or in a local *",
         ]
     )
 
