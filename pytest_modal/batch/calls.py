@@ -34,6 +34,8 @@ class Part:
         Whether a value was made by a statement that asks about the machine or the environment.
     reads : tuple of str or None
         Of code that reads files: the name by which it finds one on this machine, and the path that it stands for.
+    replaced : bool
+        Whether the name is bound to something else on this machine than what its statement makes.
     """
 
     how: Literal["source", "setting", "value", "pickle", "reference", "package", "left out"]
@@ -44,6 +46,7 @@ class Part:
     weak: bool = False
     decided_here: bool = False
     reads: tuple[str, str] | None = None
+    replaced: bool = False
 
 
 class ShippedText(Protocol):

@@ -364,6 +364,10 @@ class Reach:
         )
         return hooks or self._modules.module(type(kind).__module__) is not None
 
+    def is_changed_there(self, key: str, unit: Unit) -> bool:
+        """Whether a statement that comes along changes what another one binds."""
+        return any(Target("name", key, name) in self._effects.near(self.root) for name in unit.binds)
+
     def path_read(self, key: str, unit: Unit) -> tuple[str, str] | None:
         """Return the name and the path by which the code of functions finds files of this machine, if it reads any."""
         if not unit.is_definition or not says_files(unit):

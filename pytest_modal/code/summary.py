@@ -10,6 +10,7 @@ from pytest_modal.code.constants import Reference
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
+from pytest_modal.code.unchanged import is_replaced
 from pytest_modal.remote import data
 
 
@@ -23,7 +24,8 @@ def _statements(reach: Reach) -> Iterator[Part]:
         name = _name(reach.modules.name(key), key, needed)
         how: Literal["setting", "source"] = "setting" if needed.is_setting else "source"
         reads = reach.path_read(key, needed.unit)
-        yield Part(how, name, key, needed.unit.line, weak=needed.weak, reads=reads)
+        replaced = not reach.is_changed_there(key, needed.unit) and is_replaced(reach.modules, key, needed.unit)
+        yield Part(how, name, key, needed.unit.line, weak=needed.weak, reads=reads, replaced=replaced)
 
 
 def _name(module: str, key: str, needed: Needed) -> str:

@@ -1,7 +1,8 @@
-"""Files that changed since they were imported: what would be sent is not what was collected."""
+"""What would be sent and is not what was collected: files that changed, names that were bound to something else."""
 
 from __future__ import annotations
 
+import ast
 import types
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from pytest_modal.code.bindings import Modules, is_package_without_file
 from pytest_modal.code.local_code import changed_since_import
 from pytest_modal.code.refusals import is_fixture
 from pytest_modal.code.syntax import codes_of
+from pytest_modal.code.units import Unit
 
 # Other loaders may change the code of what they load.
 _LOADERS = {"SourceFileLoader", "AssertionRewritingHook"}
@@ -68,3 +70,28 @@ def _functions_of(scope: object) -> Iterator[types.FunctionType]:
 def _is_rewritten(code: types.CodeType) -> bool:
     inner = (each for each in code.co_consts if isinstance(each, types.CodeType))
     return any(name.startswith("@") for name in code.co_names) or any(map(_is_rewritten, inner))
+
+
+def is_replaced(modules: Modules, key: str, unit: Unit) -> bool:
+    """Whether a name is bound to something else on this machine than what its statement makes, as a patch does.
+
+    Only what can be told is: plain functions and classes, and constants that are written out.
+    """
+    scope = modules.scope(key)
+    bound = [name for name in unit.binds if name in scope]
+    if len(bound) != 1 or len(modules.units(key).by_name.get(bound[0], ())) != 1:
+        return False
+    value = scope[bound[0]]
+    match unit.node:
+        case ast.FunctionDef(decorator_list=[]) | ast.AsyncFunctionDef(decorator_list=[]):
+            return not is_fixture(value) and not _is_written_at(value, unit)
+        case ast.ClassDef(decorator_list=[], keywords=[]):
+            return isinstance(value, type) and value.__module__ != modules.name(key)
+        case ast.Assign(value=ast.Constant(value=written)) | ast.AnnAssign(value=ast.Constant(value=written)):
+            changed = bound[0] in modules.units(key).reassigned
+            return not changed and (type(value) is not type(written) or value != written)
+    return False
+
+
+def _is_written_at(value: object, unit: Unit) -> bool:
+    return isinstance(value, types.FunctionType) and unit.line <= value.__code__.co_firstlineno <= unit.end

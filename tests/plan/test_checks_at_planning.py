@@ -700,3 +700,40 @@ def test_a_file_that_is_read_at_the_top_and_a_path_that_is_not_read_are_fine(pyt
         """
     )
     pytester.runpytest(*PLAIN).assert_outcomes(passed=1)
+
+
+def test_what_was_replaced_on_this_machine_is_warned_of_and_what_the_files_replace_is_not(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        """
+        import helpers
+        def pytest_configure():
+            helpers.normalise = lambda text: "patched"
+            helpers.LIMIT = 5
+        """
+    )
+    pytester.makepyfile(
+        helpers="LIMIT = 3\nSIZE = 1\ndef normalise(text): return text\ndef other(text): return text\n",
+        test_it="""
+        import helpers
+        import pytest_modal
+
+        def mine(text): return "mine"
+
+        helpers.other = mine
+        helpers.SIZE = 2
+
+        @pytest_modal.fixture
+        def answer(): return helpers.normalise("x"), helpers.LIMIT, helpers.other("x"), helpers.SIZE
+
+        def test_answer(answer): assert answer == ("x", 3, "mine", 2)
+        """,
+    )
+    result = pytester.runpytest(*PLAIN)
+    result.assert_outcomes(passed=1)
+    warned = [line for line in result.outlines if "PM109" in line]
+    assert [line.partition(" was replaced")[0] for line in warned] == [
+        "modal: warning: helpers.py:1:1: PM109 helpers.LIMIT",
+        "modal: warning: helpers.py:3:1: PM109 helpers.normalise",
+    ]

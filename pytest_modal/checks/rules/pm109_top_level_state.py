@@ -36,12 +36,19 @@ def _about_what_travels(travels: Iterable[Travelling]) -> Iterator[Finding]:
     for each in travels:
         if each.script is None or not isinstance(each.node, ast.stmt) or each.part.weak:
             continue
+        if each.part.replaced:
+            yield each.script.find("PM109", each.node, *_replaced(each.part.name))
         is_value = each.part.how in ("value", "pickle")
         is_run = each.part.how in ("source", "setting") and not isinstance(each.node, FunctionNode | ast.ClassDef)
         if is_value or is_run:
             trouble = _of_value(each, each.node) if is_value else _of_statement(each.script.load_in(each.node))
             if trouble is not None:
                 yield each.script.find("PM109", each.node, *trouble)
+
+
+def _replaced(name: str) -> tuple[str, str]:
+    what = f"{name} was replaced on this machine since its file was imported: the container has what the file says"
+    return what, "replace it in the function's body, or at the top of the file that the function is in"
 
 
 def _of_value(each: Travelling, node: ast.stmt) -> tuple[str, str] | None:
@@ -149,7 +156,8 @@ The statements of a file that a function needs run again in each container. What
 travels. So a large table is sent with each function that uses it, and a model that is loaded at the top of a file is
 pickled here, or downloaded by each container. A value that was read from a file and decided by this machine (its GPU,
 its environment variables) stays as it was decided, though the container may be another one. And an autouse fixture runs
-here only: the seed or the setting of torch that it makes has no effect on the GPU.
+here only: the seed or the setting of torch that it makes has no effect on the GPU. So has a function or a constant that
+a hook or a plugin has replaced: the container runs what the file says.
 """,
     instead="""
 Pass data as an argument, from a local fixture. Load models in a container fixture. Ask about the machine in the
