@@ -84,7 +84,7 @@ def is_replaced(modules: Modules, key: str, unit: Unit) -> bool:
     value = scope[bound[0]]
     match unit.node:
         case ast.FunctionDef(decorator_list=[]) | ast.AsyncFunctionDef(decorator_list=[]):
-            return not is_fixture(value) and not _is_written_at(value, unit)
+            return not is_fixture(value) and not _is_written_at(value, unit, scope)
         case ast.ClassDef(decorator_list=[], keywords=[]):
             return isinstance(value, type) and value.__module__ != modules.name(key)
         case ast.Assign(value=ast.Constant(value=written)) | ast.AnnAssign(value=ast.Constant(value=written)):
@@ -93,5 +93,7 @@ def is_replaced(modules: Modules, key: str, unit: Unit) -> bool:
     return False
 
 
-def _is_written_at(value: object, unit: Unit) -> bool:
-    return isinstance(value, types.FunctionType) and unit.line <= value.__code__.co_firstlineno <= unit.end
+def _is_written_at(value: object, unit: Unit, scope: object) -> bool:
+    if not isinstance(value, types.FunctionType) or value.__globals__ is not scope:
+        return False
+    return unit.line <= value.__code__.co_firstlineno <= unit.end
