@@ -509,14 +509,18 @@ def test_a_module_of_the_name_of_one_of_pythons_is_local(project: Project, monke
 
 
 def test_lambdas_of_one_line_are_told_apart_when_one_is_sent(project: Project) -> None:
-    project.write("test_math.py", "LIMIT = 3\nf, g = (lambda x: x + 1), (lambda x: x + LIMIT)\n")
-    before = project.parts("f")
+    def parts(number: int) -> Mapping[str, str]:
+        function = project.load("test_math").BOTH[number]
+        return Shipper(project.root, travels=False).ship(function, "answers", ()).parts
+
+    project.write("test_math.py", "LIMIT = 3\nBOTH = [lambda x: x + 1, lambda x: x + LIMIT]\n")
+    before = parts(0)
     assert list(before) == ["helper test_math.<lambda>", "value <lambda>"]
     project.edit("test_math.py", "x + LIMIT", "x - LIMIT")
-    assert changed(before, project.parts("f")) == []
-    assert list(project.parts("g")) == ["constant test_math.LIMIT", *before]
+    assert changed(before, parts(0)) == []
+    assert list(parts(1)) == ["constant test_math.LIMIT", *before]
     project.edit("test_math.py", "x + 1", "x + 4")
-    assert changed(before, project.parts("f")) == ["helper test_math.<lambda> changed"]
+    assert changed(before, parts(0)) == ["helper test_math.<lambda> changed"]
 
 
 def test_a_statement_counts_whole(project: Project) -> None:
