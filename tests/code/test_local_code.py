@@ -12,6 +12,7 @@ import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,11 +104,11 @@ def test_code_beside_the_rootdir_is_local_if_the_project_brings_it(
 def test_code_beside_the_rootdir_is_a_package_if_it_is_installed_from_there(
     tmp_path: Path, origin: dict[str, object] | None, own: bool
 ) -> None:
-    installed = tmp_path / "site/beside-1.0.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1.0\n")
+    information = tmp_path / "site/beside-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: beside\nVersion: 1.0\n")
     if origin is not None:
-        (installed / "direct_url.json").write_text(json.dumps({"url": (tmp_path / "beside").as_uri(), **origin}))
+        (information / "direct_url.json").write_text(json.dumps({"url": (tmp_path / "beside").as_uri(), **origin}))
     files = [tmp_path / "beside/src/beside.py", tmp_path / "project/test_it.py"]
     code = (
         f"from pytest_modal.code.local_code import is_local\n"
@@ -136,12 +137,13 @@ class Project:
         importlib.invalidate_caches()
         return Shipper(self.root / rootdir).ship(importlib.import_module(module).f, "f", ())
 
+    def _has(self, scope: Mapping[str, Any]) -> bool:
+        is_space = scope.get("__file__") is None and type(scope.get("__path__")).__name__ == "_NamespacePath"
+        places = [str(scope.get("__file__")), *(map(str, scope["__path__"]) if is_space else ())]
+        return any(place.startswith(str(self.root)) for place in places)
+
     def forget(self) -> None:
-        own = []
-        for name, module in list(sys.modules.items()):
-            places = [str(getattr(module, "__file__", None)), *map(str, getattr(module, "__path__", ()))]
-            if any(place.startswith(str(self.root)) for place in places):
-                own.append(name)
+        own = [name for name, module in sys.modules.items() if self._has(vars(module))]
         for name in own:  # the path of a namespace package can be read only as long as its parent is imported
             del sys.modules[name]
 
