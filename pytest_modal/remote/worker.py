@@ -232,8 +232,11 @@ class Worker:
         reply["teardown_errors"] += self._release_until(request["position"] - 1)
         for spec in needed:
             reply["phase"] = f"load {spec['label']}"
+            self._notify("load", spec["key"])
             self._load_for(spec, blobs)
         reply["phase"] = "import"
+        if request["call"]["function"] not in self._functions:
+            self._notify("import", "")
         self._load(request["call"], blobs)
         for spec in needed:
             reply["phase"] = f"load {spec['label']}"

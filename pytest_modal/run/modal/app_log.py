@@ -19,7 +19,8 @@ class Sign:
     Attributes
     ----------
     event : str
-        "ready" (a container is up), "start", "load" (a container fixture is being built), "call".
+        "ready" (a container is up), "start", "load" (a container fixture is being built), "import" (the modules of
+        a function are being filled), "call".
     service : str
         Name of the Modal Function.
     key : str
@@ -46,13 +47,13 @@ class Phases:
 
     def note(self, sign: Sign) -> None:
         """Note the phase that a container reports."""
-        if sign.event in ("start", "load", "call") and sign.container:
+        if sign.event in ("start", "load", "import", "call") and sign.container:
             tried = self.containers.setdefault(sign.key, [])
             if sign.container not in tried:
                 tried.append(sign.container)
         if sign.event == "start":
             self.seen[sign.key] = "start", ""
-        elif sign.event in ("load", "call"):
+        elif sign.event in ("load", "import", "call"):
             self.seen[sign.key] = sign.event, sign.rest.strip()
 
     def of(self, key: str) -> tuple[str, str] | None:
