@@ -51,29 +51,34 @@ class Effects:
 
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
-        self._near: dict[str, Changes] = {}
+        self._near: dict[tuple[str, bool], Changes] = {}
         self._of_unit: dict[Unit, frozenset[Target]] = {}
         self._of_calling: dict[Meaning, set[Target]] = {}
 
-    def near(self, key: str) -> Changes:
+    def near(self, key: str, *, alone: bool = False) -> Changes:
         """Return what the modules change that a module imports, directly or not, and the conftests above it.
 
         No other test file counts: otherwise which tests were selected would change what a function is.
+
+        Parameters
+        ----------
+        alone : bool
+            Whether conftests don't count: the module is one that a function imports when it runs.
         """
         if not key:
             return {}
-        if key not in self._near:
+        if (key, alone) not in self._near:
             changes: dict[Target, list[tuple[str, Unit]]] = {}
-            for each in self._imported_by(key):
+            for each in self._imported_by(key, alone=alone):
                 for unit in self._modules.units(each).units:
                     for target in self.of(each, unit):
                         changes.setdefault(target, []).append((each, unit))
-            self._near[key] = changes
-        return self._near[key]
+            self._near[key, alone] = changes
+        return self._near[key, alone]
 
-    def _imported_by(self, key: str) -> list[str]:
+    def _imported_by(self, key: str, *, alone: bool) -> list[str]:
         found: dict[str, None] = {}
-        above = [(parent / _CONFTEST).as_posix() for parent in Path(key).parents]
+        above = [] if alone else [(parent / _CONFTEST).as_posix() for parent in Path(key).parents]
         waiting = [key, *(each for each in above if each in self._modules.keys)]
         while waiting:
             each = waiting.pop()

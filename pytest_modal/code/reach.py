@@ -17,7 +17,7 @@ from typing import Any
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
 from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value, reads_when_defined, says_files
-from pytest_modal.code.effects import Effects, Target
+from pytest_modal.code.effects import Changes, Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.origins import check_source, file_without_source, is_available
@@ -317,17 +317,22 @@ class Reach:
         """Add the statements that change what was reached, until none is left."""
         if not self.root:
             return
-        changes, before = self._effects.near(self.root), -1
+        before = -1
         while before != self._size():
             before = self._size()
-            for target, statements in changes.items():
-                if not self._concerns(target):
-                    continue
-                for key, unit in statements:
-                    if self._comes_along(target, key, unit):
-                        is_setting = target.kind in ("outside", "environment")
-                        self.add_unit(key, unit, is_setting=is_setting)
-                        self.eager.add(key)
+            self._add_changes(self._effects.near(self.root))
+            for key in [each for each in self.units if each != self.root]:  # some are imported in bodies
+                self._add_changes(self._effects.near(key, alone=True))
+
+    def _add_changes(self, changes: Changes) -> None:
+        for target, statements in changes.items():
+            if not self._concerns(target):
+                continue
+            for key, unit in statements:
+                if self._comes_along(target, key, unit):
+                    is_setting = target.kind in ("outside", "environment")
+                    self.add_unit(key, unit, is_setting=is_setting)
+                    self.eager.add(key)
 
     def _size(self) -> int:
         return len(self._names) + sum(map(len, self.units.values()))
