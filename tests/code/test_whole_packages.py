@@ -10,7 +10,7 @@ import whole_packages
 
 # About 600 names. What else is installed can be tried by `python tests/code/whole_packages.py NAME ...`.
 STANDARD = ["json", "argparse", "dataclasses", "textwrap", "difflib", "statistics", "configparser", "html"]
-INSTALLED = ["packaging", "idna", "certifi", "attr", "click", "sortedcontainers"]
+INSTALLED = ["packaging", "idna", "certifi", "attr", "click", "pyparsing", "sortedcontainers"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks a process for each function")
