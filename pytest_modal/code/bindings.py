@@ -65,11 +65,13 @@ class Modules:
         return self._keys[id(scope)][1]
 
     def _key(self, scope: Names) -> str | None:
+        if scope.get("__name__") == "__main__":  # the script that started pytest
+            return None
         path = self.local.file(scope)
         if path is not None:
             return self.local.key(path)
         if scope.get("__file__") is None and "__path__" in scope:  # a namespace package has no file of its own
-            place = next((each for each in scope["__path__"] if is_local(each, self.local.rootdir)), None)
+            place = next((each for each in _places(scope["__path__"]) if is_local(each, self.local.rootdir)), None)
             if place is not None and not self.local.travels_elsewhere(str(scope.get("__name__"))):
                 return f"{self.local.key(Path(place))}/"
         return None
@@ -231,6 +233,14 @@ def is_package(key: str) -> bool:
 def is_package_without_file(key: str) -> bool:
     """Whether the key of a module is that of a namespace package."""
     return key.endswith("/")
+
+
+def _places(path: Any) -> list[str]:
+    """Return the directories of a namespace package; none of what only looks like one, or has lost its parent."""
+    try:
+        return [each for each in path if isinstance(each, str)]
+    except Exception:
+        return []
 
 
 def _is_imported(scope: Names) -> bool:

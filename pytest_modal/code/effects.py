@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from pytest_modal.code.annotations import parameters
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
-from pytest_modal.code.units import Unit, bound_in, parameters, words
+from pytest_modal.code.units import Unit, bound_in, words
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Methods that change what they are called on, wherever in an expression the call stands.
@@ -171,6 +172,10 @@ class Effects:
                 ast.unparse(module) == "sys.modules[__name__]"
             ):
                 yield Target("name", key, name)
+            case ast.Call(func=ast.Name(id="setattr"), args=[module, ast.Constant(value=str(name)), *_]):
+                found = self._modules.resolve(key, other) if (other := _chain(module, hidden)) else None
+                if found is not None and found.kind == "module":
+                    yield Target("name", found.where, name)
         if not chain or chain == ["print"]:
             return
         yield from self._targets(key, self._owner(key, chain, shortest=1))
@@ -199,12 +204,11 @@ class Effects:
             return
         seen.add(found)
         for unit in self._modules.units(found.where).by_name.get(found.name, ()):
-            match unit.node:
-                case ast.Assign(value=ast.Name(id=name)) | ast.AnnAssign(value=ast.Name(id=name)):
-                    other = self._modules.resolve(found.where, [name])
-                    if other is not None:
-                        yield Target(*other)
-                        yield from self._aliased(other, seen)
+            for name in _other_names(unit.node, found.name):
+                other = self._modules.resolve(found.where, [name])
+                if other is not None:
+                    yield Target(*other)
+                    yield from self._aliased(other, seen)
 
     def _local(self, key: str, chain: list[str]) -> Iterator[Target]:
         return (target for target in self._targets(key, chain) if target.kind == "name")
@@ -222,6 +226,16 @@ class Effects:
                     changed |= {Target("name", found.where, name) for name in outer}
                     changed |= set(self._changed(found.where, body.body, own - outer))
         return self._of_calling[found]
+
+
+def _other_names(node: ast.stmt, name: str) -> list[str]:
+    """Return the names that a statement gives another name to: ``B = A``, ``for each in (A, B)``."""
+    match node:
+        case ast.Assign(value=ast.Name(id=other)) | ast.AnnAssign(value=ast.Name(id=other)):
+            return [other]
+        case ast.For(target=ast.Name(id=target), iter=ast.Tuple(elts=items) | ast.List(elts=items)) if target == name:
+            return [each.id for each in items if isinstance(each, ast.Name)]
+    return []
 
 
 def _bodies(node: ast.stmt) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -39,7 +39,8 @@ def is_local(path: str | Path, rootdir: Path) -> bool:
 @functools.lru_cache(maxsize=8192)
 def _is_local(path: str, rootdir: str, entries: tuple[str, ...]) -> bool:
     real = Path(os.path.realpath(path))
-    if is_installed(real):
+    # Installers may link files from a cache: then the link is what is installed.
+    if is_installed(real) or is_installed(Path.cwd() / path):
         return False
     if real.is_relative_to(os.path.realpath(rootdir)):
         return True
@@ -53,7 +54,7 @@ def _editable() -> list[str]:
     found = []
     for distribution in importlib.metadata.distributions():
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if "dir_info" in origin:
+        if origin.get("dir_info", {}).get("editable"):
             found.append(os.path.realpath(url2pathname(urlsplit(origin["url"]).path)))
     return found
 

@@ -5,7 +5,9 @@ The text of a module travels once for all functions of a batch; of each function
 
 from __future__ import annotations
 
+import ast
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
@@ -14,8 +16,10 @@ from pytest_modal.code.constants import Reference
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
+from pytest_modal.code.units import Unit
 from pytest_modal.remote import data
 from pytest_modal.remote.shipped_form import SETTING, WEAK
+from pytest_modal.remote.statements import begin
 
 _CONFTEST = "conftest.py"
 
@@ -64,6 +68,7 @@ class Packer:
     def __init__(self, modules: Modules) -> None:
         self._modules = modules
         self._texts: dict[str, ModuleText] = {}
+        self._shared: dict[str, list[list[int]]] = {}
 
     def pack(self, reach: Reach, root: list[Any]) -> tuple[bytes, tuple[ModuleText, ...]]:
         """Return the payload of a function, and the texts of the modules that it needs.
@@ -108,7 +113,7 @@ class Packer:
             self._texts[key] = ModuleText(self._modules.name(key), key, flags, syntax.lines)
         text = self._texts[key]
         for needed in reach.units[key].values():
-            text.need(needed.unit.line, needed.unit.end)
+            text.need(*self._block(key, needed.unit))
         return text
 
     def _statement(self, key: str, needed: Needed, reach: Reach, keys: list[str]) -> list[Any]:
@@ -124,7 +129,14 @@ class Packer:
         flags = (WEAK if needed.weak else 0) | (SETTING if needed.is_setting else 0)
         binds = sorted(unit.binds) if needed.weak else []
         after = [each for each in dict.fromkeys(after) if each in keys]
-        return [line, column, unit.end, part, flags, drop, after, binds]
+        return [line, column, self._block(key, unit), part, flags, drop, after, binds]
+
+    def _block(self, key: str, unit: Unit) -> list[int]:
+        """Return the lines of a statement, with all of those that share its lines."""
+        if key not in self._shared:
+            self._shared[key] = list(_shared_lines(self._modules.syntax(key).tree))
+        around = next((each for each in self._shared[key] if each[0] <= unit.line <= each[1]), None)
+        return around or [unit.line, unit.end]
 
     def _value(self, key: str, name: str, value: Travelling) -> list[Any]:
         units = self._modules.units(key).by_name.get(name)
@@ -134,6 +146,21 @@ class Packer:
         if value.pickled is not None:
             return [line, column, name, "pickle", value.pickled]
         return [line, column, name, "data", value.how.value]
+
+
+def _shared_lines(tree: ast.Module) -> Iterator[list[int]]:
+    """Yield the first and the last line of statements of which one begins where another ends."""
+    block: list[int] = []
+    for node in tree.body:
+        first, last = begin(node), node.end_lineno or node.lineno
+        if block and first <= block[1]:
+            block[1], block[2] = max(block[1], last), block[2] + 1
+        else:
+            if block and block[2] > 1:
+                yield block[:2]
+            block = [first, last, 1]
+    if block and block[2] > 1:
+        yield block[:2]
 
 
 def _packed(value: object) -> bytes:

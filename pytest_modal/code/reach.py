@@ -11,14 +11,14 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
-from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value, reads_when_defined, says_files
+from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value
 from pytest_modal.code.effects import Changes, Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
+from pytest_modal.code.local_files import refuse_reading
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.origins import check_source, file_without_source, is_available
 from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture, refuse_variables
@@ -186,7 +186,7 @@ class Reach:
 
     def add_unit(self, key: str, unit: Unit, *, weak: bool = False, is_setting: bool = False) -> None:
         """Add a statement, and all that it needs."""
-        self._refuse_reading(key, unit)
+        refuse_reading(self._modules, key, unit)
         units = self.units.setdefault(key, {})
         known = units.get(unit.place)
         if known is not None and known.weak <= weak:
@@ -195,15 +195,6 @@ class Reach:
         self._changeable.update((key, name) for name in unit.binds)
         units[unit.place] = Needed(unit, weak, is_setting or (known is not None and known.is_setting))
         self.follow(key, unit, weak=weak)
-
-    def _refuse_reading(self, key: str, unit: Unit) -> None:
-        """Refuse a definition that reads a file of this machine when it runs: in a default, in the body of a class."""
-        if not unit.is_definition or not reads_when_defined(unit) or self.path_read(key, unit) is None:
-            return
-        name = ", ".join(unit.binds)
-        what = f"uses {name}, whose definition reads a file of this machine"
-        remedy = "read the file in a statement of its own, NAME = ..., and use that name: its value travels"
-        raise UnshippableError(what, f"{key}:{unit.line}", remedy)
 
     def follow(self, key: str, unit: Unit, *, weak: bool = False) -> None:
         """Add everything that a piece of code names."""
@@ -320,6 +311,9 @@ class Reach:
         before = -1
         while before != self._size():
             before = self._size()
+            for key in list(self.units):
+                for unit in self._modules.units(key).guards:
+                    self.add_unit(key, unit)
             self._add_changes(self._effects.near(self.root))
             for key in [each for each in self.units if each != self.root]:  # some are imported in bodies
                 self._add_changes(self._effects.near(key, alone=True))
@@ -372,20 +366,6 @@ class Reach:
     def is_changed_there(self, key: str, unit: Unit) -> bool:
         """Whether a statement that comes along changes what another one binds."""
         return any(Target("name", key, name) in self._effects.near(self.root) for name in unit.binds)
-
-    def path_read(self, key: str, unit: Unit) -> tuple[str, str] | None:
-        """Return the name and the path by which the code of functions finds files of this machine, if it reads any."""
-        if not unit.is_definition or not says_files(unit):
-            return None
-        for name in sorted(unit.uses):
-            if name == "__file__":
-                return name, str(self._modules.local.path(key))
-            found = self._modules.resolve(key, [name])
-            if found is not None and found.kind == "name":
-                value = self._modules.scope(found.where).get(found.name)
-                if isinstance(value, str | Path) and Path(value).is_absolute():
-                    return name, str(value)
-        return None
 
     def statements(self) -> Iterator[tuple[str, Needed]]:
         """Yield all units with their modules, in the order of the files."""

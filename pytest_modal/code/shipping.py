@@ -133,10 +133,13 @@ class Shipper:
 
     def location(self, function: Callable[..., object]) -> str:
         """Return ``path:line`` of a function, relative to the rootdir."""
-        own = inspect.unwrap(function)
+        own: Any = inspect.unwrap(function)
+        while isinstance(own, functools.partial):
+            own = inspect.unwrap(own.func)
         code = getattr(own, "__code__", None)
         if code is None:
-            return repr(function)
+            kind = own if isinstance(own, type | types.BuiltinFunctionType) else type(own)
+            return f"{kind.__module__}.{kind.__qualname__}"
         return f"{shown_path(Path(code.co_filename), self._rootdir)}:{code.co_firstlineno}"
 
 

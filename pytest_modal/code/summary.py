@@ -7,6 +7,7 @@ from typing import Literal
 
 from pytest_modal.batch.calls import Part
 from pytest_modal.code.constants import Reference
+from pytest_modal.code.local_files import path_read
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
@@ -23,7 +24,7 @@ def _statements(reach: Reach) -> Iterator[Part]:
     for key, needed in reach.statements():
         name = _name(reach.modules.name(key), key, needed)
         how: Literal["setting", "source"] = "setting" if needed.is_setting else "source"
-        reads = reach.path_read(key, needed.unit)
+        reads = path_read(reach.modules, key, needed.unit)
         replaced = not reach.is_changed_there(key, needed.unit) and is_replaced(reach.modules, key, needed.unit)
         yield Part(how, name, key, needed.unit.line, weak=needed.weak, reads=reads, replaced=replaced)
 

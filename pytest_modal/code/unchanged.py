@@ -1,4 +1,4 @@
-"""What would be sent and is not what was collected: files that changed, names that were bound to something else."""
+"""Differences between this machine and the files: files that changed since, names that were bound to something else."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from pytest_modal.code.annotations import annotations_of, names_in_hint
 from pytest_modal.code.syntax import fingerprint, nodes_of
 from pytest_modal.remote.statements import WHOLE, Part, begin, reduced, skipped_import, without_decorators
 
@@ -26,6 +27,7 @@ Chain = tuple[str, ...]
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ANNOTATIONS_AS_TEXT = __future__.annotations.compiler_flag
+_PYTESTS = {"pytest", "_pytest", "pytest_modal"}
 _GLOBAL_LOADS = {"LOAD_NAME", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"}
 # In code of modules and functions, with what stands beside the number of the name.
 _LOADS_BY_NUMBER = {
@@ -33,9 +35,6 @@ _LOADS_BY_NUMBER = {
     for name, bits in (("LOAD_GLOBAL", 1), ("LOAD_NAME", 0), ("LOAD_FROM_DICT_OR_GLOBALS", 0))
     if name in dis.opmap
 }
-# These do not look at the annotations of what they decorate; others may: validate_call, triton.jit, a registry.
-_BLIND_DECORATORS = re.compile(r"(abc\.|contextlib\.|typing\.)?\w+$")
-_BLIND_NAMES = {"staticmethod", "classmethod", "property", "abstractmethod", "override", "contextmanager"}
 _CATCHES_IMPORT_ERROR = re.compile("ImportError|ModuleNotFound|Exception")
 _LONGEST_STRING = 200
 
@@ -135,6 +134,8 @@ class ModuleUnits:
         The units that bind a name.
     stars : list of Unit
         The star imports.
+    guards : list of Unit
+        Statements that bind nothing and may raise: what a module says of where it can be imported.
     flags : int
         Compiler flags of its ``__future__`` imports.
     reassigned : set of str
@@ -165,6 +166,7 @@ class ModuleUnits:
         for unit in self.units:
             for name in unit.binds:
                 self.by_name.setdefault(name, []).append(unit)
+        self.guards = [unit for unit in self.units if _may_raise(unit)]
         self.stars = [unit for unit in self.units if unit.is_import and unit.imports[0].name == "*"]
         self.reassigned = {name for node in nodes_of(tree) if isinstance(node, ast.Global) for name in node.names}
 
@@ -189,6 +191,19 @@ def _flag(feature: str) -> int:
     known: __future__._Feature = getattr(__future__, feature)
     mandatory = known.getMandatoryRelease()
     return 0 if mandatory is not None and mandatory <= sys.version_info else known.compiler_flag
+
+
+def _may_raise(unit: Unit) -> bool:
+    if unit.binds or unit.is_definition or not _PYTESTS.isdisjoint(unit.words):
+        return False
+    waiting: list[ast.AST] = [unit.node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Raise | ast.Assert):
+            return True
+        if not isinstance(node, (*_DEFINITIONS, ast.Lambda)):
+            waiting += ast.iter_child_nodes(node)
+    return False
 
 
 def _is_main_guard(node: ast.stmt) -> bool:
@@ -221,9 +236,9 @@ def unit_of(node: ast.stmt, place: tuple[int, int, Part]) -> Unit:
     """Read one statement."""
     parents: dict[int, ast.AST] = {}
     nodes = nodes_of(node, parents)
-    strong, weak = _annotations(node, nodes)
-    uses = _names_loaded(node) | {name for each in strong for name in _names_in_hint(each)}
-    hints = {name for each in weak for name in _names_in_hint(each)} - uses
+    strong, weak = annotations_of(node, nodes)
+    uses = _names_loaded(node) | {name for each in strong for name in names_in_hint(each)}
+    hints = {name for each in weak for name in names_in_hint(each)} - uses
     unit = Unit(place, node.end_lineno or node.lineno, node, set(_bound_by(node)), uses, hints)
     if any(isinstance(each, ast.Import | ast.ImportFrom) for each in nodes):
         unit.imports += _imports(node, guarded=False, at_import=True)
@@ -333,44 +348,6 @@ def is_docstring(node: ast.AST) -> bool:
 def bound_in(statements: Iterable[ast.stmt]) -> set[str]:
     """Return the names that statements bind."""
     return {name for statement in statements for name in _bound_by(statement)}
-
-
-def parameters(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[ast.arg]:
-    """Return all parameters of a function."""
-    own = function.args
-    return [each for each in (*own.posonlyargs, *own.args, *own.kwonlyargs, own.vararg, own.kwarg) if each is not None]
-
-
-def _annotations(root: ast.stmt, nodes: Iterable[ast.AST]) -> tuple[list[ast.expr], list[ast.expr]]:
-    """Return the annotations that a program may run on (fields of classes, decorated functions), and all others."""
-    strong: list[ast.expr] = []
-    weak: list[ast.expr] = []
-    for node in nodes:
-        if isinstance(node, ast.ClassDef):
-            strong += [each.annotation for each in node.body if isinstance(each, ast.AnnAssign)]
-        elif isinstance(node, _FUNCTIONS):
-            found = [each.annotation for each in parameters(node) if each.annotation is not None]
-            found += [node.returns] if node.returns is not None else []
-            (weak if all(map(_is_blind, node.decorator_list)) else strong).extend(found)
-    if isinstance(root, ast.AnnAssign):
-        weak.append(root.annotation)
-    return strong, weak
-
-
-def _is_blind(decorator: ast.expr) -> bool:
-    text = ast.unparse(decorator)
-    return _BLIND_DECORATORS.match(text) is not None and text.rpartition(".")[2] in _BLIND_NAMES
-
-
-def _names_in_hint(annotation: ast.expr) -> Iterator[str]:
-    for node in ast.walk(annotation):
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            try:
-                yield from _names_in_hint(ast.parse(node.value, mode="eval").body)
-            except SyntaxError:
-                continue
 
 
 def _imports(node: ast.AST, *, guarded: bool, at_import: bool) -> Iterator[Imported]:

@@ -17,6 +17,8 @@ class Statement(NamedTuple):
 
     Attributes
     ----------
+    block : list of int
+        The first and the last line of what is read to have it: others may share its lines.
     flags : int
         `WEAK`: only annotations name it, so what it binds is a placeholder where it can't run. `SETTING`: it changes
         the state of the process.
@@ -30,7 +32,7 @@ class Statement(NamedTuple):
 
     line: int
     column: int
-    end: int
+    block: list[int]
     part: Part
     flags: int
     drop: list[int]

@@ -267,8 +267,9 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         for other in step.after:  # filled before, for another function: the import would find it incomplete
             if other != this.key and (module := self._filled(other)) is not None:
                 self._run(other, vars(module))
-        node = reduced(parsed(this.lines, step.line, step.end, step.column), step.part)
-        says_pytest = any("pytest" in line for line in this.lines[step.line - 1 : step.end])
+        first, last = step.block
+        node = reduced(parsed(this.lines, first, last, step.line, step.column), step.part)
+        says_pytest = any("pytest" in line for line in this.lines[first - 1 : last])
         code = compiled(without_decorators(node, step.drop), this.key, this.flags, says_pytest=says_pytest)
         is_setting = step.flags & SETTING
         with self._state.setting(setting_name(this.key, step)) if is_setting else contextlib.nullcontext():

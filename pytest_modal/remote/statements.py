@@ -13,11 +13,11 @@ Part = int | str  # one name of an import: its number, or the name that is taken
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def parsed(lines: Sequence[str], first: int, last: int, column: int) -> ast.stmt:
-    """Return the statement that begins at a line and column of a module."""
+def parsed(lines: Sequence[str], first: int, last: int, line: int, column: int) -> ast.stmt:
+    """Return the statement that begins at a line and column, of those between two lines of a module."""
     # Blank lines before it are cheaper than other line numbers afterwards.
     nodes = ast.parse("\n" * (first - 1) + "".join(lines[first - 1 : last])).body
-    return next(each for each in nodes if begin(each) == first and each.col_offset == column)
+    return next(each for each in nodes if begin(each) == line and each.col_offset == column)
 
 
 def begin(node: ast.stmt) -> int:

@@ -117,4 +117,70 @@ CONSTRUCTS = [
                 """
         },
     ),
+    Construct(
+        "a module that says where it can't be imported",
+        {
+            "win.py": """
+                import sys
+
+                if sys.platform != "nowhere":
+                    raise ImportError("elsewhere only")
+                X = 1
+                """,
+            "main.py": """
+                try:
+                    from win import X
+                    OK = True
+                except ImportError:
+                    OK = False
+
+                def f():
+                    return OK
+
+                def f2():
+                    try:
+                        from win import X
+                        return X
+                    except ImportError as error:
+                        return str(error)
+                """,
+        },
+        ("main:f", "main:f2"),
+    ),
+    Construct(
+        "names that other names, loops and setattr lead to",
+        {
+            "consts.py": "X = 1\nY = 2\n",
+            "main.py": """
+                import consts
+
+                setattr(consts, "X", 5)
+                A = {}
+                B = {}
+                for each in (A, B):
+                    each["x"] = 1
+
+                def f():
+                    return consts.X, consts.Y, A, B
+                """,
+        },
+    ),
+    Construct(
+        "statements that share their lines",
+        {
+            "main.py": """
+                a = 1; b = [
+                    2,
+                ]; c = (a,
+                        b); d = 4
+
+                def f():
+                    return a, d
+
+                def f2():
+                    return b, c
+                """,
+        },
+        ("main:f", "main:f2"),
+    ),
 ]
