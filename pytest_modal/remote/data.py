@@ -236,8 +236,10 @@ class _Encoder:
             if isinstance(value, bytes):
                 return {"$bytes_": bytes(value).hex()}
             return {"$scalar": self._array(_numpy().array(value, value.dtype))}
-        if self._converts and isinstance(value, _types("torch", "Tensor")):
-            return self._array(tensor_to_array(value))
+        if isinstance(value, _types("torch", "Tensor")):
+            array = tensor_to_array(value)  # says it if it has no array form
+            if self._converts:
+                return self._array(array)
         if self._converts and (fields := fields_of(value, self.notes)) is not None:
             return self._dict(fields)
         raise RefusedError(type_name(kind), way_out(value, kind), way_in(value, kind))
