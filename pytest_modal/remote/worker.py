@@ -230,10 +230,6 @@ class Worker:
         self.device.begin()
         self._require([*needed, request["call"]], blobs)
         reply["teardown_errors"] += self._release_until(request["position"] - 1)
-        for spec in needed:
-            reply["phase"] = f"load {spec['label']}"
-            self._notify("load", spec["key"])
-            self._load_for(spec, blobs)
         reply["phase"] = "import"
         if request["call"]["function"] not in self._functions:
             self._notify("import", "")
@@ -280,29 +276,16 @@ class Worker:
             loaded = self._slices.load(blobs[key], self._modules_of(spec, blobs))
             self._functions[key], self._settings[key] = loaded
 
-    def _load_for(self, spec: Bound, blobs: Mapping[str, bytes]) -> None:
-        """Fill the modules of a container fixture: what fails there is why it can't be built."""
-        key = spec["key"]
-        if key in self._failed:
-            raise ContainerError(key, self._failed[key])
-        try:
-            self._load(spec, blobs)
-        except BaseException as error:
-            if self._is_fatal(error):
-                raise
-            self._raised(key, error)
-            self._failed[key] = describe(error)
-            raise ContainerError(key, self._failed[key]) from None
-
     def _build(self, spec: Bound, blobs: Mapping[str, bytes], reply: Reply) -> None:
         key = spec["key"]
         if key in self._failed:
             raise ContainerError(key, self._failed[key])
         self._notify("load", key)
         started = time.perf_counter()
-        uses = [*self._settings.get(spec["function"], ())]
-        uses += [used for kind, used in spec["arguments"].values() if kind == "container"]
         try:
+            self._load(spec, blobs)
+            uses = [*self._settings.get(spec["function"], ())]
+            uses += [used for kind, used in spec["arguments"].values() if kind == "container"]
             with self._state.building(key, uses, spec.get("seed")):
                 value = self._run(spec, blobs)
                 if isinstance(value, types.GeneratorType):

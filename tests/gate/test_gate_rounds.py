@@ -28,7 +28,7 @@ COUNTED = """
 
 
     @pytest_modal.fixture(scope="container")
-    def model():
+    def model():  # modal: allow PM102
         import os, pathlib
         with pathlib.Path(HERE, "loads").open("a") as file:
             print(os.getpid(), file=file)
@@ -36,7 +36,7 @@ COUNTED = """
 
 
     @pytest_modal.fixture(scope="session", params=["a", "b", "c", "d"])
-    def part(request, model):
+    def part(request, model):  # modal: allow PM102
         import pathlib
         with pathlib.Path(HERE, "calls").open("a") as file:
             print(model, request.param, file=file)
@@ -44,7 +44,7 @@ COUNTED = """
 
 
     @pytest_modal.fixture(scope="session")
-    def answers(model, questions):
+    def answers(model, questions):  # modal: allow PM102
         import pathlib
         loads = len(pathlib.Path(HERE, "loads").read_text().splitlines())
         missed = json.loads(pathlib.Path(HERE, "missed.json").read_text())
