@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pytest_modal.batch.calls import ShippedFunction
 from pytest_modal.code.shipping import Shipper
+from pytest_modal.plan.sending import without_collector
 
 FILES, FUNCTIONS = 50, 40
 COMMON = '''
@@ -148,7 +149,8 @@ def main(profiled: bool) -> None:
         functions = [getattr(module, f"function_{n}") for module in modules for n in range(FUNCTIONS)]
         profile = cProfile.Profile()
         started, used = time.perf_counter(), time.process_time()
-        shipped = profile.runcall(plan, root, functions) if profiled else plan(root, functions)
+        with without_collector():  # as the planner does
+            shipped = profile.runcall(plan, root, functions) if profiled else plan(root, functions)
         seconds, used = time.perf_counter() - started, time.process_time() - used
     payloads = [len(each.payload) for each in shipped]
     texts = {text: len(text.payload) for each in shipped for text in each.modules}

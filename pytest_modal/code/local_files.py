@@ -27,7 +27,9 @@ def path_read(modules: Modules, key: str, unit: Unit) -> tuple[str, str] | None:
 
 def refuse_reading(modules: Modules, key: str, unit: Unit) -> None:
     """Refuse a definition that reads a file of this machine when it runs: in a default, in the body of a class."""
-    if not unit.is_definition or not reads_when_defined(unit) or path_read(modules, key, unit) is None:
+    if not unit.is_definition or not says_files(unit) or not reads_when_defined(unit):
+        return
+    if path_read(modules, key, unit) is None:
         return
     what = f"uses {', '.join(unit.binds)}, whose definition reads a file of this machine"
     remedy = "read the file in a statement of its own, NAME = ..., and use that name: its value travels"

@@ -41,6 +41,7 @@ class Finder:
 
     modules: Modules
     pickled: Callable[[Reach, object, str, str], bytes]
+    looked_at: dict[Unit, tuple[tuple[str, str] | None, bool]] = field(default_factory=dict)
     effects: Effects = field(init=False)
     constants: Constants = field(init=False)
 
@@ -70,6 +71,9 @@ class Reach:
         needed, or are missing here too.
     eager : set of str
         The modules that are filled before the function is called; others wait until they are imported.
+    looked_at : dict
+        Of statements that some function needs, by which path they read files of this machine, and whether what they
+        bind was replaced.
     closures : dict
         Digests of what nested functions and pickled values hold, by what they are called.
     """
@@ -77,6 +81,7 @@ class Reach:
     def __init__(self, finder: Finder, root: str) -> None:
         self._modules, self._effects, self._constants = finder.modules, finder.effects, finder.constants
         self._pickled = finder.pickled
+        self.looked_at = finder.looked_at
         self.root = root
         self.units: dict[str, dict[tuple[Any, ...], Needed]] = {}
         self.values: dict[tuple[str, str], Travelling] = {}

@@ -22,10 +22,13 @@ def summary_of(reach: Reach) -> tuple[Part, ...]:
 
 def _statements(reach: Reach) -> Iterator[Part]:
     for key, needed in reach.statements():
-        name = _name(reach.modules.name(key), key, needed)
         how: Literal["setting", "source"] = "setting" if needed.is_setting else "source"
-        reads = path_read(reach.modules, key, needed.unit)
-        replaced = not reach.is_changed_there(key, needed.unit) and is_replaced(reach.modules, key, needed.unit)
+        if needed.unit not in reach.looked_at:
+            reads = path_read(reach.modules, key, needed.unit)
+            reach.looked_at[needed.unit] = reads, is_replaced(reach.modules, key, needed.unit)
+        reads, replaced = reach.looked_at[needed.unit]
+        replaced = replaced and not reach.is_changed_there(key, needed.unit)
+        name = _name(reach.modules.name(key), key, needed)
         yield Part(how, name, key, needed.unit.line, weak=needed.weak, reads=reads, replaced=replaced)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 
 from pytest_modal.batch.calls import Data
 from pytest_modal.code.arguments import holds_code_only
@@ -65,3 +67,15 @@ class Values:
             # The value is kept too, so that no other object gets its id.
             self._encoded[known] = value, sent
         return self._encoded[known][1]
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep Python from looking for unreachable objects; it frees all others at once, as always."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
