@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -10,6 +11,8 @@ from pytest_modal.batch.environment import Environment
 
 Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
+# Tags of an encoding, see `pytest_modal.remote.data`.
+_NEEDS_NUMPY = re.compile(rb'"\$(?:array|scalars?|str_|bytes_)":')
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,11 @@ class Data:
     def size(self) -> int:
         """Bytes of the encoding."""
         return sum(len(memoryview(buffer).cast("B")) for buffer in self.buffers)
+
+    @property
+    def needs_numpy(self) -> bool:
+        """Whether numpy has to read it."""
+        return _NEEDS_NUMPY.search(self.buffers[0]) is not None
 
 
 @dataclass(frozen=True)
