@@ -95,9 +95,13 @@ def _inventory(entries: tuple[str, ...]) -> Inventory:
     return Inventory()
 
 
-@functools.cache
 def local_directories() -> dict[str, str]:
     """Return the directories that distributions were installed from, editable or not, with the distributions' names."""
+    return _local_directories(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=4)
+def _local_directories(entries: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for distribution in importlib.metadata.distributions():
         origin = _origin(distribution.read_text("direct_url.json"))
@@ -145,4 +149,8 @@ def _origin(text: str | None) -> dict[str, Any]:
         found = json.loads(text or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("url"), str) else {}
+    if not isinstance(found, dict) or not isinstance(found.get("url"), str):
+        return {}
+    # Where it is damaged, it is still not an index that the distribution came from.
+    kinds = ("dir_info", "vcs_info", "archive_info")
+    return {key: value for key, value in found.items() if key not in kinds or isinstance(value, dict)}

@@ -9,6 +9,7 @@ from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.distributions import canonical, distribution_of, is_standard, providers
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
+from pytest_modal.code.pins import pin
 from pytest_modal.wording import first_few, three_parts
 
 # Of several distributions of a module that isn't installed here, the one that works without a screen.
@@ -100,11 +101,10 @@ def derive(imports: Iterable[str], local_packages: tuple[str, ...] = ()) -> Requ
     for name in list(names):
         # Where it isn't installed here either, the local run does without it.
         names |= {each: each for each in _COMPANIONS.get(name, ()) if inventory().version(each) is not None}
-    packages, notes = set(), set()
-    for normal, name in names.items():
-        requirement, note = _pin(normal, name)
-        packages |= {requirement} if requirement else set()
-        notes |= {note} if note else set()
+    pins = {name: pin(name) for name in names.values()}
+    notes = {each.note for each in pins.values() if each.note}
+    notes |= {f"{name} is left out: it {each.refused}" for name, each in pins.items() if each.refused}
+    packages = {each.requirement for each in pins.values() if each.requirement}
     return Requirements(tuple(sorted(packages)), tuple(sorted(notes)))
 
 
@@ -132,37 +132,27 @@ def _distribution(module: str) -> str | None:
     return _PREFERRED.get(top) or known[0] if known else None
 
 
-def _pin(normal: str, name: str) -> tuple[str | None, str | None]:
-    version = inventory().version(name)
-    if version is None:
-        return name, f"{name} is not installed on this machine, so its version is not pinned"
-    origin = inventory().origin(name)
-    if "dir_info" in origin:
-        return None, (
-            f"{name} is installed from a local directory, which an image can't install: ship it with local_packages="
-        )
-    if "vcs_info" in origin:
-        vcs = origin["vcs_info"]
-        return f"{name} @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}", None
-    # A local label such as +cpu is of this machine's build; no index has it.
-    return f"{normal}=={version.partition('+')[0]}", None
-
-
 def refusal(node: Node) -> str | None:
-    """Return why no image can be derived for a function: it imports what is no distribution; None if one can."""
+    """Return why no image can be derived for a function: it imports what it can't install; None if one can."""
     if not _derives(node.environment):
         return None
     function = node.function
     places = {part.name: f"{part.path}:{part.line}" for part in function.travels if part.how == "package" and part.path}
     for module in sorted(_of_packages(node.imports, node.environment.local_packages)):
-        if _distribution(module) is None:
-            top = module.partition(".")[0]
-            shown = module if inventory().owner(top) else top
-            what, remedy = _unknown(module)
-            return three_parts(
-                f"{function.name} imports {shown!r}, {what}", places.get(module, function.location), remedy
-            )
+        name, top = _distribution(module), module.partition(".")[0]
+        shown = module if inventory().owner(top) and name is None else top
+        what, remedy = _unknown(module) if name is None else _of_this_machine(name, top)
+        if what:
+            where = places.get(module, function.location)
+            return three_parts(f"{function.name} imports {shown!r}, {what}", where, remedy)
     return None
+
+
+def _of_this_machine(name: str, top: str) -> tuple[str, str]:
+    """Say why no image can install a distribution; nothing where it can."""
+    refused = pin(name).refused
+    what = f"but {name} {refused}" if refused else ""
+    return what, f'ship it as it is: local_packages=["{top}"]; or name one that an index has: packages=[...]'
 
 
 def _unknown(module: str) -> tuple[str, str]:

@@ -84,17 +84,6 @@ def test_a_model_library_brings_the_library_that_computes() -> None:
     )
 
 
-def test_what_was_installed_from_elsewhere(site: Path) -> None:
-    vcs = {"url": "https://example.org/lib.git", "vcs_info": {"vcs": "git", "commit_id": "abc123"}}
-    install(site, "from-git", "0.1.dev3", "from_git.py", direct_url=vcs)
-    install(site, "mine", "1.0", "mine.py", direct_url={"url": "file:///home/me", "dir_info": {"editable": True}})
-    found = derive(["from_git", "mine"])
-    assert found.packages == ("from-git @ git+https://example.org/lib.git@abc123",)
-    assert found.notes == (
-        "mine is installed from a local directory, which an image can't install: ship it with local_packages=",
-    )
-
-
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
