@@ -90,6 +90,8 @@ class ShippedFunction:
         The texts of its modules.
     body : callable or None
         The function itself.
+    words : frozenset of str
+        What its code says that asks for more packages, see `pytest_modal.code.companions`.
     """
 
     key: str
@@ -102,6 +104,7 @@ class ShippedFunction:
     modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
     travels: tuple[Part, ...] = field(default=(), repr=False, compare=False)
     body: Callable[..., object] | None = field(default=None, repr=False, compare=False)
+    words: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,14 @@ class Code(Data):
         Dotted names of the modules of packages that it needs.
     modules : tuple of ShippedText
         The texts of its modules.
+    words : frozenset of str
+        As of a function.
     """
 
     imports: tuple[str, ...] = field(default=(), repr=False)
     modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
     value_digest: str = field(default="", repr=False)
+    words: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     @property
     def content(self) -> str:
@@ -221,6 +227,11 @@ class Node:
     def imports(self) -> set[str]:
         """Dotted names of the modules of packages that the function and its arguments need."""
         return {*self.function.imports, *(name for each in self.codes for name in each.imports)}
+
+    @property
+    def words(self) -> set[str]:
+        """What the code of the function and of its arguments says that asks for more packages."""
+        return {*self.function.words, *(word for each in self.codes for word in each.words)}
 
     @property
     def modules(self) -> list[ShippedText]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from pytest_modal.code.companions import VARIANTS
 from pytest_modal.code.distributions import canonical
 from pytest_modal.code.inventory import inventory
 
@@ -37,6 +38,10 @@ def pin(name: str) -> Pin:
     One that came from elsewhere than an index is never asked of an index: there, its name may be somebody else's.
     """
     version, normal = inventory().version(name), canonical(name)
+    if normal in VARIANTS:
+        other, because = VARIANTS[normal]
+        note = f"{other} is installed in the place of {normal}: {because}"
+        return Pin(f"{other}=={version.partition('+')[0]}" if version else other, note)
     if version is None:
         return Pin(name, f"{name} is not installed on this machine, so its version is not pinned")
     origin = inventory().origin(name)

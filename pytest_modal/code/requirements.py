@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
+from pytest_modal.code.companions import with_companions
 from pytest_modal.code.distributions import canonical, distribution_of, is_standard, providers
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
 from pytest_modal.code.pins import pin
 from pytest_modal.wording import first_few, three_parts
 
-# Of several distributions of a module that isn't installed here, the one that works without a screen.
-_PREFERRED = {"cv2": "opencv-python-headless"}
-# What a distribution can't work without on a GPU, though it does not require it.
-_COMPANIONS = {"transformers": ("torch",), "diffusers": ("torch", "transformers")}
 # Brought by the worker, or by Modal's own runtime.
 _THERE = {"cloudpickle", "modal", "pytest_modal"}
 
@@ -47,7 +44,7 @@ def requirements_of(batch: Batch, environment: Environment) -> Requirements:
     imports = {name for node in nodes for name in node.imports}
     if _derives(environment):
         needed = imports | ({"numpy"} if _needs_numpy(nodes, imports) else set())
-        found = derive(needed, environment.local_packages)
+        found = derive(needed, environment.local_packages, {word for node in nodes for word in node.words})
         return Requirements(found.packages, (*found.notes, *_left_out(nodes, imports)))
     declared = environment.packages or ()
     if _needs_numpy(nodes, imports) and not any(distribution_of(name) == "numpy" for name in declared):
@@ -83,7 +80,7 @@ def _left_out(nodes: Iterable[Node], imports: set[str]) -> Iterator[str]:
         yield f"left out, because not installed on this machine and not needed: {first_few(sorted(found.values()))}"
 
 
-def derive(imports: Iterable[str], local_packages: tuple[str, ...] = ()) -> Requirements:
+def derive(imports: Iterable[str], local_packages: tuple[str, ...] = (), words: Iterable[str] = ()) -> Requirements:
     """Return the requirements of modules. What is no distribution is none: see `refusal`.
 
     Parameters
@@ -92,15 +89,16 @@ def derive(imports: Iterable[str], local_packages: tuple[str, ...] = ()) -> Requ
         Dotted names as imported; the standard library and local modules may be among them.
     local_packages : tuple of str
         Packages that travel as they are.
+    words : iterable of str
+        What the code says that asks for more, see `pytest_modal.code.companions`.
     """
     names: dict[str, str] = {}
     for module in _of_packages(imports, local_packages):
         name = _distribution(module)
         if name is not None:
             names[canonical(name)] = name
-    for name in list(names):
-        # Where it isn't installed here either, the local run does without it.
-        names |= {each: each for each in _COMPANIONS.get(name, ()) if inventory().version(each) is not None}
+    more = with_companions(names, words, lambda name: inventory().version(name) is not None)
+    names |= {name: name for name in more}
     pins = {name: pin(name) for name in names.values()}
     notes = {each.note for each in pins.values() if each.note}
     notes |= {f"{name} is left out: it {each.refused}" for name, each in pins.items() if each.refused}
@@ -129,7 +127,7 @@ def _distribution(module: str) -> str | None:
     known = providers(f"{top}.{rest[0]}") if rest else ()
     if not is_importable(top):  # from elsewhere: it is another one of the same name
         known = known or providers(top)
-    return _PREFERRED.get(top) or known[0] if known else None
+    return known[0] if known else None
 
 
 def refusal(node: Node) -> str | None:

@@ -77,13 +77,6 @@ def test_well_known_names_that_are_not_installed_here_are_unpinned_and_said() ->
     assert found.notes == ("scikit-learn is not installed on this machine, so its version is not pinned",)
 
 
-def test_a_model_library_brings_the_library_that_computes() -> None:
-    assert derive(["transformers"]).packages == (
-        f"torch=={version('torch')}",
-        f"transformers=={version('transformers')}",
-    )
-
-
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
