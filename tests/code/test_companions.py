@@ -88,7 +88,8 @@ def test_each_row_names_what_exists_and_has_a_reason() -> None:
 
 def test_the_code_that_is_reached_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "loads_models.py").write_text(
-        "def load(name):\n    from transformers import AutoModel\n    return AutoModel.from_pretrained(name, device_map=0)\n"
+        "def load(name):\n    from transformers import AutoModel\n"
+        "    return AutoModel.from_pretrained(name, device_map=0)\n"
         "def unused():\n    import pandas\n    return pandas.read_excel('x')\n"
     )
     (tmp_path / "asks_models.py").write_text("from loads_models import load\ndef body(): return load('m')\n")
