@@ -82,7 +82,7 @@ class Inventory:
         if place is None or is_installed(Path(os.path.realpath(place))):
             return None
         real = Path(os.path.realpath(place))
-        return next((name for root, name in local_directories().items() if real.is_relative_to(root)), None)
+        return next((name for root, name in editable_directories().items() if real.is_relative_to(root)), None)
 
 
 def inventory() -> Inventory:
@@ -95,17 +95,17 @@ def _inventory(entries: tuple[str, ...]) -> Inventory:
     return Inventory()
 
 
-def local_directories() -> dict[str, str]:
-    """Return the directories that distributions were installed from, editable or not, with the distributions' names."""
-    return _local_directories(tuple(sys.path))
+def editable_directories() -> dict[str, str]:
+    """Return the directories of distributions that are installed as editable, with the names of these."""
+    return _editable_directories(tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=4)
-def _local_directories(entries: tuple[str, ...]) -> dict[str, str]:
+def _editable_directories(entries: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for distribution in importlib.metadata.distributions():
         origin = _origin(distribution.read_text("direct_url.json"))
-        if "dir_info" in origin:
+        if origin.get("dir_info", {}).get("editable"):
             path = os.path.realpath(url2pathname(urlsplit(origin["url"]).path))
             found[path] = str(distribution.metadata["Name"])
     return found

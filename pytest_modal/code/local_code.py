@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.code.inventory import local_directories
+from pytest_modal.code.inventory import editable_directories
 from pytest_modal.code.syntax import ModuleSyntax, read_syntax
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.wording import three_parts
@@ -42,7 +42,7 @@ def _is_local(path: str, rootdir: str, entries: tuple[str, ...]) -> bool:
     if real.is_relative_to(os.path.realpath(rootdir)):
         return True
     below = (entry for entry in entries if entry and real.is_relative_to(os.path.realpath(entry)))
-    return any(True for _ in below) and not any(real.is_relative_to(root) for root in local_directories())
+    return any(True for _ in below) and not any(real.is_relative_to(root) for root in editable_directories())
 
 
 class LocalCode:
