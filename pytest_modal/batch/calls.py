@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -10,6 +11,8 @@ from pytest_modal.batch.environment import Environment
 
 Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
+# Tags of an encoding, see `pytest_modal.remote.data`.
+_NEEDS_NUMPY = re.compile(rb'"\$(?:array|scalars?|str_|bytes_)":')
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class ShippedFunction:
         The texts of its modules.
     body : callable or None
         The function itself.
+    words : frozenset of str
+        What its code says that asks for more packages, see `pytest_modal.code.companions`.
     """
 
     key: str
@@ -99,6 +104,7 @@ class ShippedFunction:
     modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
     travels: tuple[Part, ...] = field(default=(), repr=False, compare=False)
     body: Callable[..., object] | None = field(default=None, repr=False, compare=False)
+    words: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,11 @@ class Data:
         """Bytes of the encoding."""
         return sum(len(memoryview(buffer).cast("B")) for buffer in self.buffers)
 
+    @property
+    def needs_numpy(self) -> bool:
+        """Whether numpy has to read it."""
+        return _NEEDS_NUMPY.search(self.buffers[0]) is not None
+
 
 @dataclass(frozen=True)
 class Code(Data):
@@ -129,11 +140,14 @@ class Code(Data):
         Dotted names of the modules of packages that it needs.
     modules : tuple of ShippedText
         The texts of its modules.
+    words : frozenset of str
+        As of a function.
     """
 
     imports: tuple[str, ...] = field(default=(), repr=False)
     modules: tuple[ShippedText, ...] = field(default=(), repr=False, compare=False)
     value_digest: str = field(default="", repr=False)
+    words: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
     @property
     def content(self) -> str:
@@ -213,6 +227,11 @@ class Node:
     def imports(self) -> set[str]:
         """Dotted names of the modules of packages that the function and its arguments need."""
         return {*self.function.imports, *(name for each in self.codes for name in each.imports)}
+
+    @property
+    def words(self) -> set[str]:
+        """What the code of the function and of its arguments says that asks for more packages."""
+        return {*self.function.words, *(word for each in self.codes for word in each.words)}
 
     @property
     def modules(self) -> list[ShippedText]:

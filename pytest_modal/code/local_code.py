@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import json
 import os
 import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from pytest_modal.code.inventory import editable_directories
 from pytest_modal.code.syntax import ModuleSyntax, read_syntax
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.wording import three_parts
@@ -45,18 +42,7 @@ def _is_local(path: str, rootdir: str, entries: tuple[str, ...]) -> bool:
     if real.is_relative_to(os.path.realpath(rootdir)):
         return True
     below = (entry for entry in entries if entry and real.is_relative_to(os.path.realpath(entry)))
-    return any(True for _ in below) and not any(real.is_relative_to(root) for root in _editable())
-
-
-@functools.cache
-def _editable() -> list[str]:
-    """Return the directories of distributions that are installed from where they are developed: they are packages."""
-    found = []
-    for distribution in importlib.metadata.distributions():
-        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if origin.get("dir_info", {}).get("editable"):
-            found.append(os.path.realpath(url2pathname(urlsplit(origin["url"]).path)))
-    return found
+    return any(True for _ in below) and not any(real.is_relative_to(root) for root in editable_directories())
 
 
 class LocalCode:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from pytest_modal.code.inventory import inventory
 from pytest_modal.code.local_code import LocalCode, is_local
 from pytest_modal.code.refusals import UnshippableError
 from pytest_modal.wording import shown_path
 
 
-def is_available(top: str) -> bool:
-    """Whether a module can be imported on this machine."""
-    if top in sys.modules:
+def is_packaged(full: str, dotted: str, local: LocalCode) -> bool:
+    """Whether a module that an import names is of a distribution that is installed here, or travels as it is."""
+    if local.travels_elsewhere(full):
         return True
-    try:
-        return importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
+    return inventory().owner(dotted) is not None and file_without_source(full, local) is None
 
 
 def file_without_source(full: str, local: LocalCode) -> Path | None:

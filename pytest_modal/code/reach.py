@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_modal.batch.calls import Data
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
 from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value
@@ -20,9 +21,10 @@ from pytest_modal.code.effects import Changes, Effects, Target
 from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.local_files import refuse_reading
 from pytest_modal.code.needed import Needed, Travelling
-from pytest_modal.code.origins import check_source, file_without_source, is_available
+from pytest_modal.code.origins import check_source, is_packaged
 from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture, refuse_variables
 from pytest_modal.code.units import Chain, Imported, Unit, unit_of
+from pytest_modal.remote import data
 from pytest_modal.remote.statements import reduced
 
 # Code that says one of these may look up names by their text.
@@ -187,6 +189,8 @@ class Reach:
                 return
             raise
         refuse_variables(f"uses {name}, which holds", pickled or how.value, where, asked=how.decided_here)
+        if pickled is None and Data("", data.encode(how.value)).needs_numpy:
+            self.required.setdefault("numpy", (key, units[0].line))
         self.values[key, name] = Travelling(how, pickled)
 
     def add_unit(self, key: str, unit: Unit, *, weak: bool = False, is_setting: bool = False) -> None:
@@ -303,8 +307,7 @@ class Reach:
             guarded = guarded or (bool(place[0]) and not self._modules.is_imported(place[0]))
             if not (weak or guarded):
                 check_source(full, place, self._modules.local)
-            is_there = is_available(top) and not file_without_source(full, self._modules.local)
-            left_out = weak or (guarded and not is_there)
+            left_out = weak or (guarded and not is_packaged(full, dotted, self._modules.local))
             (self.optional if left_out else self.required).setdefault(dotted, place)
         if not weak:
             self._packages.add(top)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-import importlib.util
-import json
-import re
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
-from pytest_modal.code.distributions import canonical, distribution_of, providers
+from pytest_modal.code.companions import with_companions
+from pytest_modal.code.distributions import canonical, distribution_of, is_standard, providers
+from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
+from pytest_modal.code.pins import pin
+from pytest_modal.wording import first_few, three_parts
 
-# Of several distributions of a module that isn't installed here, the one that works without a screen.
-_PREFERRED = {"cv2": "opencv-python-headless"}
-# What a distribution can't work without on a GPU, though it does not require it.
-_COMPANIONS = {"transformers": ("torch",), "diffusers": ("torch", "transformers")}
-# Tags of an encoding (see `pytest_modal.remote.data`) that numpy has to read.
-_NEEDS_NUMPY = re.compile(rb'"\$(?:array|scalars?|str_|bytes_)":')
 # Brought by the worker, or by Modal's own runtime.
 _THERE = {"cloudpickle", "modal", "pytest_modal"}
 
@@ -35,7 +26,7 @@ class Requirements:
     packages : tuple of str
         Requirements, sorted; ``name==version`` where the version is known.
     notes : tuple of str
-        What could not be pinned, and why.
+        What could not be pinned, and what is left out, and why.
     """
 
     packages: tuple[str, ...] = ()
@@ -51,13 +42,18 @@ def requirements_of(batch: Batch, environment: Environment) -> Requirements:
     calls = [call for call in batch.calls if call.environment.key == environment.key]
     nodes: list[Node] = [*calls, *(batch.containers[key] for call in calls for key in call.containers)]
     imports = {name for node in nodes for name in node.imports}
-    declared = environment.packages
-    if declared is None and environment.image is None:
-        return derive(imports | ({"numpy"} if _needs_numpy(nodes, imports) else set()))
-    declared = declared or ()
+    if _derives(environment):
+        needed = imports | ({"numpy"} if _needs_numpy(nodes, imports) else set())
+        found = derive(needed, environment.local_packages, {word for node in nodes for word in node.words})
+        return Requirements(found.packages, (*found.notes, *_left_out(nodes, imports)))
+    declared = environment.packages or ()
     if _needs_numpy(nodes, imports) and not any(distribution_of(name) == "numpy" for name in declared):
         return Requirements((*declared, "numpy"))
     return Requirements(declared)
+
+
+def _derives(environment: Environment) -> bool:
+    return environment.packages is None and environment.image is None
 
 
 def _needs_numpy(nodes: Iterable[Node], imports: set[str]) -> bool:
@@ -68,90 +64,110 @@ def _needs_numpy(nodes: Iterable[Node], imports: set[str]) -> bool:
     if any(isinstance(each, FromCall) for each in arguments):
         return True
     sent = {each.digest: each for each in arguments if isinstance(each, Data)}
-    return any(_NEEDS_NUMPY.search(each.buffers[0]) for each in sent.values())
+    return any(each.needs_numpy for each in sent.values())
 
 
-def derive(imports: Iterable[str]) -> Requirements:
-    """Return the requirements of modules.
+def _left_out(nodes: Iterable[Node], imports: set[str]) -> Iterator[str]:
+    """Yield a note on the modules that the code imports if they are there, and that are not installed here."""
+    found: dict[str, str] = {}
+    tops = {name.partition(".")[0] for name in imports}
+    for part in (part for node in nodes for part in node.function.travels if part.how == "left out"):
+        top = part.name.partition(".")[0]
+        # What only annotations name may be installed here.
+        if top not in tops and inventory().owner(part.name) is None:
+            found.setdefault(top, f"{top} ({part.path}:{part.line})")
+    if found:
+        yield f"left out, because not installed on this machine and not needed: {first_few(sorted(found.values()))}"
+
+
+def derive(imports: Iterable[str], local_packages: tuple[str, ...] = (), words: Iterable[str] = ()) -> Requirements:
+    """Return the requirements of modules. What is no distribution is none: see `refusal`.
 
     Parameters
     ----------
     imports : iterable of str
         Dotted names as imported; the standard library and local modules may be among them.
+    local_packages : tuple of str
+        Packages that travel as they are.
+    words : iterable of str
+        What the code says that asks for more, see `pytest_modal.code.companions`.
     """
     names: dict[str, str] = {}
-    for module in imports:
-        top = module.partition(".")[0]
-        if top and top not in sys.stdlib_module_names and top not in _THERE:
-            for name in _distributions_of(module):
-                names[canonical(name)] = name
-    for name in list(names):
-        # Where it isn't installed here either, the local run does without it.
-        names |= {each: each for each in _COMPANIONS.get(name, ()) if _version(each) is not None}
-    packages, notes = set(), set()
-    for normal, name in names.items():
-        requirement, note = _pin(normal, name)
-        packages |= {requirement} if requirement else set()
-        notes |= {note} if note else set()
+    for module in _of_packages(imports, local_packages):
+        name = _distribution(module)
+        if name is not None:
+            names[canonical(name)] = name
+    more = with_companions(names, words, lambda name: inventory().version(name) is not None)
+    names |= {name: name for name in more}
+    pins = {name: pin(name) for name in names.values()}
+    notes = {each.note for each in pins.values() if each.note}
+    notes |= {f"{name} is left out: it {each.refused}" for name, each in pins.items() if each.refused}
+    packages = {each.requirement for each in pins.values() if each.requirement}
     return Requirements(tuple(sorted(packages)), tuple(sorted(notes)))
 
 
-def _pin(normal: str, name: str) -> tuple[str | None, str | None]:
-    version = _version(name)
-    if version is None:
-        return name, f"{name} is not installed on this machine, so its version is not pinned"
-    origin = _direct_url(name)
-    if "dir_info" in origin:
-        return None, (
-            f"{name} is installed from a local directory, which an image can't install: ship it with local_packages="
-        )
-    if "vcs_info" in origin:
-        vcs = origin["vcs_info"]
-        return f"{name} @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}", None
-    return f"{normal}=={version}", None
+def _of_packages(imports: Iterable[str], local_packages: tuple[str, ...]) -> Iterator[str]:
+    """Yield the modules that an image has to have: not Python's own, not those that are sent."""
+    for module in imports:
+        top = module.partition(".")[0]
+        is_sent = any(module == each or module.startswith(f"{each}.") for each in local_packages)
+        if top and not is_sent and not is_standard(top) and top not in _THERE:
+            yield module
 
 
-def _distributions_of(module: str) -> list[str]:
-    top = module.partition(".")[0]
-    owners = list(dict.fromkeys(_owners().get(top, ())))
-    if len(owners) > 1:
-        # A namespace that several share, such as google: those that have the module itself.
-        return [owner for owner in owners if _holds(owner, module)] or owners[:1]
-    if not owners:
-        return [] if _is_importable(top) else [_PREFERRED.get(top) or (*providers(top), top)[0]]
-    return owners
+def _distribution(module: str) -> str | None:
+    """Return the distribution of a module: one that is installed here, or a well-known one; None for anything else.
+
+    A name that is only like that of a distribution is never looked up: who registers it would have code run.
+    """
+    name = inventory().owner(module)
+    if name is not None:
+        return name
+    top, *rest = module.split(".")
+    known = providers(f"{top}.{rest[0]}") if rest else ()
+    if not is_importable(top):  # from elsewhere: it is another one of the same name
+        known = known or providers(top)
+    return known[0] if known else None
 
 
-def _is_importable(top: str) -> bool:
-    # Importable and of no distribution: local code, which the image can't install.
-    try:
-        return importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return top in sys.modules
-
-
-@functools.cache
-def _owners() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
-
-
-@functools.cache
-def _holds(distribution: str, module: str) -> bool:
-    parts = module.split(".")
-    files = {str(file) for file in importlib.metadata.files(distribution) or ()}
-    prefixes = ["/".join(parts[:length]) for length in range(len(parts), 1, -1)]
-    return any(f"{prefix}.py" in files or f"{prefix}/__init__.py" in files for prefix in prefixes)
-
-
-@functools.cache
-def _version(name: str) -> str | None:
-    try:
-        # A local label such as +cpu is of this machine's build; no index has it.
-        return importlib.metadata.version(name).partition("+")[0]
-    except importlib.metadata.PackageNotFoundError:
+def refusal(node: Node) -> str | None:
+    """Return why no image can be derived for a function: it imports what it can't install; None if one can."""
+    if not _derives(node.environment):
         return None
+    function = node.function
+    places = {part.name: f"{part.path}:{part.line}" for part in function.travels if part.how == "package" and part.path}
+    for module in sorted(_of_packages(node.imports, node.environment.local_packages)):
+        name, top = _distribution(module), module.partition(".")[0]
+        shown = module if inventory().owner(top) and name is None else top
+        what, remedy = _unknown(module) if name is None else _of_this_machine(name, top)
+        if what:
+            where = places.get(module, function.location)
+            return three_parts(f"{function.name} imports {shown!r}, {what}", where, remedy)
+    return None
 
 
-def _direct_url(name: str) -> dict[str, Any]:
-    text = importlib.metadata.distribution(name).read_text("direct_url.json")
-    return dict(json.loads(text)) if text else {}
+def _of_this_machine(name: str, top: str) -> tuple[str, str]:
+    """Say why no image can install a distribution; nothing where it can."""
+    refused = pin(name).refused
+    what = f"but {name} {refused}" if refused else ""
+    return what, f'ship it as it is: local_packages=["{top}"]; or name one that an index has: packages=[...]'
+
+
+def _unknown(module: str) -> tuple[str, str]:
+    top = module.partition(".")[0]
+    if is_made_at_run_time(top):
+        return (
+            "which was made at run time on this machine: no import finds it in a container",
+            f"make {top!r} in the function's body, or import a module that has a file",
+        )
+    place = place_of(top)
+    if place is not None:
+        return (
+            f"which is of no installed distribution, so an image can't install it: it is {place}",
+            f'ship it as it is: local_packages=["{top}"]; or name the distribution that has it: packages=[...]',
+        )
+    return (
+        "which is not installed on this machine, and which distribution has it is not known",
+        "install it on this machine, or name its distribution: packages=[...]; your own code travels if it can be "
+        "imported here",
+    )

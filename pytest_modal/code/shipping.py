@@ -16,6 +16,7 @@ from typing import Any
 from pytest_modal.batch.calls import Code, ShippedFunction
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Modules, found_at
+from pytest_modal.code.companions import words_that_count
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.keys import digests_of, parts_of
 from pytest_modal.code.local_code import CodeKeyError, LocalCode
@@ -100,6 +101,7 @@ class Shipper:
             modules=modules,
             travels=summary_of(reach),
             body=function,
+            words=project.words(reach),
         )
 
     def ship_argument(
@@ -124,7 +126,7 @@ class Shipper:
         # What it is made from counts too: the class of an instance, the helpers of a function.
         content = digest_of_content(value)
         digest = digest_of(content, *(f"{part}={digest}" for part, digest in sorted(parts.items())))
-        return Code(digest, (payload,), tuple(sorted(reach.required)), modules, content)
+        return Code(digest, (payload,), tuple(sorted(reach.required)), modules, content, project.words(reach))
 
     def _project(self, local_packages: tuple[str, ...]) -> _Project:
         if local_packages not in self._projects:
@@ -152,6 +154,7 @@ class _Project:
         self._modules.note([each for each in list(sys.modules.values()) if isinstance(each, types.ModuleType)])
         self._finder = Finder(self._modules, pickled)
         self._unchanged = Unchanged(self._modules)
+        self._words: dict[tuple[object, ...], frozenset[str]] = {}
         self.packer = Packer(self._modules)
 
     def reach(self, function: Callable[..., object]) -> tuple[Reach, list[Any]]:
@@ -181,6 +184,16 @@ class _Project:
         root = ["pickle", pickled(reach, value, name)]
         self._finish(reach)
         return reach, root
+
+    def words(self, reach: Reach) -> frozenset[str]:
+        """Return what the code says that asks for more packages."""
+        found = frozenset[str]()
+        for key, needed in reach.statements():
+            place = (key, *needed.unit.place)
+            if place not in self._words:
+                self._words[place] = words_that_count(needed.unit.node)
+            found |= frozenset() if needed.weak else self._words[place]
+        return found
 
     def _finish(self, reach: Reach) -> None:
         reach.settle()

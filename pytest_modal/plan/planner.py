@@ -16,6 +16,7 @@ from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.keys import declared_parts
 from pytest_modal.code.local_code import CodeKeyError
+from pytest_modal.code.requirements import refusal
 from pytest_modal.code.shipping import Shipper, ShippingError
 from pytest_modal.declare.marker import Marker
 from pytest_modal.declare.remote_function import UNSET, RemoteFunction, parameters_of, remote_of
@@ -86,6 +87,7 @@ class Planner:
     def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool = True) -> None:
         self._rootdir = rootdir
         self._mocks = mocks
+        self._travels = travels
         self._shipper = Shipper(rootdir, travels=travels)
         self._environments = Environments(defaults, self._shipper.location)
         self._values = Values(self._shipper)
@@ -236,7 +238,7 @@ class Planner:
         if body is not remote.function:
             self._mocked.add(key)
         texts = tuple(each.text for each in parameters if each.text)
-        return Node(
+        node = Node(
             key,
             remote.name + (f"[{'-'.join(texts)}]" if texts else ""),
             shipped,
@@ -249,6 +251,10 @@ class Planner:
             told_apart,
             site.visit.rank,
         )
+        # No image is built for a mock, nor for a replay.
+        if self._travels and body is remote.function and (refused := refusal(node)) is not None:
+            raise PlanningError(refused)
+        return node
 
     def _first_names(self, site: _Site) -> list[str]:
         """Return the fixture at a place, or for a marker's function the parameters that nothing else gives."""

@@ -16,6 +16,7 @@ from typing import Any
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.local_packages import is_left_out
+from pytest_modal.code.pins import needs_git
 from pytest_modal.code.requirements import Requirements, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
@@ -99,6 +100,8 @@ def image(environment: Environment, requirements: Requirements) -> Any:
     described = environment.image
     if described is None:
         described = modal.Image.debian_slim(python_version=f"{sys.version_info.major}.{sys.version_info.minor}")
+        if any(map(needs_git, requirements.packages)):
+            described = described.apt_install("git")
     else:
         described = described.run_commands(_python_check())
     if requirements.packages:

@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_modal.batch.calls import Batch, Call, Data, FromCall, FromContainer, Node
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.code.distributions import distribution_of
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.remote import data
 from pytest_modal.store.recordings.errors import RecordingError
@@ -127,12 +128,12 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
 
 
 def _facts(batch: Batch, call: Call, outcome: Outcome) -> RunFacts:
-    names = [each.partition("==")[0] for each in requirements_of(batch, call.environment).packages]
+    named = map(distribution_of, requirements_of(batch, call.environment).packages)
     return RunFacts(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         gpu=outcome.device,
         python=platform.python_version(),
-        packages={name: version for name in names if (version := _version(name))},
+        packages={name: version for name in named if name and (version := _version(name))},
         seconds=round(outcome.seconds, 6),
     )
 
