@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import types
+import warnings
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -53,7 +54,9 @@ def pickled(reach: Reach, value: object, name: str, where: str = "", role: str =
     stream = io.BytesIO()
     pickler = _Pickler(stream, reach)
     try:
-        pickler.dump(value)
+        with warnings.catch_warnings():  # a look for the module of a function touches deprecated names of others
+            warnings.simplefilter("ignore")
+            pickler.dump(value)
     except (UnshippableError, CodeKeyError):
         raise
     except Exception as error:

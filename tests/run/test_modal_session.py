@@ -438,7 +438,7 @@ def test_the_plan_shows_what_an_image_would_install(pytester: pytest.Pytester, m
         import pytest
 
         def body():
-            import torch, transformers, not_installed_here
+            import torch, transformers, vllm
 
         @pytest.mark.modal_gpu(function=body)
         def test_it(modal_result): pass
@@ -449,8 +449,8 @@ def test_the_plan_shows_what_an_image_would_install(pytester: pytest.Pytester, m
     result.stdout.fnmatch_lines(
         [
             "modal: on Modal: 1 call for 1 test, 1 environment",
-            "  packages: not_installed_here, numpy==*, torch==*, transformers==* (derived from the imports)",
-            "  note: not_installed_here is not installed on this machine, so its version is not pinned",
+            "  packages: numpy==*, safetensors==*, torch==*, transformers==*, vllm (derived from the imports)",
+            "  note: vllm is not installed on this machine, so its version is not pinned",
         ]
     )
     assert "+cpu" not in result.stdout.str()
