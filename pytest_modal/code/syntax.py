@@ -43,8 +43,17 @@ class ModuleSyntax:
         found = self.functions.get((code.co_name, code.co_firstlineno), [])
         if len(found) > 1:
             ranges = {position for position in code.co_positions() if None not in position}
-            return [node for node in found if isinstance(node, ast.Lambda) and _range(node.body) in ranges] or found
+            lambdas = [node for node in found if isinstance(node, ast.Lambda)]
+            placed = [node for node in lambdas if _range(node.body) in ranges]
+            # Python 3.12 does not say where a constant stands that is returned.
+            return placed or [node for node in lambdas if _is_constant(node.body, code.co_consts)] or found
         return found
+
+
+def _is_constant(body: ast.expr, constants: tuple[object, ...]) -> bool:
+    return isinstance(body, ast.Constant) and any(
+        type(each) is type(body.value) and each == body.value for each in constants
+    )
 
 
 def read_syntax(path: Path) -> ModuleSyntax:
