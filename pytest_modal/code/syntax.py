@@ -46,14 +46,15 @@ class ModuleSyntax:
             lambdas = [node for node in found if isinstance(node, ast.Lambda)]
             placed = [node for node in lambdas if _range(node.body) in ranges]
             # Python 3.12 does not say where a constant stands that is returned.
-            return placed or [node for node in lambdas if _is_constant(node.body, code.co_consts)] or found
+            placed = placed or [node for node in lambdas if _is_constant(node.body, code.co_consts)]
+            return [*placed] or found
         return found
 
 
 def _is_constant(body: ast.expr, constants: tuple[object, ...]) -> bool:
-    return isinstance(body, ast.Constant) and any(
-        type(each) is type(body.value) and each == body.value for each in constants
-    )
+    if not isinstance(body, ast.Constant):
+        return False
+    return any(type(each) is type(body.value) and each == body.value for each in constants)
 
 
 def read_syntax(path: Path) -> ModuleSyntax:
