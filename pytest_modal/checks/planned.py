@@ -26,7 +26,7 @@ from pytest_modal.checks.script.slices import bodies_of, located
 from pytest_modal.checks.script.source import UnreadableError, parse, read_text
 from pytest_modal.checks.script.state_settings import Setting, Used, settings_in
 from pytest_modal.checks.script.tree import FunctionNode
-from pytest_modal.code.local_code import is_local
+from pytest_modal.code.places import is_local
 from pytest_modal.wording import count, shown_path
 
 MAX_TEXTS = 10_000  # strings of one argument that are looked at

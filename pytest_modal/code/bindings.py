@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pytest_modal.code.local_code import PYTESTS_AND_OURS, LocalCode, Names, is_local, read
+from pytest_modal.code.local_code import PYTESTS_AND_OURS, LocalCode, Names, read
+from pytest_modal.code.places import is_local
 from pytest_modal.code.syntax import ModuleSyntax
 from pytest_modal.code.units import Imported, ModuleUnits, Unit
 

@@ -11,8 +11,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from pytest_modal.code.distributions import canonical, providers
 from pytest_modal.remote.installed import is_installed
@@ -106,7 +105,7 @@ def _editable_directories(entries: tuple[str, ...]) -> dict[str, str]:
     for distribution in importlib.metadata.distributions():
         origin = _origin(distribution.read_text("direct_url.json"))
         if origin.get("dir_info", {}).get("editable"):
-            path = os.path.realpath(url2pathname(urlsplit(origin["url"]).path))
+            path = os.path.realpath(unquote(urlsplit(origin["url"]).path))
             found[path] = str(distribution.metadata["Name"])
     return found
 

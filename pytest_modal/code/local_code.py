@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modal.code.inventory import editable_directories
+from pytest_modal.code.places import is_local
 from pytest_modal.code.syntax import ModuleSyntax, read_syntax
-from pytest_modal.remote.installed import is_installed
 from pytest_modal.wording import three_parts
 
 Names = Mapping[str, Any]  # the names of a module
@@ -22,27 +19,6 @@ PYTESTS_AND_OURS = ("pytest", "_pytest", "pytest_modal")
 
 class CodeKeyError(Exception):
     """The source of a function can't be read; the message says where and what to do."""
-
-
-def is_local(path: str | Path, rootdir: Path) -> bool:
-    """Whether a file is the project's own: neither installed nor of the standard library.
-
-    It is below the rootdir, or below a directory that the project adds to ``sys.path``. Links are followed on all
-    sides, so that a project is the same one by whatever path it was entered.
-    """
-    return _is_local(str(path), str(rootdir), tuple(sys.path))
-
-
-@functools.lru_cache(maxsize=8192)
-def _is_local(path: str, rootdir: str, entries: tuple[str, ...]) -> bool:
-    real = Path(os.path.realpath(path))
-    # Installers may link files from a cache: then the link is what is installed.
-    if is_installed(real) or is_installed(Path.cwd() / path):
-        return False
-    if real.is_relative_to(os.path.realpath(rootdir)):
-        return True
-    below = (entry for entry in entries if entry and real.is_relative_to(os.path.realpath(entry)))
-    return any(True for _ in below) and not any(real.is_relative_to(root) for root in editable_directories())
 
 
 class LocalCode:

@@ -8,7 +8,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from pytest_modal.code.inventory import inventory
-from pytest_modal.code.local_code import LocalCode, is_local
+from pytest_modal.code.local_code import LocalCode
+from pytest_modal.code.places import is_local
 from pytest_modal.code.refusals import UnshippableError
 from pytest_modal.wording import shown_path
 

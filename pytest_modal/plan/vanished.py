@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.code.local_code import is_local
+from pytest_modal.code.places import is_local
 from pytest_modal.declare.marker import MARKER
 from pytest_modal.plan.marks import marks_of
 from pytest_modal.wording import shown_path, three_parts

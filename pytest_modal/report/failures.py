@@ -12,7 +12,7 @@ from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.failure import Failure
 from pytest_modal.batch.outcomes import Outcome
-from pytest_modal.code.local_code import is_local
+from pytest_modal.code.places import is_local
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line, shown_path, three_parts
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_modal.batch.calls import ShippedFunction
-from pytest_modal.code.local_code import is_local
+from pytest_modal.code.places import is_local
 from pytest_modal.code.shipping import Shipper
 from pytest_modal.remote import installed
 
@@ -111,7 +111,7 @@ def test_code_beside_the_rootdir_is_a_package_if_it_is_installed_from_there(
         (information / "direct_url.json").write_text(json.dumps({"url": (tmp_path / "beside").as_uri(), **origin}))
     files = [tmp_path / "beside/src/beside.py", tmp_path / "project/test_it.py"]
     code = (
-        f"from pytest_modal.code.local_code import is_local\n"
+        f"from pytest_modal.code.places import is_local\n"
         f"print([is_local(each, {str(tmp_path / 'project')!r}) for each in {[*map(str, files)]}])"
     )
     path = os.pathsep.join([*map(str, (tmp_path / "site", tmp_path / "beside/src")), *sys.path])
