@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_modal.code.bindings import Modules, found_at
 from pytest_modal.code.effects import Effects, Target
+from pytest_modal.code.refusals import is_of_pytest
 from pytest_modal.code.units import Chain, Unit, words
 
 # What reads files of this machine.
@@ -127,7 +128,7 @@ class Constants:
         reads_files, asks_machine = self.reads_files(key, *units), self._asks_machine(key, units)
         if not is_exact(value):
             reads_files |= self.reads_files(key, *self._changing(key, units, root))
-            no_need = isinstance(value, Path) or _is_of_pytest(value)
+            no_need = isinstance(value, Path) or is_of_pytest(value)
             return Value(value, False, asks_machine) if reads_files and not no_need else SOURCE
         if name in self._modules.units(key).reassigned or self._names_rootdir(value):
             return SOURCE
@@ -300,7 +301,3 @@ def is_exact(value: object, depth: int = 0) -> bool:
 def _is_array(value: Any) -> bool:
     kind = type(value)
     return kind.__module__ == "numpy" and kind.__name__ in _ARRAYS and value.dtype != object
-
-
-def _is_of_pytest(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] == "_pytest"

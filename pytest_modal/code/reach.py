@@ -6,6 +6,7 @@ One notion of it serves what is sent, the content key, the requirements of the i
 from __future__ import annotations
 
 import builtins
+import contextlib
 import re
 import sys
 import types
@@ -22,7 +23,7 @@ from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.local_files import refuse_reading
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.origins import check_source, is_packaged
-from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture, refuse_variables
+from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture, is_of_pytest, refuse_variables
 from pytest_modal.code.units import Chain, Imported, Unit, unit_of
 from pytest_modal.remote import data
 from pytest_modal.remote.statements import reduced
@@ -116,8 +117,7 @@ class Reach:
         scope = self._modules.scope(key)
         for name in self._modules.units(key).by_name:
             value = scope.get(name)
-            is_pytest = isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] in PYTESTS_AND_OURS
-            if not (name.startswith(_TESTS_AND_HOOKS) or is_fixture(value) or name == "pytestmark" or is_pytest):
+            if not (name.startswith(_TESTS_AND_HOOKS) or name == "pytestmark" or is_of_pytest(value)):
                 self.add_name(key, name, weak=weak)
 
     def add_name(self, key: str, name: str, *, weak: bool = False) -> None:
@@ -213,7 +213,7 @@ class Reach:
                     self._follow_chain(key, name, chain, weak=by_hint, is_import=unit.is_import)
         for imported in unit.imports:
             self._follow_import(key, unit, imported, weak=weak)
-        if unit.words & _DYNAMIC:
+        if _looks_up(unit, _DYNAMIC):
             self._follow_texts(key, unit, weak=weak)
 
     def _follow_chain(self, key: str, name: str, chain: Chain, *, weak: bool, is_import: bool) -> None:
@@ -273,18 +273,22 @@ class Reach:
 
     def _follow_texts(self, key: str, unit: Unit, *, weak: bool) -> None:
         """Add what strings and attributes name, in code that may look it up by its name."""
-        texts = unit.strings | unit.words if unit.words & _ALL_NAMES else unit.strings
+        texts = unit.strings | unit.words if _looks_up(unit, _ALL_NAMES) else unit.strings
         for text in sorted(texts):
-            if text in self._modules.units(key).by_name and not text.startswith("test_"):
-                if not is_fixture(self._modules.scope(key).get(text)):
+            # Perhaps it is meant otherwise: what can't travel is left out.
+            with contextlib.suppress(UnshippableError):
+                if text in self._modules.units(key).by_name and not text.startswith("test_"):
                     self.add_name(key, text, weak=weak)
-            elif _DOTTED.fullmatch(text) is not None:
-                head, _, tail = text.rpartition(".")
-                whole, part = self._modules.module(text), self._modules.module(head) if head else None
-                if whole is not None:
-                    self.add_whole_module(whole, weak=weak)
-                elif part is not None:
-                    self.add_name(part, tail, weak=weak)
+                elif text in unit.strings and _DOTTED.fullmatch(text) is not None:
+                    self._follow_dotted_text(text, weak=weak)
+
+    def _follow_dotted_text(self, text: str, *, weak: bool) -> None:
+        head, _, tail = text.rpartition(".")
+        whole, part = self._modules.module(text), self._modules.module(head) if head else None
+        if whole is not None:
+            self.add_whole_module(whole, weak=weak)
+        elif part is not None:
+            self.add_name(part, tail, weak=weak)
 
     def add_package(
         self,
@@ -386,3 +390,9 @@ class Reach:
         """Note the content of a closure or of a pickled value; several can have one name."""
         known = self.closures.get(what)
         self.closures[what] = digest if known is None else digest_of(known, digest)
+
+
+def _looks_up(unit: Unit, words: set[str]) -> bool:
+    """Whether code says one of these words; ``modules`` only beside ``sys``, for models have some too."""
+    found = unit.words & words
+    return bool(found - {"modules"}) or ("modules" in found and "sys" in unit.words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 
+from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.variables import held_variable
 from pytest_modal.remote import standins
 from pytest_modal.wording import three_parts
@@ -53,3 +54,10 @@ def is_fixture(value: object) -> bool:
     return kind.__name__ == "FixtureFunctionDefinition" or (
         kind is types.FunctionType and hasattr(value, "_pytestfixturefunction")
     )
+
+
+def is_of_pytest(value: object) -> bool:
+    """Whether a value is a fixture, a mark or a module of pytest or of this plugin: none of them is in a container."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__.partition(".")[0] in PYTESTS_AND_OURS
+    return is_fixture(value) or type(value).__module__.partition(".")[0] in PYTESTS_AND_OURS

@@ -576,4 +576,55 @@ CONSTRUCTS = [
         },
         functions=("main:f", "main:f2"),
     ),
+    Construct(
+        "names that only look like names of the project",
+        {
+            "main.py": """
+                import pytest
+                import utils
+
+                def check():
+                    with pytest.raises(ValueError):
+                        raise ValueError
+
+                class Model:
+                    layers = [1, 2]
+
+                    def modules(self):
+                        return self.layers
+
+                def f():
+                    return [each for each in Model().modules()], getattr(Model(), "check", "none"), "layers"
+
+                def f2():
+                    return pick(utils)
+
+                def pick(module):
+                    return module.scale(2)
+                """,
+            "layers.py": """
+                import pytest
+
+                @pytest.fixture
+                def unused():
+                    return 1
+
+                def of_tests():
+                    pytest.importorskip("numpy")
+                """,
+            "utils.py": """
+                import pytest
+
+                requires_gpu = pytest.mark.skipif(True, reason="no GPU")
+
+                @pytest.fixture
+                def unused():
+                    return 1
+
+                def scale(x):
+                    return 2 * x
+                """,
+        },
+        functions=("main:f", "main:f2"),
+    ),
 ]
