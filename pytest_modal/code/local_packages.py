@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from pytest_modal.code.distributions import is_standard, providers
+from pytest_modal.code.inventory import inventory, is_importable
+from pytest_modal.code.local_code import PYTESTS_AND_OURS, CodeKeyError, read
+from pytest_modal.code.units import Imported, ModuleUnits
 
 
 def is_left_out(file: Path) -> bool:
@@ -38,3 +43,36 @@ def _files(spec: ModuleSpec, name: str) -> Iterator[tuple[str, Path]]:
             relative = path.relative_to(root)
             if path.is_file() and not is_left_out(relative):
                 yield f"{name}/{relative.as_posix()}", path
+
+
+def imports_of(packages: Sequence[str]) -> set[str]:
+    """Return what packages that travel as they are import of others, by dotted name.
+
+    What of it the program needs is not known. So it is what is installed here, where the program runs too; and what is
+    well known and imported without a guard, for a machine where it is not.
+    """
+    own = {package.partition(".")[0] for package in packages}
+    found = set()
+    for package in packages:
+        for name, path in files_of(package) or ():
+            if name.endswith(".py"):
+                found |= {each.module for each in _imported_by(path) if _is_needed(each, own)}
+    return found
+
+
+def _imported_by(path: Path) -> Iterator[Imported]:
+    try:
+        tree = read(path).tree
+    except CodeKeyError:  # a template, for example: nobody imports it
+        return
+    for unit in ModuleUnits(tree, lambda decorator: False).units:
+        yield from (each for each in unit.imports if not each.level)
+
+
+def _is_needed(imported: Imported, own: set[str]) -> bool:
+    top = imported.module.partition(".")[0]
+    if top in own or top in PYTESTS_AND_OURS or is_standard(top):
+        return False
+    if inventory().owner(imported.module) is not None:
+        return True
+    return bool(providers(top)) and imported.at_import and not imported.guarded and not is_importable(top)

@@ -20,6 +20,7 @@ from pytest_modal.code.companions import words_that_count
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.keys import digests_of, parts_of
 from pytest_modal.code.local_code import CodeKeyError, LocalCode
+from pytest_modal.code.local_packages import imports_of
 from pytest_modal.code.payload import Packer
 from pytest_modal.code.pickling import pickled
 from pytest_modal.code.reach import Finder, Reach
@@ -95,7 +96,7 @@ class Shipper:
             name,
             location,
             payload,
-            tuple(sorted(reach.required)),
+            tuple(sorted({*reach.required, *project.imports_of_packages})),
             parts,
             optional=tuple(sorted(reach.optional)),
             modules=modules,
@@ -156,6 +157,12 @@ class _Project:
         self._unchanged = Unchanged(self._modules)
         self._words: dict[tuple[object, ...], frozenset[str]] = {}
         self.packer = Packer(self._modules)
+        self._local_packages = local_packages
+
+    @functools.cached_property
+    def imports_of_packages(self) -> set[str]:
+        """What the packages that travel as they are import of others."""
+        return imports_of(self._local_packages)
 
     def reach(self, function: Callable[..., object]) -> tuple[Reach, list[Any]]:
         """Return what a function needs, and how it is found in the container."""

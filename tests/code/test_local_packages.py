@@ -68,3 +68,15 @@ def test_a_compiled_module_and_a_package_with_data_work_in_local_mode(pytester: 
     )
     pytester.syspathinsert()
     pytester.runpytest_subprocess("-p", "no:randomly").assert_outcomes(passed=1)
+
+
+def test_what_they_import_is_required_where_it_is_installed_or_well_known(project: Path) -> None:
+    (project / "resources/__init__.py").write_text(
+        "import json\nimport numpy as np\nimport vllm\nfrom . import inner\nimport resources.inner\n"
+        "try:\n    import deepspeed\nexcept ImportError:\n    pass\n"
+    )
+    (project / "resources/inner.py").write_text(
+        "import pytest\nimport nobody_has_this\n\ndef f():\n    import pandas.api.types\n    import sglang\n"
+    )
+    shipped = Shipper(project).ship(len, "length", ("resources",))
+    assert shipped.imports == ("numpy", "pandas.api.types", "vllm")
