@@ -22,7 +22,7 @@ PROJECT = {
         import settings
         from helpers import REGISTRY, scale
 
-        import torch
+        import torch_of_key_edits as torch
 
         DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
         TOKEN = os.environ.get("TOKEN_OF_KEY_EDITS")
@@ -63,7 +63,7 @@ PROJECT = {
             return 5
         """,
     "settings.py": """
-        import torch
+        import torch_of_key_edits as torch
 
         torch.manual_seed(1)
         """,
@@ -78,6 +78,14 @@ PROJECT = {
         helpers.FACTOR += 0
         """,
 }
+# The real one can't be imported twice, which suites that run in this process would make necessary.
+TORCH = """
+    class cuda:
+        is_available = staticmethod(lambda: False)
+
+    def manual_seed(seed):
+        return seed
+    """
 Edit = tuple[str, str, str]  # a file, what stands there, what stands there afterwards
 Keyed = Callable[..., ShippedFunction]
 
@@ -105,7 +113,11 @@ RELEVANT: dict[str, Edit] = {
 @pytest.fixture
 def keyed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Keyed:
     """Write the project, import it, and plan its function."""
-    pytest.importorskip("torch")
+    packages = tmp_path_factory.mktemp("environment") / "site-packages"
+    packages.mkdir()
+    (packages / "torch_of_key_edits.py").write_text(textwrap.dedent(TORCH))
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.delitem(sys.modules, "torch_of_key_edits", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     modules = [name.removesuffix(".py") for name in PROJECT if name.endswith(".py")]
 

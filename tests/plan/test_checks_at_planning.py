@@ -490,7 +490,8 @@ def test_a_download_at_the_top_of_a_file_runs_in_each_container(pytester: pytest
         """,
     )
     pytester.syspathinsert()
-    result = pytester.runpytest(*PLAIN)
+    # In a process of its own: here the real library may have been imported.
+    result = pytester.runpytest_subprocess(*PLAIN)
     result.stdout.fnmatch_lines(
         [
             "modal: warning: models.py:3:1: PM109 pipeline is called at the top of the file: it runs again in each "
