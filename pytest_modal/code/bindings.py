@@ -150,6 +150,12 @@ class Modules:
         except ImportError:
             return imported.module
 
+    def imported_by(self, key: str, imported: Imported) -> list[str]:
+        """Return the keys of the local modules that importing a name may fill: the module, and its submodule."""
+        full = self.full_name(key, imported)
+        names = [full, f"{full}.{imported.name}"] if imported.name else [full]
+        return [found for name in names if (found := self.module(name)) is not None]
+
     def resolve(self, key: str, chain: Iterable[str], depth: int = 0) -> Meaning | None:
         """Return what ``a.b.c`` in a module means, each hop by its own binding; None for what is bound nowhere."""
         if depth > _DEEPEST:

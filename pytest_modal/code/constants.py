@@ -5,15 +5,18 @@ from __future__ import annotations
 import ast
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_modal.batch.calls import Data
 from pytest_modal.code.bindings import Modules, found_at
 from pytest_modal.code.effects import Effects, Target
 from pytest_modal.code.refusals import is_of_pytest
 from pytest_modal.code.units import Chain, Unit, words
+from pytest_modal.remote import data
 
 # What reads files of this machine.
 _FILES = words(
@@ -88,6 +91,12 @@ class Value:
     value: object
     is_data: bool
     decided_here: bool = False
+
+    @cached_property
+    def encoded(self) -> Data:
+        """The value as data, encoded once for all functions that use it."""
+        buffers = data.encode(self.value)
+        return Data(data.digest(buffers), buffers)
 
 
 How = Source | Reference | Value
@@ -213,9 +222,14 @@ def says_files(unit: Unit) -> bool:
 
 def reads_when_defined(unit: Unit) -> bool:
     """Whether a definition reads files when it runs: in defaults, decorators, the statements of a class."""
-    words = {each.attr if isinstance(each, ast.Attribute) else each.id for each in _run_by_definition(unit.node)}
-    called = {each for each in unit.called if each.rpartition(".")[2] in words}
-    return bool(words & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in called)
+    said, called = _said_by(unit, _run_by_definition(unit.node))
+    return bool(said & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in called)
+
+
+def _said_by(unit: Unit, nodes: Iterable[ast.Name | ast.Attribute]) -> tuple[set[str], set[str]]:
+    """Return the words of a part of a statement, and what it calls."""
+    said = {each.attr if isinstance(each, ast.Attribute) else each.id for each in nodes}
+    return said, {each for each in unit.called if each.rpartition(".")[2] in said}
 
 
 def _run_by_definition(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
@@ -233,21 +247,20 @@ def _run_by_definition(node: ast.AST) -> Iterator[ast.Name | ast.Attribute]:
 
 
 def _says(unit: Unit, of: str) -> bool:
-    words, called = _run(unit)
+    said, called = _run(unit)
     if of == "files":
-        return bool(words & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in called)
+        return bool(said & _FILES) or any(_LOADS_FILE.fullmatch(each) for each in called)
     if of == "places":
-        return bool(words & _PLACES)
+        return bool(said & _PLACES)
     parts = {part for each in called for part in each.split(".")}
-    return bool(words & _MACHINE) or any(map(_ASKS_MACHINE.search, parts))
+    return bool(said & _MACHINE) or any(map(_ASKS_MACHINE.search, parts))
 
 
 def _run(unit: Unit) -> tuple[set[str], set[str]]:
     """Return the words and calls of what runs when a statement runs: of a class what its instances begin with."""
     if not isinstance(unit.node, ast.ClassDef):
         return unit.words, unit.called
-    words = {each.attr if isinstance(each, ast.Attribute) else each.id for each in _run_of_class(unit.node)}
-    return words, unit.called & words | {each for each in unit.called if each.rpartition(".")[2] in words}
+    return _said_by(unit, _run_of_class(unit.node))
 
 
 def _run_of_class(node: ast.ClassDef) -> list[ast.Name | ast.Attribute]:

@@ -91,8 +91,7 @@ class Effects:
                     full = self._modules.full_name(each, imported)
                     if not imported.at_import or (imported.guarded and full not in sys.modules):
                         continue
-                    names = [full, f"{full}.{imported.name}"] if imported.name else [full]
-                    waiting += [inner for name in names if (inner := self._modules.module(name)) is not None]
+                    waiting += self._modules.imported_by(each, imported)
         return list(found)
 
     def of(self, key: str, unit: Unit) -> frozenset[Target]:
@@ -168,20 +167,23 @@ class Effects:
         """Yield what a call changes whose result nobody takes."""
         chain = _chain(call.func, hidden)
         match call:
-            case ast.Call(func=ast.Name(id="setattr"), args=[module, ast.Constant(value=str(name)), *_]) if (
-                ast.unparse(module) == "sys.modules[__name__]"
-            ):
-                yield Target("name", key, name)
-            case ast.Call(func=ast.Name(id="setattr"), args=[module, ast.Constant(value=str(name)), *_]):
-                found = self._modules.resolve(key, other) if (other := _chain(module, hidden)) else None
-                if found is not None and found.kind == "module":
-                    yield Target("name", found.where, name)
+            case ast.Call(func=ast.Name(id="setattr"), args=[owner, ast.Constant(value=str(name)), *_]):
+                if (module := self._module(key, owner, hidden)) is not None:
+                    yield Target("name", module, name)
         if not chain or chain == ["print"]:
             return
         yield from self._targets(key, self._owner(key, chain, shortest=1))
         for argument in (*call.args, *(each.value for each in call.keywords)):
             if isinstance(argument, ast.Name):
                 yield from self._local(key, _chain(argument, hidden))
+
+    def _module(self, key: str, node: ast.expr, hidden: set[str]) -> str | None:
+        """Return the key of the local module that an expression is."""
+        if ast.unparse(node) == "sys.modules[__name__]":
+            return key
+        chain = _chain(node, hidden)
+        found = self._modules.resolve(key, chain) if chain else None
+        return found.where if found is not None and found.kind == "module" else None
 
     def _owner(self, key: str, chain: list[str], shortest: int) -> list[str]:
         """Return what a method or an attribute is of; a name in a module stays as it is."""

@@ -25,7 +25,6 @@ from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
 from pytest_modal.code.syntax import FunctionSyntax, fingerprint
 from pytest_modal.code.units import Unit
-from pytest_modal.remote import data
 from pytest_modal.wording import three_parts
 
 # Keywords of our decorator whose values have no content to compare: their source is compared instead.
@@ -138,7 +137,7 @@ def _digest(value: Travelling) -> str:
     if isinstance(value.how, Reference):
         return digest_of("reference", value.how.key, value.how.qualname)
     if value.how.is_data:
-        return data.digest(data.encode(value.how.value))
+        return value.how.encoded.digest
     return digest_of_content(value.how.value)
 
 

@@ -90,11 +90,7 @@ class Packer:
         slices: dict[str, Any] = {
             key: {
                 "statements": [
-                    self._statement(key, each, reach, keys)
-                    for place_, each in sorted(
-                        reach.units[key].items(), key=lambda item: (item[0][:2], str(item[0][2]))
-                    )
-                    if place_[2] != NESTED
+                    self._statement(key, each, keys) for each in reach.in_order(key) if each.unit.place[2] != NESTED
                 ],
                 "values": [],
             }
@@ -116,15 +112,13 @@ class Packer:
             text.need(*self._block(key, needed.unit))
         return text
 
-    def _statement(self, key: str, needed: Needed, reach: Reach, keys: list[str]) -> list[Any]:
+    def _statement(self, key: str, needed: Needed, keys: list[str]) -> list[Any]:
         unit = needed.unit
         line, column, part = unit.place
-        after = []
+        after: list[str] = []
         for imported in unit.imports:
             if imported.at_import:
-                full = self._modules.full_name(key, imported)
-                names = [full, f"{full}.{imported.name}"] if imported.name else [full]
-                after += [each for name in names if (each := self._modules.module(name)) is not None]
+                after += self._modules.imported_by(key, imported)
         drop = self._modules.units(key).dropped.get(line, [])
         flags = (WEAK if needed.weak else 0) | (SETTING if needed.is_setting else 0)
         binds = sorted(unit.binds) if needed.weak else []

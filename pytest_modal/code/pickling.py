@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from pytest_modal.code.bindings import found_at
-from pytest_modal.code.constants import SOURCE
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, changed_since_import
 from pytest_modal.code.reach import Reach
-from pytest_modal.code.refusals import UnshippableError, is_fixture, refuse_variables
+from pytest_modal.code.refusals import UnshippableError, refuse_fixture, refuse_variables
 from pytest_modal.code.syntax import FunctionSyntax
 from pytest_modal.code.units import unit_of
 from pytest_modal.remote import slices
@@ -31,7 +30,7 @@ NESTED = "nested"  # as the part of a unit's place: the code of a nested functio
 _PLAIN = (str, int, float, complex, bytes, tuple, list, dict, set, frozenset, types.CodeType, types.CellType)
 
 
-def pickled(reach: Reach, value: object, name: str, where: str = "", role: str = "") -> bytes:
+def pickled(reach: Reach, value: object, name: str, where: str = "") -> bytes:
     """Pickle a value; what it needs of the project is added to the reach of the function that uses it.
 
     Parameters
@@ -40,8 +39,6 @@ def pickled(reach: Reach, value: object, name: str, where: str = "", role: str =
         What users call the value.
     where : str
         ``path:line`` of the statement that binds it; empty for the function itself.
-    role : str
-        What the value is in messages about a change.
 
     Raises
     ------
@@ -70,7 +67,7 @@ def pickled(reach: Reach, value: object, name: str, where: str = "", role: str =
         raise UnshippableError(what, where, remedy) from error
     if not where:
         refuse_variables("holds", stream.getvalue(), where)
-    reach.note_content(role or f"value {name}", digest_of_content(value))
+    reach.note_content(f"value {name}", digest_of_content(value))
     return stream.getvalue()
 
 
@@ -101,9 +98,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, io.IOBase):  # otherwise cloudpickle would read those that are open for reading
             what = f"holds an open file ({getattr(obj, 'name', kind.__name__)})"
             raise UnshippableError(what, "", "open it in the function's body, or pass its content as a parameter")
-        if is_fixture(obj):
-            what = f"uses the fixture {getattr(obj, '__name__', obj)!r} directly instead of requesting it"
-            raise UnshippableError(what, "", "name the fixture as a parameter, as in pytest")
+        refuse_fixture(obj, getattr(obj, "__name__", repr(obj)))
         bound = self._bound_at_top(obj)
         if bound is None:
             self._note_packages(obj)
@@ -134,21 +129,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return None
             return (key, name) if found_at(scope, obj.__qualname__) is obj else None
         if isinstance(obj, types.FunctionType):  # a closure or a lambda, perhaps of a name
-            key = self._modules.key(obj.__globals__)
-            bound = self._reach.name_of(obj, key) if key is not None else None
-            return (key, bound) if key is not None and bound is not None else None
-        return next(
-            (
-                (key, name)
-                for key in self._modules.keys
-                for name, value in self._modules.scope(key).items()
-                if value is obj and name in self._modules.units(key).by_name and self._is_source(key, name)
-            ),
-            None,
-        )
-
-    def _is_source(self, key: str, name: str) -> bool:
-        return self._reach.how(key, name) == SOURCE
+            own = self._modules.key(obj.__globals__)
+            keys = [own] if own is not None else []
+        else:
+            keys = self._modules.keys
+        names = ((key, self._reach.name_of(obj, key)) for key in keys)
+        return next(((key, name) for key, name in names if name is not None), None)
 
     def _note_packages(self, obj: object) -> None:
         for name in (getattr(obj, "__module__", None), type(obj).__module__):

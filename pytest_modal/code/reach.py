@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_modal.batch.calls import Data
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Meaning, Modules, is_package_without_file
 from pytest_modal.code.constants import SOURCE, Constants, How, Reference, Value
@@ -23,9 +22,8 @@ from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.local_files import refuse_reading
 from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.origins import check_source, is_packaged
-from pytest_modal.code.refusals import UnshippableError, check_use, is_fixture, is_of_pytest, refuse_variables
+from pytest_modal.code.refusals import UnshippableError, check_use, is_of_pytest, refuse_fixture, refuse_variables
 from pytest_modal.code.units import Chain, Imported, Unit, unit_of
-from pytest_modal.remote import data
 from pytest_modal.remote.statements import reduced
 
 # Code that says one of these may look up names by their text.
@@ -131,8 +129,7 @@ class Reach:
         if units is None:
             self._add_unbound(key, name, weak=weak)
             return
-        if is_fixture(self._modules.scope(key).get(name)):
-            self._refuse_fixture(name)
+        refuse_fixture(self._modules.scope(key).get(name), name)
         how = self.how(key, name)
         if how == SOURCE:
             for unit in units:
@@ -141,10 +138,6 @@ class Reach:
             self._add_reference(key, name, how, weak=weak)
         elif isinstance(how, Value):
             self._add_value(key, name, how, units, weak=weak)
-
-    def _refuse_fixture(self, name: str) -> None:
-        what = f"uses the fixture {name!r} directly instead of requesting it"
-        raise UnshippableError(what, "", "name the fixture as a parameter, as in pytest")
 
     def _add_unbound(self, key: str, name: str, *, weak: bool) -> None:
         """Add a name that no statement binds: one of a star import, or of a module that answers for its names."""
@@ -189,7 +182,7 @@ class Reach:
                 return
             raise
         refuse_variables(f"uses {name}, which holds", pickled or how.value, where, asked=how.decided_here)
-        if pickled is None and Data("", data.encode(how.value)).needs_numpy:
+        if pickled is None and how.encoded.needs_numpy:
             self.required.setdefault("numpy", (key, units[0].line))
         self.values[key, name] = Travelling(how, pickled)
 
@@ -383,8 +376,12 @@ class Reach:
         """Yield all units with their modules, in the order of the files."""
         for key in sorted(self.units):
             if not is_package_without_file(key):
-                for place in sorted(self.units[key], key=lambda each: (each[:2], str(each[2]))):
-                    yield key, self.units[key][place]
+                yield from ((key, each) for each in self.in_order(key))
+
+    def in_order(self, key: str) -> list[Needed]:
+        """Return the units of a module in the order of its file."""
+        places = sorted(self.units[key], key=lambda each: (each[:2], str(each[2])))
+        return [self.units[key][place] for place in places]
 
     def note_content(self, what: str, digest: str) -> None:
         """Note the content of a closure or of a pickled value; several can have one name."""

@@ -56,6 +56,13 @@ def is_fixture(value: object) -> bool:
     )
 
 
+def refuse_fixture(value: object, name: str) -> None:
+    """Refuse a fixture that is used as a value."""
+    if is_fixture(value):
+        what = f"uses the fixture {name!r} directly instead of requesting it"
+        raise UnshippableError(what, "", "name the fixture as a parameter, as in pytest")
+
+
 def is_of_pytest(value: object) -> bool:
     """Whether a value is a fixture, a mark or a module of pytest or of this plugin: none of them is in a container."""
     if isinstance(value, types.ModuleType):

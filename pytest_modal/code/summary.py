@@ -12,7 +12,6 @@ from pytest_modal.code.needed import Needed, Travelling
 from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
 from pytest_modal.code.unchanged import is_replaced
-from pytest_modal.remote import data
 
 
 def summary_of(reach: Reach) -> tuple[Part, ...]:
@@ -55,7 +54,7 @@ def _size(value: Travelling) -> int:
     if value.pickled is not None:
         return len(value.pickled)
     assert not isinstance(value.how, Reference)
-    return sum(memoryview(each).nbytes for each in data.encode(value.how.value))
+    return value.how.encoded.size
 
 
 def _packages(reach: Reach) -> Iterator[Part]:

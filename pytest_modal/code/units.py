@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from pytest_modal.code.annotations import annotations_of, names_in_hint
+from pytest_modal.code.local_code import PYTESTS_AND_OURS
 from pytest_modal.code.syntax import fingerprint, nodes_of
 from pytest_modal.remote.statements import WHOLE, Part, begin, reduced, skipped_import, without_decorators
 
@@ -27,7 +28,6 @@ Chain = tuple[str, ...]
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ANNOTATIONS_AS_TEXT = __future__.annotations.compiler_flag
-_PYTESTS = {"pytest", "_pytest", "pytest_modal"}
 _GLOBAL_LOADS = {"LOAD_NAME", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"}
 # In code of modules and functions, with what stands beside the number of the name.
 _LOADS_BY_NUMBER = {
@@ -181,10 +181,6 @@ class ModuleUnits:
         else:
             self.units.append(unit_of(node, (line, node.col_offset, WHOLE)))
 
-    def around(self, line: int) -> Unit | None:
-        """Return the unit that a line belongs to."""
-        return next((unit for unit in self.units if unit.line <= line <= unit.end), None)
-
 
 def _flag(feature: str) -> int:
     """Return the compiler flag of a ``__future__`` import; none for what this Python does anyway."""
@@ -194,7 +190,7 @@ def _flag(feature: str) -> int:
 
 
 def _may_raise(unit: Unit) -> bool:
-    if unit.binds or unit.is_definition or not _PYTESTS.isdisjoint(unit.words):
+    if unit.binds or unit.is_definition or not unit.words.isdisjoint(PYTESTS_AND_OURS):
         return False
     waiting: list[ast.AST] = [unit.node]
     while waiting:

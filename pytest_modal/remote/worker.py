@@ -317,6 +317,7 @@ class Worker:
         return data.decode(blobs[key])
 
     def _modules_of(self, spec: Bound, blobs: Mapping[str, bytes]) -> dict[str, bytes]:
-        """Return the texts of modules; those that were sent before are known."""
-        self._texts.update(key for key in spec["modules"] if key in blobs)
-        return {key: blobs[key] for key in spec["modules"] if key in blobs}
+        """Return the texts of modules that were not sent before: those that were are known."""
+        new = {key: blobs[key] for key in spec["modules"] if key in blobs and key not in self._texts}
+        self._texts.update(new)
+        return new

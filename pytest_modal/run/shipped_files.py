@@ -15,8 +15,7 @@ def with_local_files(outcome: Outcome, rootdir: Path) -> Outcome:
     for error in [outcome.error, *outcome.teardown_errors]:
         if error is not None:
             _map_frames(error, rootdir)
-    for warning in outcome.warnings:
-        _map(warning, rootdir)
+    outcome.warnings = [{**each, "file": _local(each["file"], rootdir)} for each in outcome.warnings]
     return outcome
 
 
@@ -25,10 +24,6 @@ def _map_frames(error: Any, rootdir: Path) -> None:
         error["frames"] = [(_local(file, rootdir), line, name) for file, line, name in error["frames"]]
     for inner in [*(error[link] for link in ("cause", "context") if link in error), *error.get("exceptions", [])]:
         _map_frames(inner, rootdir)
-
-
-def _map(warning: Any, rootdir: Path) -> None:
-    warning["file"] = _local(warning["file"], rootdir)
 
 
 def _local(file: str, rootdir: Path) -> str:
