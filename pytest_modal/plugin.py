@@ -64,7 +64,7 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     if items:
         from pytest_modal.plan.selection import DESELECTED
 
-        items[0].config.stash[DESELECTED] = True
+        items[0].config.stash.setdefault(DESELECTED, []).extend(items)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.requirements import Requirements
 
 Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
@@ -284,11 +285,15 @@ class Batch:
         The container fixtures that the calls need, by key.
     shards : dict
         For each sharded call, which is not in `calls`, the keys of its parts in order.
+    requirements : dict of str to Requirements
+        What the images install, by `Environment.image_group`. Decided once for a run: parts of the batch that are sent
+        later, or again, share the images.
     """
 
     calls: list[Call] = field(default_factory=list)
     containers: dict[str, Container] = field(default_factory=dict)
     shards: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    requirements: dict[str, Requirements] = field(default_factory=dict)
 
     def parts(self, key: str) -> tuple[str, ...]:
         """Return the keys of the calls whose results make up the result of `key`."""
@@ -302,7 +307,7 @@ class Batch:
     def without(self, keys: Collection[str]) -> Batch:
         """Return the batch without some calls, whose results exist already."""
         left = [call for call in self.calls if call.key not in keys]
-        return Batch(left, self.containers, self.shards)
+        return Batch(left, self.containers, self.shards, self.requirements)
 
     @property
     def environments(self) -> list[Environment]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_modal.batch.digest import digest_of
 
+_IMAGE = ("gpu", "packages", "local_packages", "image")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -56,6 +57,11 @@ class Environment:
     def declared(self) -> str:
         """Digest of all settings that is the same in every process: objects count by their `repr`."""
         return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
+
+    @property
+    def image_group(self) -> str:
+        """Digest of what decides on the image: calls that are alike in it share one, whatever else they declare."""
+        return digest_of(*(f"{name}={getattr(self, name)!r}" for name in _IMAGE))
 
     def _settings(self, *left_out: str) -> list[str]:
         # What came later counts only where it is set: keys of what was computed before stay valid.

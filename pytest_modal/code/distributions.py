@@ -169,6 +169,17 @@ BRINGS = {
     "pytest": "packaging pluggy iniconfig pygments",
 }
 
+# What takes minutes to install, in the order of the layers: most of the others need the first.
+HEAVY = (
+    {"torch"},
+    _words(
+        """
+        accelerate bitsandbytes datasets deepspeed diffusers flash-attn jax jaxlib lightning pytorch-lightning sglang
+        sentence-transformers tensorflow torchaudio torchvision transformers trl vllm xformers
+        """
+    ),
+)
+
 # Modal's own runtime, which older image builders install beside the user's packages.
 RUNTIME = _words(
     """
@@ -217,6 +228,7 @@ MAY_USE = {
     "anndata": "pandas h5py",
     "scanpy": "pandas matplotlib seaborn h5py umap-learn statsmodels networkx",
 }
+_KNOWN = {name for names in IMPORTED_AS.values() for name in names} | {name.replace("_", "-") for name in PLAIN}
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -243,6 +255,11 @@ def providers(module: str) -> tuple[str, ...]:
     if module in IMPORTED_AS:
         return IMPORTED_AS[module]
     return (canonical(module),) if module in PLAIN else ()
+
+
+def is_well_known(distribution: str) -> bool:
+    """Whether the tables have a distribution, by its normal name."""
+    return distribution in BRINGS or distribution in _KNOWN
 
 
 def brought_by(distributions: set[str]) -> set[str]:

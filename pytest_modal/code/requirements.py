@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.companions import with_companions
-from pytest_modal.code.distributions import canonical, distribution_of, is_standard, providers
+from pytest_modal.code.distributions import (
+    HEAVY,
+    canonical,
+    distribution_of,
+    is_standard,
+    is_well_known,
+    providers,
+)
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
 from pytest_modal.code.pins import pin
 from pytest_modal.wording import first_few, three_parts
@@ -18,38 +26,113 @@ _THERE = {"cloudpickle", "modal", "pytest_modal"}
 
 
 @dataclass(frozen=True)
-class Requirements:
-    """What an image installs.
+class Needs:
+    """Distributions that the functions of an image need.
 
     Attributes
     ----------
-    packages : tuple of str
-        Requirements, sorted; ``name==version`` where the version is known.
+    names : frozenset of str
+        Their normal names; of an image that is declared, only what has to be added to it.
     notes : tuple of str
-        What could not be pinned, and what is left out, and why.
+        What is left out, and why.
     """
 
-    packages: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
 
 def requirements_of(batch: Batch, environment: Environment) -> Requirements:
-    """Return what the image of an environment installs for the calls of a batch.
+    """Return what the image of an environment installs: as decided for the run, else for the calls of the batch."""
+    decided = batch.requirements.get(environment.image_group)
+    if decided is not None:
+        return decided
+    needs = needs_of(nodes_of(batch, environment), environment)
+    return install(environment, needs.names, needs.notes)
 
-    Packages that were declared are taken as they are, and an image that was declared is left as it is: only
-    numpy is added to them, without a version, where the data boundary needs it.
+
+def nodes_of(batch: Batch, environment: Environment) -> list[Node]:
+    """Return the calls and container fixtures that share the image of an environment."""
+    calls = [call for call in batch.calls if call.environment.image_group == environment.image_group]
+    containers = dict.fromkeys(key for call in calls for key in call.containers)
+    return [*calls, *(batch.containers[key] for key in containers)]
+
+
+def needs_of(nodes: Sequence[Node], environment: Environment) -> Needs:
+    """Return what functions need of the image that they share.
+
+    Packages that were declared are taken as they are: only numpy is added to them, where the data boundary needs it.
+    An image that was declared is left as it is, unless packages are declared too.
     """
-    calls = [call for call in batch.calls if call.environment.key == environment.key]
-    nodes: list[Node] = [*calls, *(batch.containers[key] for call in calls for key in call.containers)]
     imports = {name for node in nodes for name in node.imports}
+    numpy = {"numpy"} if _needs_numpy(nodes, imports) else set[str]()
     if _derives(environment):
-        needed = imports | ({"numpy"} if _needs_numpy(nodes, imports) else set())
-        found = derive(needed, environment.local_packages, {word for node in nodes for word in node.words})
-        return Requirements(found.packages, (*found.notes, *_left_out(nodes, imports)))
-    declared = environment.packages or ()
-    if _needs_numpy(nodes, imports) and not any(distribution_of(name) == "numpy" for name in declared):
-        return Requirements((*declared, "numpy"))
-    return Requirements(declared)
+        words = {word for node in nodes for word in node.words}
+        names = _distributions(imports | numpy, environment.local_packages, words)
+        return Needs(frozenset(names), tuple(_left_out(nodes, imports)))
+    declared = {distribution_of(name) for name in environment.packages or ()}
+    return Needs(frozenset(numpy - declared) if environment.packages is not None else frozenset())
+
+
+def install(environment: Environment, names: Iterable[str], notes: Iterable[str] = ()) -> Requirements:
+    """Return what an image installs for an environment.
+
+    Parameters
+    ----------
+    names, notes : iterable of str
+        As of `Needs`.
+    """
+    names = frozenset(names)
+    if not _derives(environment):
+        return Requirements((*(environment.packages or ()), *sorted(names)), tuple(notes), names)
+    pins = {name: pin(name) for name in names}
+    said = {each.note for each in pins.values() if each.note}
+    said |= {f"{name} is left out: it {each.refused}" for name, each in pins.items() if each.refused}
+    packages = {each.requirement for each in pins.values() if each.requirement}
+    return Requirements(tuple(sorted(packages)), (*sorted(said), *notes), names)
+
+
+def can_be_installed(name: str) -> bool:
+    """Whether an image can install a distribution that an earlier run has needed, and it is still the same one."""
+    if inventory().version(name) is None:
+        return is_well_known(name)
+    return bool(pin(name).requirement)
+
+
+def layers(environment: Environment, packages: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return what an image installs, layer by layer: the heavy ones first, which other images may share.
+
+    What was declared is one layer, and so is what has no version: its layers would not know of each other.
+    """
+    if not _derives(environment) or not all("==" in each or " @ " in each for each in packages):
+        return [tuple(packages)] if packages else []
+    named = {each: distribution_of(each) or "" for each in packages}
+    number = {
+        each: next((index for index, names in enumerate(HEAVY) if name in names), len(HEAVY))
+        for each, name in named.items()
+    }
+    found = [tuple(each for each in packages if number[each] == index) for index in range(len(HEAVY) + 1)]
+    return [each for each in found if each]
+
+
+def derive(imports: Iterable[str], local_packages: tuple[str, ...] = (), words: Iterable[str] = ()) -> Requirements:
+    """Return the requirements of modules. What is no distribution is none: see `refusal`.
+
+    Parameters
+    ----------
+    imports : iterable of str
+        Dotted names as imported; the standard library and local modules may be among them.
+    local_packages : tuple of str
+        Packages that travel as they are.
+    words : iterable of str
+        What the code says that asks for more, see `pytest_modal.code.companions`.
+    """
+    return install(Environment(), _distributions(imports, local_packages, words))
+
+
+def _distributions(imports: Iterable[str], local_packages: tuple[str, ...], words: Iterable[str]) -> set[str]:
+    found = {_distribution(module) for module in _of_packages(imports, local_packages)}
+    names = {canonical(name) for name in found if name is not None}
+    return names | {*with_companions(names, words, lambda name: inventory().version(name) is not None)}
 
 
 def _derives(environment: Environment) -> bool:
@@ -78,32 +161,6 @@ def _left_out(nodes: Iterable[Node], imports: set[str]) -> Iterator[str]:
             found.setdefault(top, f"{top} ({part.path}:{part.line})")
     if found:
         yield f"left out, because not installed on this machine and not needed: {first_few(sorted(found.values()))}"
-
-
-def derive(imports: Iterable[str], local_packages: tuple[str, ...] = (), words: Iterable[str] = ()) -> Requirements:
-    """Return the requirements of modules. What is no distribution is none: see `refusal`.
-
-    Parameters
-    ----------
-    imports : iterable of str
-        Dotted names as imported; the standard library and local modules may be among them.
-    local_packages : tuple of str
-        Packages that travel as they are.
-    words : iterable of str
-        What the code says that asks for more, see `pytest_modal.code.companions`.
-    """
-    names: dict[str, str] = {}
-    for module in _of_packages(imports, local_packages):
-        name = _distribution(module)
-        if name is not None:
-            names[canonical(name)] = name
-    more = with_companions(names, words, lambda name: inventory().version(name) is not None)
-    names |= {name: name for name in more}
-    pins = {name: pin(name) for name in names.values()}
-    notes = {each.note for each in pins.values() if each.note}
-    notes |= {f"{name} is left out: it {each.refused}" for name, each in pins.items() if each.refused}
-    packages = {each.requirement for each in pins.values() if each.requirement}
-    return Requirements(tuple(sorted(packages)), tuple(sorted(notes)))
 
 
 def _of_packages(imports: Iterable[str], local_packages: tuple[str, ...]) -> Iterator[str]:

@@ -58,6 +58,11 @@ class RemoteFunction:
         return self.scope == CONTAINER
 
     @property
+    def role(self) -> str:
+        """What messages call it."""
+        return "container fixture" if self.in_container else "function"
+
+    @property
     def where(self) -> str:
         """``path:line`` of the function."""
         return where_is(self.function)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -19,7 +19,9 @@ from pytest_modal.code.local_code import CodeKeyError
 from pytest_modal.code.requirements import refusal
 from pytest_modal.code.shipping import Shipper, ShippingError
 from pytest_modal.declare.marker import Marker
-from pytest_modal.declare.remote_function import UNSET, RemoteFunction, parameters_of, remote_of
+from pytest_modal.declare.remote_function import RemoteFunction, parameters_of, remote_of
+from pytest_modal.plan.bodies import Bodies
+from pytest_modal.plan.collected import Collected
 from pytest_modal.plan.environments import Environments
 from pytest_modal.plan.mistakes import did_you_mean, way_out_of_function_scope
 from pytest_modal.plan.order import as_first_test, rank_of, sort_calls
@@ -28,8 +30,8 @@ from pytest_modal.plan.remote_fixtures import (
     definition_at,
     leads_to_remote,
     marker_of,
-    reached,
     request_along,
+    wanted,
 )
 from pytest_modal.plan.scopes import shorter_lived
 from pytest_modal.plan.sending import Values, without_collector
@@ -86,12 +88,12 @@ class Planner:
 
     def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool = True) -> None:
         self._rootdir = rootdir
-        self._mocks = mocks
         self._travels = travels
         self._shipper = Shipper(rootdir, travels=travels)
         self._environments = Environments(defaults, self._shipper.location)
         self._values = Values(self._shipper)
-        self._bodies: dict[RemoteFunction, Callable[..., object]] = {}
+        self._bodies = Bodies(mocks=mocks)
+        self.collected = Collected(self._shipper, self._environments, self._bodies)
         self._calls: dict[str, Call] = {}
         self._mocked: set[str] = set()
         self._batch = Batch()
@@ -115,7 +117,7 @@ class Planner:
                 for name in compat.session_autouse(item):
                     if not leads_to_remote(item, name):
                         request.getfixturevalue(name)
-                for remote, chain in self._wanted(visit):
+                for remote, chain in wanted(visit.item, visit.marker):
                     self._call(_Site(visit, remote, request_along(visit.item, request, chain[:-1]), chain))
         except (PlanningError, ShippingError, data.NotDataError) as error:
             visit.plan.error = str(error)
@@ -125,18 +127,13 @@ class Planner:
             # The fixture runs again at setup and then reports its error; this reason is shown if it succeeds there.
             visit.plan.reason = f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
 
-    def _wanted(self, visit: _Visit) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
-        if visit.marker.remote is not None:
-            yield visit.marker.remote, ()
-        for remote, chain, _ in reached(visit.item):
-            if not remote.in_container:
-                yield remote, chain
-
     def _call(self, site: _Site) -> str:
         visit, remote = site.visit, site.remote
         if remote in visit.plan.calls:
             return visit.plan.calls[remote]
-        containers = [found for found in self._containers_of(site.item, remote, site.chain) if found is not remote]
+        containers = [
+            found for found in self._bodies.containers_of(site.item, remote, site.chain) if found is not remote
+        ]
         environment = self._environments.of(remote, visit.marker.settings, containers, visit.item.nodeid)
         node = self._node(site, environment, self._apart(site, containers, environment))
         needed = tuple(dict.fromkeys(self._containers_in_order(node)))
@@ -206,10 +203,9 @@ class Planner:
         remote, definition = site.remote, site.definition
         if remote.mistake is not None:
             raise PlanningError(remote.mistake)
-        body = self._body(remote)
-        role = "container fixture" if remote.in_container else "function"
-        shipped = self._shipper.ship(body, remote.name, environment.local_packages, role)
-        behind = parameters_behind(site.item, self._first_names(site), site.chain[:-1], self._body)
+        body = self._bodies.of(remote)
+        shipped = self._shipper.ship(body, remote.name, environment.local_packages, remote.role)
+        behind = parameters_behind(site.item, self._first_names(site), site.chain[:-1], self._bodies.of)
         marker = site.visit.marker
         given = [marker.args[name] for name in parameters_of(body) if name in marker.args]
         parameters = shown(site.item, behind, given if remote is marker.remote else ())
@@ -263,7 +259,7 @@ class Planner:
         parametrized = compat.params_of(site.item)
         return [
             name
-            for name, has_default in parameters_of(self._body(site.remote)).items()
+            for name, has_default in parameters_of(self._bodies.of(site.remote)).items()
             if name not in site.visit.marker.args and (not has_default or name in parametrized)
         ]
 
@@ -345,37 +341,14 @@ class Planner:
     ) -> Data:
         remote = site.remote
         where = f"argument {name!r} of {remote.name} for {site.item.nodeid}: {name}"
-        sent = self._values.encoded(value, where, name, self._body(remote), environment.local_packages)
+        sent = self._values.encoded(value, where, name, self._bodies.of(remote), environment.local_packages)
         site.visit.plan.sent[remote, name] = Sent(value, sent.content, by_fixture)
         return sent
-
-    def _body(self, remote: RemoteFunction) -> Callable[..., object]:
-        if remote not in self._bodies:
-            mocked = self._mocks and remote.mock is not UNSET
-            self._bodies[remote] = remote.function if not mocked else _mocked_body(remote.mock)
-        return self._bodies[remote]
-
-    def _containers_of(
-        self, item: pytest.Function, remote: RemoteFunction, chain: tuple[str, ...]
-    ) -> Iterator[RemoteFunction]:
-        for name in parameters_of(self._body(remote)):
-            path = (*chain, name)
-            definition = definition_at(item, path)
-            inner = remote_of(definition.func) if definition is not None else None
-            if inner is not None and inner.in_container:
-                yield from self._containers_of(item, inner, path)
-                yield inner
 
     def _containers_in_order(self, node: Node) -> Iterator[str]:
         for key in node.references(FromContainer):
             yield from self._containers_in_order(self._batch.containers[key])
             yield key
-
-
-def _mocked_body(mock: Any) -> Callable[..., object]:
-    if callable(mock):
-        return mock  # type: ignore[no-any-return]
-    return lambda: mock
 
 
 def _key(argument: Argument) -> str:

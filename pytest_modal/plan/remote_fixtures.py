@@ -40,6 +40,15 @@ def reached(item: pytest.Function) -> Iterator[tuple[RemoteFunction, tuple[str, 
         yield from _reached(item, (name,), item.name if name in own else None, seen)
 
 
+def wanted(item: pytest.Function, marker: Marker) -> Iterator[tuple[RemoteFunction, tuple[str, ...]]]:
+    """Yield the remote functions whose results a test gets, and the names that lead to them; none for a marker's."""
+    if marker.remote is not None:
+        yield marker.remote, ()
+    for remote, chain, _ in reached(item):
+        if not remote.in_container:
+            yield remote, chain
+
+
 def _reached(
     item: pytest.Function, path: tuple[str, ...], asked_by: str | None, seen: set[object]
 ) -> Iterator[tuple[RemoteFunction, tuple[str, ...], str | None]]:

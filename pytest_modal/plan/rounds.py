@@ -50,7 +50,7 @@ def repeat(batch: Batch, keys: Collection[str], numbers: Iterable[int]) -> Batch
     """
     needed = _needed(batch, keys)
     chosen = [call for call in batch.calls if call.key in needed]
-    repeated = Batch()
+    repeated = Batch(requirements=batch.requirements)
     for number in numbers:
         for call in chosen:
             repeated.calls.append(_call_in(call, number))
@@ -68,7 +68,10 @@ def with_rounds(batch: Batch, items: Sequence[pytest.Item], rounds: int) -> Batc
     """Return a batch in which the calls of some tests are made in so many rounds, all in one session."""
     repeated = repeat(batch, calls_of(items), range(1, rounds))
     together = Batch(
-        [*batch.calls, *repeated.calls], batch.containers | repeated.containers, batch.shards | repeated.shards
+        [*batch.calls, *repeated.calls],
+        batch.containers | repeated.containers,
+        batch.shards | repeated.shards,
+        batch.requirements,
     )
     sort_calls(together)
     return together

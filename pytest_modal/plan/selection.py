@@ -11,7 +11,7 @@ import pytest
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.marker import MARKER
 
-DESELECTED = pytest.StashKey[bool]()
+DESELECTED = pytest.StashKey[list[pytest.Item]]()
 
 
 def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
@@ -47,7 +47,7 @@ def is_everything(session: pytest.Session) -> bool:
     """Whether all tests of the project were selected: nothing was left out, and nothing is broken."""
     config = session.config
     narrowed = ("ignore", "ignore_glob", "deselect", "lf", "failedfirst", "stepwise", "keyword", "markexpr")
-    if session.testsfailed or config.stash.get(DESELECTED, False):
+    if session.testsfailed or config.stash.get(DESELECTED, []):
         return False
     if any(getattr(config.option, name, None) for name in narrowed):
         return False

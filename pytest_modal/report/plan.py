@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from pytest_modal.batch.calls import Batch, Part, ShippedFunction
 from pytest_modal.batch.environment import Environment
@@ -28,13 +28,20 @@ def print_plan(
     errors: Sequence[tuple[str, str]],
     notes: Sequence[str] = (),
     *,
+    new_images: Collection[str] | None = None,
     verbose: bool = False,
 ) -> None:
-    """Print what would be sent, and notes on it: ``--modal-plan``; with `verbose` what travels of each function."""
+    """Print what would be sent, and notes on it: ``--modal-plan``; with `verbose` what travels of each function.
+
+    Of images it is said which are new, unless none are built.
+    """
     screen.section("modal plan")
     announce(screen, where, batch)
     for environment in batch.environments:
         _print_environment(screen, batch, environment)
+        if new_images is not None and environment.image is None:
+            new = environment.image_group in new_images
+            screen.write_line(f"  image: {'new since the last run on this machine' if new else 'as in an earlier run'}")
         for function in _functions(batch, environment):
             for line in travels(function) if verbose else _pickled(function):
                 screen.write_line(f"  {line}")

@@ -14,10 +14,11 @@ import pytest
 from pytest_modal.batch.calls import Batch
 from pytest_modal.declare.settings import Settings, settings_of
 from pytest_modal.plan.checking import check_batch
+from pytest_modal.plan.images import new_images, remember_images, settle_images
 from pytest_modal.plan.mistakes import refuse_mistakes
 from pytest_modal.plan.planner import Planner
 from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
-from pytest_modal.plan.selection import waiting_for_results
+from pytest_modal.plan.selection import DESELECTED, waiting_for_results
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
 from pytest_modal.report import terminal
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
@@ -111,13 +112,22 @@ def _run(
         terminal.announce(screen, backend.describe(), batch)
         if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
-    compute(config, backend, results, kept, screen)
+    try:
+        compute(config, backend, results, kept, screen)
+    finally:
+        if backend.mode == "modal":
+            remember_images(config, batch, _used_images(results))
     if settings.inline:
         note = "modal: inline: in pytest's process, without isolation and time limits; no result is kept"
         results.run.notes.append(note)
     results.run.notes += [*lost_file_lines(results), *unused_gpu_lines(results)]
     if kept is not None:
         kept.prune(spare=results.outcomes)
+
+
+def _used_images(results: Results) -> set[str]:
+    ran = {key for key, outcome in results.outcomes.items() if outcome.container}
+    return {call.environment.image_group for call in results.batch.calls if call.key in ran}
 
 
 def compute(
@@ -199,7 +209,9 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             if (plan := plan_of(item)) is not None and (message := plan.error or plan.reason)
         ]
         notes = costs(batch, [item for item in waiting if is_gated(item)], settings_of(config).gates)
-        print_plan(screen, backend.describe(), batch, errors, notes, verbose=config.get_verbosity() > 0)
+        new = new_images(config, batch) if backend.mode == "modal" else None
+        verbose = config.get_verbosity() > 0
+        print_plan(screen, backend.describe(), batch, errors, notes, new_images=new, verbose=verbose)
 
 
 def _plan(
@@ -210,7 +222,11 @@ def _plan(
         config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
     )
     batch = planner.plan(tests)
-    return backend, batch, check_batch(config, tests, batch)
+    warnings = check_batch(config, tests, batch)
+    if tests and settings.mode != "replay":
+        others = config.stash.get(DESELECTED, []) if settings.mode == "modal" else []
+        settle_images(batch, tests[0].session, lambda: planner.collected.nodes(others))
+    return backend, batch, warnings
 
 
 def backend_of(config: pytest.Config, settings: Settings) -> Backend:

@@ -11,8 +11,9 @@ from faked_installs import install
 
 from pytest_modal.batch.calls import Node, Part, ShippedFunction
 from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.pins import Pin, needs_git, pin
-from pytest_modal.code.requirements import Requirements, derive, refusal
+from pytest_modal.code.requirements import derive, refusal
 from pytest_modal.run.modal.app import image
 
 GIT = {"vcs": "git", "commit_id": "0123abc", "requested_revision": "main"}

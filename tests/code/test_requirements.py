@@ -14,7 +14,8 @@ from faked_installs import install
 
 from pytest_modal.batch.calls import Batch, Call, Node
 from pytest_modal.batch.environment import Environment
-from pytest_modal.code.requirements import Requirements, derive, refusal, requirements_of
+from pytest_modal.batch.requirements import Requirements
+from pytest_modal.code.requirements import derive, refusal, requirements_of
 from pytest_modal.code.shipping import Shipper
 
 

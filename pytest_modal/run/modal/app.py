@@ -15,9 +15,10 @@ from typing import Any
 
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.local_packages import is_left_out
 from pytest_modal.code.pins import needs_git
-from pytest_modal.code.requirements import Requirements, requirements_of
+from pytest_modal.code.requirements import layers, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.bundle import bundle
@@ -104,8 +105,8 @@ def image(environment: Environment, requirements: Requirements) -> Any:
             described = described.apt_install("git")
     else:
         described = described.run_commands(_python_check())
-    if requirements.packages:
-        described = described.uv_pip_install(*requirements.packages)
+    for packages in layers(environment, requirements.packages):
+        described = described.uv_pip_install(*packages)
     if environment.local_packages:
         described = described.add_local_python_source(*environment.local_packages, ignore=is_left_out)
     return described

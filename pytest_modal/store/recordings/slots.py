@@ -128,7 +128,9 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
 
 
 def _facts(batch: Batch, call: Call, outcome: Outcome) -> RunFacts:
-    named = map(distribution_of, requirements_of(batch, call.environment).packages)
+    # What the call itself needs: what others need beside it would make recordings depend on the selection.
+    alone = Batch([call], batch.containers)
+    named = map(distribution_of, requirements_of(alone, call.environment).packages)
     return RunFacts(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         gpu=outcome.device,
