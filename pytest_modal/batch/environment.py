@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -28,6 +29,10 @@ class Environment:
         Importable local packages whose source travels with the call.
     seed : int or None
         What random numbers begin with, before each call and each container fixture.
+    cpu, memory : number, pair of numbers or None
+        Cores, and MiB: what a container gets, and its limit.
+    modal : tuple of pairs
+        Settings of the Modal Function that have no keyword here.
     round : int
         Not declared: repeats of calls are independent if each round has its own containers.
     """
@@ -40,18 +45,20 @@ class Environment:
     volumes: tuple[tuple[str, object], ...] = ()
     secrets: tuple[object, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
-    cpu: float | None = None
-    memory: int | None = None
+    cpu: float | tuple[float, float] | None = None
+    memory: int | tuple[int, int] | None = None
     region: str | tuple[str, ...] | None = None
     retries: int = 0
     max_containers: int = 1
     seed: int | None = None
+    modal: tuple[tuple[str, object], ...] = ()
     round: int = 0
 
     @property
     def key(self) -> str:
         """Digest of all settings but the seed; equal for calls that can share a container."""
-        return digest_of(*self._settings("seed"))
+        objects = [self.image, *self.secrets, *(each for _, each in (*self.volumes, *self.modal))]
+        return digest_of(*self._settings("seed"), *_identities(objects))
 
     @property
     def declared(self) -> str:
@@ -61,11 +68,11 @@ class Environment:
     @property
     def image_group(self) -> str:
         """Digest of what decides on the image: calls that are alike in it share one, whatever else they declare."""
-        return digest_of(*(f"{name}={getattr(self, name)!r}" for name in _IMAGE))
+        return digest_of(*(f"{name}={getattr(self, name)!r}" for name in _IMAGE), *_identities([self.image]))
 
     def _settings(self, *left_out: str) -> list[str]:
         # What came later counts only where it is set: keys of what was computed before stay valid.
-        later = {"seed": self.seed is not None, "round": self.round > 0}
+        later = {"seed": self.seed is not None, "modal": bool(self.modal), "round": self.round > 0}
         names = [item.name for item in fields(self) if later.get(item.name, True) and item.name not in left_out]
         return [f"{name}={getattr(self, name)!r}" for name in names]
 
@@ -79,3 +86,8 @@ class Environment:
         if self.round:
             parts.append(f"round {self.round + 1}")
         return "; ".join(parts)
+
+
+def _identities(objects: Iterable[object]) -> list[str]:
+    """Tell objects apart that have one `repr`, as images and secrets of Modal may: each is equal to itself only."""
+    return [str(id(each)) for each in objects if each is not None and type(each).__eq__ is object.__eq__]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pytest_modal.declare.keywords import DeclarationError, checked_settings
+from pytest_modal.declare.project import add_environment, ini_place, not_valid, project_environment, seconds
 from pytest_modal.declare.settings import GateSettings, SessionOptions, Settings
 from pytest_modal.wording import three_parts
 
 MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
-MAX_SECONDS = 24 * 3600
-MAX_SEED = (1 << 32) - 1  # numpy takes no larger one
 # Values of an ini that mean none.
 OFF = ("off", "none", "no", "false", "0")
 _SECONDS = {
@@ -106,9 +102,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini(
         "modal_rules", 'Rules that are "error", "warning" or "off", one per line: PM107 = off.', type="linelist"
     )
-    parser.addini("modal_gpu", "Default gpu= of GPU functions (default: T4).", type="string", default="")
-    parser.addini("modal_timeout", "Default timeout= in seconds (default: 1800).", type="string", default="")
-    parser.addini("modal_seed", "Default seed= of GPU functions (default: none).", type="string", default="")
+    add_environment(parser)
     for name, what in _SECONDS.items():
         parser.addini(
             f"modal_{name}", f"{what} (default: {getattr(SessionOptions, name):g}).", type="string", default=""
@@ -140,35 +134,21 @@ def resolve(config: pytest.Config) -> Settings:
         config.getoption("modal_mode") or os.environ.get("PYTEST_MODAL_MODE") or config.getini("modal_mode") or "local"
     )
     if mode not in MODES:
-        where = "PYTEST_MODAL_MODE" if os.environ.get("PYTEST_MODAL_MODE") else _ini_place(config, "modal_mode")
+        where = "PYTEST_MODAL_MODE" if os.environ.get("PYTEST_MODAL_MODE") else ini_place(config, "modal_mode")
         raise pytest.UsageError(three_parts(f"unknown mode {mode!r}", where, f"use one of {', '.join(MODES)}"))
     inline = bool(config.getoption("modal_inline"))
     if inline:
         mode = _inline(config)
-    given: dict[str, Any] = {}
-    if gpu := config.getini("modal_gpu"):
-        names = [name.strip() for name in gpu.split(",")]
-        given["gpu"] = names[0] if len(names) == 1 else names
-        _check_gpus(names, config.inipath)
-    if timeout := config.getini("modal_timeout"):
-        given["timeout"] = _seconds(config, "modal_timeout", timeout)
-    if seed := config.getini("modal_seed"):
-        if not seed.isdecimal() or int(seed) > MAX_SEED:
-            raise _not_valid(config, "modal_seed", seed, f"set it to a whole number from 0 to {MAX_SEED}")
-        given["seed"] = int(seed)
-    try:
-        environment = checked_settings(given, "ini", _ini_place(config, "modal_gpu"), tuple(given))
-    except DeclarationError as error:
-        raise pytest.UsageError(str(error)) from None
+    environment = project_environment(config)
     if rules := tuple(config.getini("modal_rules")):
         from pytest_modal.checks.levels import LevelError, read_levels
 
         try:
-            read_levels(rules, where=_ini_place(config, "modal_rules"))
+            read_levels(rules, where=ini_place(config, "modal_rules"))
         except LevelError as error:
             raise pytest.UsageError(str(error)) from None
     given_seconds = {name: text for name in _SECONDS if (text := config.getini(f"modal_{name}"))}
-    timeouts = {name: _seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
+    timeouts = {name: seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume)
     option = config.getoption
@@ -197,18 +177,10 @@ def _inline(config: pytest.Config) -> str:
     return "local"
 
 
-def _check_gpus(names: list[str], ini: Path | None) -> None:
-    from pytest_modal.declare.gpus import wrong_gpu
-
-    for name in names:
-        if (wrong := wrong_gpu(name)) is not None:
-            raise pytest.UsageError(three_parts(f"modal_gpu: {wrong[0]}", ini or "the command line", wrong[1]))
-
-
 def _gates(config: pytest.Config, mode: str) -> GateSettings:
     strict = config.getini("modal_gate")
     if strict not in ("", "strict"):
-        raise _not_valid(config, "modal_gate", strict, "set it to strict, or remove it")
+        raise not_valid(config, "modal_gate", strict, "set it to strict, or remove it")
     updating, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
     if reason is not None:
         try:
@@ -233,29 +205,8 @@ def _whole(config: pytest.Config, name: str, default: int, *, least: int) -> int
     if not text:
         return default
     if not text.isdecimal() or not least <= int(text) <= MOST_ROUNDS:
-        raise _not_valid(config, name, text, f"set it to a number of rounds, from {least} to {MOST_ROUNDS}")
+        raise not_valid(config, name, text, f"set it to a number of rounds, from {least} to {MOST_ROUNDS}")
     return int(text)
-
-
-def _seconds(config: pytest.Config, name: str, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= MAX_SECONDS:
-        raise _not_valid(config, name, text, f"set it to a number of seconds, at most {MAX_SECONDS:,} (a day)")
-    return seconds
-
-
-def _not_valid(config: pytest.Config, name: str, text: str, remedy: str) -> pytest.UsageError:
-    """Return the error for a value of an ini."""
-    return pytest.UsageError(three_parts(f"{name} = {text!r} is not valid", _ini_place(config, name), remedy))
-
-
-def _ini_place(config: pytest.Config, name: str) -> str:
-    """Return where an ini was set: in which file, or on the command line."""
-    overridden = any(each.partition("=")[0].strip() == name for each in config.getoption("override_ini") or ())
-    return f"the command line, -o {name}=..." if overridden or config.inipath is None else config.inipath.name
 
 
 def check_reason(reason: str | None, *, updating: bool) -> str | None:

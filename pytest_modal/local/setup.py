@@ -10,7 +10,7 @@ from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import remote_of
 from pytest_modal.local.python_warnings import issue_warnings
 from pytest_modal.local.verdicts import decide, release
-from pytest_modal.plan.failures import causes_of
+from pytest_modal.plan.failures import causes_of, is_of_service
 from pytest_modal.plan.remote_fixtures import unknown_fixture_error
 from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
@@ -41,7 +41,7 @@ def check_item(item: pytest.Item) -> None:
             if text := getattr(outcome, stream):
                 item.add_report_section("setup", f"modal {stream}{label}", text)
     causes = causes_of(item, plan, results)
-    plan.infrastructure = bool(causes) and all(outcome.status == "infrastructure" for outcome in causes)
+    plan.infrastructure = bool(causes) and all(map(is_of_service, causes))
     errors = [
         error
         for outcome in outcomes.values()

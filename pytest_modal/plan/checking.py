@@ -8,6 +8,7 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.environment import Environment
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.levels import read_levels
 from pytest_modal.checks.planned import check_planned
@@ -44,6 +45,28 @@ def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batc
                 warned[f"modal: warning: {place}: {finding.code} {finding.message}; {finding.hint}"] = None
     without_tests(batch, {nodeid for nodeid, plan in plans.items() if plan.error is not None})
     return list(warned)
+
+
+def refuse_environments(
+    tests: Sequence[pytest.Item], batch: Batch, refusal_of: Callable[[Environment], tuple[str, str] | None]
+) -> None:
+    """Refuse the tests of environments that can't be had.
+
+    Parameters
+    ----------
+    refusal_of : callable
+        Returns why one can't be had and what to do, or None.
+    """
+    plans = {item.nodeid: item.stash[PLAN] for item in tests if PLAN in item.stash}
+    refused: set[str] = set()
+    for environment in batch.environments:
+        if (refusal := refusal_of(environment)) is not None:
+            for call in batch.calls:
+                if call.environment.key == environment.key:
+                    for nodeid in set(call.tests) - refused:
+                        _add_error(plans[nodeid], [three_parts(refusal[0], call.function.location, refusal[1])])
+                    refused |= set(call.tests)
+    without_tests(batch, refused)
 
 
 def _local_autouse(item: pytest.Function) -> Iterator[Callable[..., object]]:

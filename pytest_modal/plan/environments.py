@@ -16,6 +16,9 @@ from pytest_modal.wording import three_parts
 class Environments:
     """Finds the environment of each call.
 
+    What is nearer replaces what is farther, but variables, volumes and secrets of the project are added to: a test that
+    wants one more does not lose the others.
+
     Parameters
     ----------
     defaults : mapping
@@ -65,7 +68,17 @@ class Environments:
                 settings[name], declared_by[name] = value, container
         if "gpu" in settings:
             self._check_gpu(settings["gpu"], declared_by.get("gpu", remote), marked, nodeid)
-        return Environment(**{**self._defaults, **settings})
+        return Environment(**{**self._defaults, **settings, **self._combined(settings)})
+
+    def _combined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the project declares together with what is declared nearer, as an App and its Functions do."""
+        found: dict[str, Any] = {}
+        for name in ("env", "volumes"):
+            if name in settings and name in self._defaults:
+                found[name] = tuple(sorted({**dict(self._defaults[name]), **dict(settings[name])}.items()))
+        if "secrets" in settings and "secrets" in self._defaults:
+            found["secrets"] = tuple(dict.fromkeys([*self._defaults["secrets"], *settings["secrets"]]))
+        return found
 
     def _check_gpu(
         self, gpu: str | tuple[str, ...] | None, remote: RemoteFunction, marked: Mapping[str, Any], nodeid: str

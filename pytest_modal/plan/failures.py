@@ -54,6 +54,11 @@ def causes_of(item: pytest.Item, plan: ItemPlan, results: Results) -> list[Outco
     return list({root.key: root for root in roots}.values())
 
 
+def is_of_service(outcome: Outcome) -> bool:
+    """Whether a call could not run because of the infrastructure, and the project is not at fault."""
+    return outcome.status == "infrastructure" and not (outcome.error or {}).get("of_project")
+
+
 def verdict_of(outcome: Outcome) -> Literal["error", "failed", "skipped", "xfailed"]:
     """Return what a failed call means for a test that needs it."""
     if outcome.status == "skipped" or outcome.status == "xfailed":

@@ -20,6 +20,8 @@ from pytest_modal.remote.framing import CallRequest, write_message
 from pytest_modal.remote.worker import Worker
 
 MARK = "[pytest-modal]"
+# Where the Hugging Face hub's downloads are kept, for images and secrets that don't say where.
+CACHE = "PYTEST_MODAL_CACHE"
 
 
 class ModalWorker:
@@ -45,6 +47,9 @@ class ModalWorker:
         self._interrupted = False
         self._listen_for_interrupts()
         refuse_breakpoints("a container has no terminal")
+        if cache := os.environ.pop(CACHE, ""):
+            os.environ.setdefault("HF_HOME", cache)
+            os.environ.setdefault("HF_XET_HIGH_PERFORMANCE", "1")
         self._worker = Worker(os.environ.get("MODAL_TASK_ID", ""), self._notify, self._is_fatal)
         self._say("ready", self._worker.device.given)
 

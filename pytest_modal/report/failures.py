@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ _LIKELY = {
     "OutOfMemoryError": "use smaller batches, a lower precision, or a larger gpu=",
     "FileNotFoundError": "read the file in a local fixture and pass its content: a container has none of your files",
 }
+
+_TOKEN = (
+    "a gated or private model needs a token in the container: `modal secret create huggingface HF_TOKEN=hf_...`, then "
+    'secrets=["huggingface"]'
+)
 
 
 def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
@@ -195,8 +200,24 @@ def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
             "if it ran out of memory, send less per call or set memory=; its last output is below",
         )
     kind = str(error.get("type", ""))
+    if any(map(_is_refused_by_hub, _chain(error))):
+        secrets = call.environment.secrets
+        remedy = "check that its secrets= set HF_TOKEN, and that this account has access to the model"
+        return f"{subject} raised {kind}", remedy if secrets else _TOKEN
     remedy = _LIKELY.get(kind.rpartition(".")[2], "see the traceback below")
     return f"{subject} raised {kind}", remedy
+
+
+def _chain(error: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield error
+    for link in ("cause", "context"):
+        if link in error:
+            yield from _chain(error[link])
+
+
+def _is_refused_by_hub(error: Mapping[str, Any]) -> bool:
+    kind = str(error.get("type", "")).rpartition(".")[2]
+    return kind in ("GatedRepoError", "RepositoryNotFoundError") or "gated repo" in str(error.get("message", ""))
 
 
 def _where(batch: Batch, call: Call, outcome: Outcome) -> str:

@@ -36,6 +36,7 @@ class InlineBackend:
 
     mode = "local"
     app_id = dashboard_url = None
+    notes = ()
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

@@ -52,6 +52,7 @@ class LocalBackend:
 
     mode = "local"
     app_id = dashboard_url = None
+    notes = ()
 
     def __init__(self, rootdir: Path, *, stream: bool = False) -> None:
         self._rootdir = rootdir

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
@@ -18,6 +18,8 @@ class Backend(Protocol):
     ----------
     app_id, dashboard_url : str or None
         The session on Modal, once there is one.
+    notes : sequence of str
+        What users should know of it afterwards.
     """
 
     mode: str
@@ -26,6 +28,8 @@ class Backend(Protocol):
     def app_id(self) -> str | None: ...
     @property
     def dashboard_url(self) -> str | None: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
 
     def describe(self) -> str:
         """Return in a few words where the batch will run."""

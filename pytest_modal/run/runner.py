@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.batch.calls import Batch
+from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
-from pytest_modal.plan.checking import check_batch
+from pytest_modal.plan.checking import check_batch, refuse_environments
 from pytest_modal.plan.images import new_images, remember_images, settle_images
 from pytest_modal.plan.mistakes import refuse_mistakes
 from pytest_modal.plan.planner import Planner
@@ -160,6 +161,7 @@ def compute(
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+            results.run.notes += backend.notes
 
 
 def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:
@@ -218,11 +220,14 @@ def _plan(
     config: pytest.Config, settings: Settings, tests: Sequence[pytest.Function]
 ) -> tuple[Backend, Batch, list[str]]:
     backend = backend_of(config, settings)
-    planner = Planner(
-        config.rootpath, settings.environment, mocks=settings.mode == "local", travels=settings.mode != "replay"
-    )
+    defaults = with_image(settings.environment, config) if tests and settings.mode != "replay" else settings.environment
+    planner = Planner(config.rootpath, defaults, mocks=settings.mode == "local", travels=settings.mode != "replay")
     batch = planner.plan(tests)
     warnings = check_batch(config, tests, batch)
+    if any(environment.modal for environment in batch.environments) and settings.mode != "replay":
+        from pytest_modal.run.modal.passed_through import refusal_of
+
+        refuse_environments(tests, batch, refusal_of)
     if tests and settings.mode != "replay":
         others = config.stash.get(DESELECTED, []) if settings.mode == "modal" else []
         settle_images(batch, tests[0].session, lambda: planner.collected.nodes(others))

@@ -169,26 +169,8 @@ def test_a_missing_secret_and_an_unknown_gpu_are_named(pytester: pytest.Pytester
     assert result.ret == 70
     result.stdout.fnmatch_lines(["Modal refused the session (not found): *huggingface*", "*modal secret create*"])
     result = pytester.runpytest_subprocess("--modal", "test_gpu.py", timeout=60)
-    assert result.ret == 70
+    assert result.ret == 1  # no run could have it
     result.stdout.fnmatch_lines(["Modal refused the session (setting): H1000 is not a valid GPU type"])
-
-
-def test_an_image_with_another_python_is_refused_before_anything_runs(
-    pytester: pytest.Pytester, modal_server: LoopbackModal
-) -> None:
-    other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
-    pytester.makepyfile(
-        ONE.replace("one)", f'one, image=modal.Image.debian_slim(python_version="{other}"))').replace(
-            "import pytest", "import modal, pytest"
-        )
-    )
-    result = pytester.runpytest_subprocess("--modal", timeout=60)
-    assert result.ret == 70
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    result.stdout.fnmatch_lines(
-        [f"an image could not be built: pytest-modal: this image must have Python {here}, the version that*"]
-    )
-    assert modal_server.facts()["functions"] == [] or not modal_server.facts()["containers"]
 
 
 SLOW = """

@@ -263,13 +263,15 @@ def test_secrets_volumes_and_gpu_lists(pytester: pytest.Pytester, modal_server: 
     result.stdout.fnmatch_lines(["modal: warning: 1 call had an NVIDIA A10G and computed on the CPU: seen; *"])
 
 
-def test_a_declared_image_gets_what_the_worker_needs(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+def test_a_declared_image_is_taken_as_it_is(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
     pytester.makepyfile(
         """
         import modal, pytest, sys
         import numpy as np
 
-        IMAGE = modal.Image.debian_slim(python_version="%d.%d" % sys.version_info[:2]).env({"BAKED": "in"})
+        IMAGE = modal.Image.debian_slim(python_version="%d.%d" % sys.version_info[:2]).uv_pip_install("numpy").env(
+            {"BAKED": "in"}
+        )
 
         def body(x):
             import os
@@ -285,6 +287,7 @@ def test_a_declared_image_gets_what_the_worker_needs(pytester: pytest.Pytester, 
     image = next(image for image in modal_server.facts()["images"] if image["id"] == function["image"])
     assert image["requirements"] == ["numpy"]
     assert image["env"] == {"BAKED": "in"}
+    assert "ENV" in image["commands"][-1]  # nothing comes after what was declared
 
 
 def test_more_containers_share_the_calls_and_each_loads_the_model_once(

@@ -6,9 +6,8 @@ import getpass
 import math
 import re
 import subprocess
-import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,11 @@ from pytest_modal.code.pins import needs_git
 from pytest_modal.code.requirements import layers, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.modal_worker import CACHE
 from pytest_modal.run.bundle import bundle
-from pytest_modal.run.modal.entry import entry_class
+from pytest_modal.run.modal.entry import PYTHON, entry_class
 
-CACHE = "/cache/huggingface"
+CACHE_PATH = "/cache/huggingface"
 SCALEDOWN_WINDOW = 60  # seconds that an idle container, which is paid for, waits for calls that depend on others
 _LONGEST_NAME = 63
 _DAY = 24 * 3600
@@ -47,8 +47,15 @@ class Service:
     instance: Callable[..., Any]
 
 
-def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any, list[Service]]:
-    """Define the App of a batch and all its Functions; nothing is sent yet.
+def build_app(
+    batch: Batch, environments: Mapping[str, Environment], rootdir: Path, options: SessionOptions
+) -> tuple[Any, list[Service]]:
+    """Define the App of a batch and its Functions; nothing is sent yet.
+
+    Parameters
+    ----------
+    environments : mapping
+        Those of the batch that it is to have, by the name of their Function.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any
     # Nothing of the project may be uploaded: neither the test module nor the files beside it.
     app = modal.App(project_name(rootdir), tags=tags(rootdir), include_source=False)
     services = []
-    for name, environment in _names(batch.environments).items():
+    for name, environment in environments.items():
         settings = function_settings(environment, requirements_of(batch, environment), options)
         instance = app.cls(serialized=True, **settings)(entry_class(name, bundle()))
         services.append(Service(name, environment, instance))
@@ -75,8 +82,10 @@ def function_settings(environment: Environment, requirements: Requirements, opti
     volumes = {path: _volume(volume) for path, volume in environment.volumes}
     env = dict(environment.env)
     if options.cache_volume:
-        volumes = {CACHE: _volume(options.cache_volume), **volumes}
-        env = {"HF_HOME": CACHE, "HF_XET_HIGH_PERFORMANCE": "1", **env}
+        # Modal mounts a volume once: where the project does it by itself, there is the cache.
+        own = [path for path, volume in volumes.items() if getattr(volume, "name", None) == options.cache_volume]
+        env[CACHE] = own[0] if own else CACHE_PATH
+        volumes = volumes if own else {CACHE_PATH: _volume(options.cache_volume), **volumes}
     region = environment.region
     return {
         "image": image(environment, requirements),
@@ -91,6 +100,7 @@ def function_settings(environment: Environment, requirements: Requirements, opti
         "cpu": environment.cpu,
         "memory": environment.memory,
         "region": list(region) if isinstance(region, tuple) else region,
+        **dict(environment.modal),
     }
 
 
@@ -100,23 +110,14 @@ def image(environment: Environment, requirements: Requirements) -> Any:
 
     described = environment.image
     if described is None:
-        described = modal.Image.debian_slim(python_version=f"{sys.version_info.major}.{sys.version_info.minor}")
+        described = modal.Image.debian_slim(python_version=PYTHON)
         if any(map(needs_git, requirements.packages)):
             described = described.apt_install("git")
-    else:
-        described = described.run_commands(_python_check())
     for packages in layers(environment, requirements.packages):
         described = described.uv_pip_install(*packages)
     if environment.local_packages:
         described = described.add_local_python_source(*environment.local_packages, ignore=is_left_out)
     return described
-
-
-def _python_check() -> str:
-    # What travels may be bytecode, which another minor version misreads or crashes on, so the build fails instead.
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    message = f"pytest-modal: this image must have Python {here}, the version that runs pytest"
-    return f'''python -c "import sys; '%d.%d' % sys.version_info[:2] == '{here}' or sys.exit('{message}')"'''
 
 
 def _volume(volume: Any) -> Any:
@@ -125,15 +126,16 @@ def _volume(volume: Any) -> Any:
     return modal.Volume.from_name(volume, create_if_missing=True) if isinstance(volume, str) else volume
 
 
-def _names(environments: list[Environment]) -> Mapping[str, Environment]:
-    named: dict[str, Environment] = {}
+def named(environments: Sequence[Environment]) -> dict[str, Environment]:
+    """Return environments by the names of their Functions, which tell people what they are."""
+    found: dict[str, Environment] = {}
     for environment in environments:
         gpu = environment.gpu
         first = gpu if isinstance(gpu, str) else "_or_".join(gpu or ("CPU",))
         base = re.sub(r"[^A-Za-z0-9]+", "_", first).strip("_")[:40]
-        number = sum(name == base or name.startswith(f"{base}__") for name in named) + 1
-        named[base if number == 1 else f"{base}__{number}"] = environment
-    return named
+        number = sum(name == base or name.startswith(f"{base}__") for name in found) + 1
+        found[base if number == 1 else f"{base}__{number}"] = environment
+    return found
 
 
 def project_name(rootdir: Path) -> str:

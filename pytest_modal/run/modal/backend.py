@@ -65,6 +65,11 @@ class ModalBackend:
         """The page of the app on the dashboard."""
         return self._session.dashboard_url if self._session else None
 
+    @property
+    def notes(self) -> list[str]:
+        """What users should know of the session afterwards."""
+        return self._session.notes if self._session else []
+
     def describe(self) -> str:
         """Return where the batch will run."""
         return "on Modal"

@@ -13,7 +13,9 @@ from pytest_modal.batch.outcomes import Outcome, Status
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Missing, Reply
 from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app_log import Phases, last_output
+from pytest_modal.run.modal.entry import another_python
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
 from pytest_modal.run.modal.queues import EnvironmentQueue, read_reply
 from pytest_modal.run.modal.timeouts import within
@@ -93,6 +95,9 @@ class CallRunner:
                     continue
                 await self._supplement(outcome, tried)
                 return outcome, tried.value
+            if tried.error is not None and (message := another_python(tried.error)):
+                queue.failure = errors.another_python(message)
+                continue
             match await self._classify(tried.error):
                 case InfrastructureError() as failure if failure.kind == "internal" and internal < INTERNAL_FAILURES:
                     internal += 1

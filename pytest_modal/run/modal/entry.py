@@ -3,7 +3,36 @@
 No ``from __future__ import annotations`` here: Modal reads the annotation of ``isolation``.
 """
 
+import re
+import sys
+from collections.abc import Callable
 from typing import Any
+
+# The version that runs pytest: what travels by value is bytecode, which another one misreads or crashes on.
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+_ANOTHER = re.compile(r"pytest-modal: (the image of .+? has Python [\d.]+, and [\d.]+ runs pytest)")
+_CHECK = """
+import sys
+if '%d.%d' % sys.version_info[:2] != {python!r}:
+    here = '%d.%d' % sys.version_info[:2]
+    raise RuntimeError('pytest-modal: the image of {name} has Python ' + here + ', and {python} runs pytest')
+"""
+
+
+def another_python(error: BaseException) -> str:
+    """Return what the check of the version said, if that is why a container could not start."""
+    found = _ANOTHER.search(str(error))
+    return found[1] if found else ""
+
+
+class _RunsWhereItIsRead:
+    """Source that runs when its pickle is read: before any bytecode of the class does, and in any version."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str, dict[str, object]]]:
+        return exec, (self._source, {})
 
 
 def entry_class(name: str, bundle: bytes) -> type:
@@ -22,6 +51,8 @@ def entry_class(name: str, bundle: bytes) -> type:
     import modal
 
     class Entry:
+        # The first of the class, so that it is read first.
+        python = _RunsWhereItIsRead(_CHECK.format(python=PYTHON, name=name))
         isolation: str = modal.parameter(default="")
 
         @modal.enter()

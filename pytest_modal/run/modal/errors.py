@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_modal.batch.calls import Call
@@ -13,7 +14,14 @@ TOKEN_REMEDY = (
     "run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET (in CI: from the repository's secrets)"
 )
 _BUILD_LOG_LINES = 30
-_TELLING = re.compile(r"\s*(pytest-modal:|error|×|E:)", re.IGNORECASE)
+_TELLING = re.compile(r"\s*(error|×|E:)", re.IGNORECASE)
+# What a build says when it fell by itself: the same image may well be built by the next run.
+_PASSING = re.compile(
+    r"try again|shut-?down|preempt|timed? ?out|connection (?:reset|refused|error|closed)|temporary failure|"
+    r"no space left|unreachable|\b50[0234]\b|failed to (?:fetch|download)|service unavailable",
+    re.IGNORECASE,
+)
+_PREAMBLE = re.compile(r"^Image build for \S+ (?:.* with the exception:\n)?")
 _EXIT_STATUS = re.compile(r"exit code: (-?\d+)")
 
 
@@ -28,16 +36,19 @@ class InfrastructureError(Exception):
         What to do.
     log : str
         The end of Modal's log, if it explains the failure.
+    of_project : bool
+        Whether what the project declares is at fault, and not the service: the tests fail as by any mistake.
     """
 
-    def __init__(self, kind: str, message: str, remedy: str, log: str = "") -> None:
+    def __init__(self, kind: str, message: str, remedy: str, log: str = "", *, of_project: bool = False) -> None:
         super().__init__(message)
         self.kind, self.message, self.remedy, self.log = kind, message, remedy, log
+        self.of_project = of_project
 
     def outcome(self, call: Call) -> Outcome:
         """Return the outcome of a call that could not run because of this."""
         error = {"type": self.kind, "message": self.message, "remedy": self.remedy, "log": self.log}
-        return Outcome(call.key, "infrastructure", phase="start", error=error)
+        return Outcome(call.key, "infrastructure", phase="start", error=error | {"of_project": self.of_project})
 
 
 def unreachable(url: str, seconds: float) -> InfrastructureError:
@@ -77,14 +88,45 @@ def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
     )
 
 
-async def of_session(error: BaseException, url: str) -> InfrastructureError:
-    """Explain why a session could not be opened, or can't go on."""
+def another_python(message: str) -> InfrastructureError:
+    """Return the error for an image with another Python than this machine has."""
+    remedy = (
+        "give the image that version, such as modal.Image.debian_slim(python_version=...), or run pytest with the other"
+    )
+    return InfrastructureError("image", message, remedy, of_project=True)
+
+
+def may_be_of_one_environment(error: BaseException) -> bool:
+    """Whether a session could not be opened for what one environment declares: without it, the others could run."""
     import modal
+
+    kinds = (
+        modal.exception.ImageBuildError,
+        modal.exception.InvalidError,
+        modal.exception.NotFoundError,
+        modal.exception.PermissionDeniedError,
+        TypeError,
+        ValueError,
+    )
+    return isinstance(error, kinds)
+
+
+async def of_session(error: BaseException, url: str, *, environment: str = "") -> InfrastructureError:
+    """Explain why a session could not be opened, or can't go on.
+
+    Parameters
+    ----------
+    environment : str
+        The name of the one that is at fault; empty for the whole session.
+    """
+    import modal
+
+    what = f"the environment {environment}" if environment else "the session"
 
     if isinstance(error, InfrastructureError):
         return error
     if isinstance(error, modal.exception.ImageBuildError):
-        return await _image_build(error)
+        return await _image_build(error, f"the image of {environment}" if environment else "an image")
     text = str(error) or type(error).__name__
     if isinstance(error, modal.exception.AuthError):
         return _auth(text)
@@ -109,9 +151,10 @@ async def of_session(error: BaseException, url: str) -> InfrastructureError:
         return InfrastructureError("connection", f"Modal can't be reached at {url}: {text}", failure.remedy)
     for kind_of_error, kind, remedy in kinds:
         if isinstance(error, kind_of_error):
-            return InfrastructureError(kind, f"Modal refused the session ({kind}): {text}", remedy)
+            message = f"Modal refused {what} ({kind}): {text}"
+            return InfrastructureError(kind, message, remedy, of_project=kind == "setting")
     remedy = "run pytest again; if it happens again, see the app's log"
-    return InfrastructureError("unexpected", f"the session failed: {type(error).__name__}: {text}", remedy)
+    return InfrastructureError("unexpected", f"{what} failed: {type(error).__name__}: {text}", remedy)
 
 
 def _auth(text: str) -> InfrastructureError:
@@ -122,21 +165,38 @@ def _auth(text: str) -> InfrastructureError:
     return InfrastructureError("auth", "there is no token for Modal on this machine", TOKEN_REMEDY)
 
 
-async def _image_build(error: Any) -> InfrastructureError:
+async def _image_build(error: Any, what: str) -> InfrastructureError:
     import modal
 
     try:
         lines = [entry.message async for entry in modal.Image.from_id(error.image_id).logs.fetch.aio()]
-    except Exception as broken:
-        lines = [f"(its log could not be read: {broken})"]
+    except Exception:
+        lines = []
     log = "".join(lines).splitlines()
-    cause = next((line for line in reversed(log) if _TELLING.match(line)), "")
-    return InfrastructureError(
-        "image build",
-        f"an image could not be built{f': {cause.strip()}' if cause else ''}",
-        "fix packages= or image= of the GPU functions; --modal-plan shows what each image installs",
-        "\n".join(log[-_BUILD_LOG_LINES:]),
-    )
+    told = _cause(log)
+    said = " ".join(_PREAMBLE.sub("", str(error)).split())
+    message = f"{what} could not be built: {told or said or 'Modal did not say why'}"
+    ending = "\n".join(log[-_BUILD_LOG_LINES:])
+    # Without a log, nothing of the project's was run.
+    if not log or _PASSING.search(f"{told}\n{said}"):
+        remedy = "run pytest again: the build was cut short, which says nothing about your packages"
+        return InfrastructureError("image build", message, remedy, ending)
+    remedy = "fix packages= or image= of the GPU functions; --modal-plan shows what each image installs"
+    return InfrastructureError("image build", message, remedy, ending, of_project=True)
+
+
+def _cause(log: Sequence[str]) -> str:
+    """Return the last error of a log, with the sentence that it begins."""
+    number = next((index for index in range(len(log) - 1, -1, -1) if _TELLING.match(log[index])), None)
+    if number is None:
+        return ""
+    words = [log[number].strip().removeprefix("× ")]
+    if words[0].endswith(":"):
+        for line in log[number + 1 : number + 6]:
+            words.append(line.strip().removeprefix("╰─▶ "))
+            if line.endswith("."):
+                break
+    return " ".join(words)
 
 
 def crash_message(error: BaseException) -> str:

@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
-from pytest_modal.run.modal.app import Service, build_app
+from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import Phases, Sign, follow, signs
 from pytest_modal.run.modal.call_runner import CallRunner
 from pytest_modal.run.modal.errors import InfrastructureError
@@ -72,17 +74,18 @@ class Session:
         self._failed = asyncio.Event()
         self.app_id: str | None = None
         self.dashboard_url: str | None = None
+        self.notes: list[str] = []
 
     async def run(self) -> None:
         """Run the whole batch; every call gets an outcome."""
         url = ""
         try:
             client, url = await self._connect()
-            app, services = build_app(self._batch, self._rootdir, self._options)
+            await self._look_for_cache()
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
-                await self._in_session(app, services)
+                await self._in_sessions(url)
             finally:
                 watch.cancel()
         except Exception as error:
@@ -105,16 +108,66 @@ class Session:
             raise await errors.of_session(error, url) from error
         return client, url
 
-    async def _in_session(self, app: Any, services: list[Service]) -> None:
+    async def _look_for_cache(self) -> None:
+        """Do without the volume that keeps downloads where it can't be had: nothing else depends on it."""
+        import modal
+
+        name = self._options.cache_volume
+        kinds = (
+            modal.exception.PermissionDeniedError,
+            modal.exception.NotFoundError,
+            modal.exception.InvalidError,
+            modal.exception.ResourceExhaustedError,
+        )
+        try:
+            if name:
+                await within(CONNECT_TIMEOUT, modal.Volume.from_name(name, create_if_missing=True).hydrate.aio())
+        except kinds as error:
+            self.notes.append(f"downloads are not kept: the volume {name!r} (modal_cache_volume) can't be had: {error}")
+            self._options = replace(self._options, cache_volume="")
+        except Exception:
+            return  # what opens the session next will say what is wrong
+
+    async def _in_sessions(self, url: str) -> None:
+        """Run the batch in one session; in another, where it can't be opened for what some environments declare."""
+        environments = named(self._batch.environments)
+        try:
+            await self._in_session(environments)
+        except Exception as error:
+            if self.app_id or len(environments) == 1 or not errors.may_be_of_one_environment(error):
+                raise
+            fallen = await self._fallen(environments, url)
+            left = {name: each for name, each in environments.items() if name not in fallen}
+            if left:
+                await self._in_session(left)
+
+    async def _fallen(self, environments: dict[str, Environment], url: str) -> set[str]:
+        """Open a session for each environment alone; the calls of those for which it can't be opened have failed."""
+        self._progress(Progress("starting again:", "looking for the environment that Modal refuses"))
+        tried = [self._failure_of(name, environment, url) for name, environment in environments.items()]
+        found = zip(environments, await asyncio.gather(*tried), strict=True)
+        fallen = {name: failure for name, failure in found if failure is not None}
+        for name, failure in fallen.items():
+            for call in self._batch.calls:
+                if call.environment.key == environments[name].key:
+                    await self._finish(call, failure.outcome(call), b"")
+        return set(fallen)
+
+    async def _failure_of(self, name: str, environment: Environment, url: str) -> InfrastructureError | None:
+        try:
+            app, _ = build_app(self._batch, {name: environment}, self._rootdir, self._options)
+            async with self._opened(app):
+                return None
+        except Exception as error:
+            return await errors.of_session(error, url, environment=name)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, app: Any) -> AsyncIterator[None]:
         run = app.run()
         await self._unless_failed(run.__aenter__())
         failure: BaseException | None = None
         try:
-            self.app_id = app.app_id
-            with contextlib.suppress(Exception):
-                self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
-            self._progress(Progress("session", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
-            await self._work(app, services)
+            yield
         except BaseException as error:
             failure = error
             raise
@@ -123,6 +176,15 @@ class Session:
             why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
             with contextlib.suppress(Exception, KeyboardInterrupt):
                 await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
+
+    async def _in_session(self, environments: dict[str, Environment]) -> None:
+        app, services = build_app(self._batch, environments, self._rootdir, self._options)
+        async with self._opened(app):
+            self.app_id = app.app_id
+            with contextlib.suppress(Exception):
+                self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
+            self._progress(Progress("session", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
+            await self._work(app, services)
 
     async def _work(self, app: Any, services: list[Service]) -> None:
         moved = asyncio.Event()
