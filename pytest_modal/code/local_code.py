@@ -30,9 +30,12 @@ class LocalCode:
         The directory of the project.
     local_packages : tuple of str
         Packages that travel as they are.
+    own_image : bool
+        Whether the project defines the image, which may have whatever has no source.
     """
 
-    def __init__(self, rootdir: Path, local_packages: tuple[str, ...] = ()) -> None:
+    def __init__(self, rootdir: Path, local_packages: tuple[str, ...] = (), *, own_image: bool = False) -> None:
+        self.own_image = own_image
         self.rootdir = rootdir
         self._real_rootdir = os.path.realpath(rootdir)
         self._elsewhere = (*local_packages, *PYTESTS_AND_OURS)

@@ -51,14 +51,14 @@ def _spec(name: str, places: list[str]) -> ModuleSpec | None:
 
 
 def check_source(full: str, place: tuple[str, int], local: LocalCode) -> None:
-    """Refuse a compiled module of the project: there are no statements of it that could travel.
+    """Refuse a compiled module of the project, which has no statements that could travel, unless an image may have it.
 
     Parameters
     ----------
     place : tuple
         The file that imports it, relative to the rootdir, and the line; an empty one for the function itself.
     """
-    file = file_without_source(full, local)
+    file = None if local.own_image else file_without_source(full, local)
     if file is not None:
         shown = shown_path(file, local.rootdir)
         what = f"uses the local module {full!r}, but {shown} is not Python source, so it can't travel (PM105)"

@@ -48,11 +48,17 @@ class Shipper:
     def __init__(self, rootdir: Path, *, travels: bool = True) -> None:
         self._rootdir = rootdir
         self._travels = travels
-        self._shipped: dict[tuple[object, tuple[str, ...], str], ShippedFunction] = {}
-        self._projects: dict[tuple[str, ...], _Project] = {}
+        self._shipped: dict[tuple[object, tuple[str, ...], str, bool], ShippedFunction] = {}
+        self._projects: dict[tuple[tuple[str, ...], bool], _Project] = {}
 
     def ship(
-        self, function: Callable[..., object], name: str, local_packages: tuple[str, ...], role: str = "function"
+        self,
+        function: Callable[..., object],
+        name: str,
+        local_packages: tuple[str, ...],
+        role: str = "function",
+        *,
+        own_image: bool = False,
     ) -> ShippedFunction:
         """Return what travels of `function`.
 
@@ -66,21 +72,29 @@ class Shipper:
             Packages whose source travels as it is.
         role : str
             What messages about a change of its code call it.
+        own_image : bool
+            Whether the project defines the image.
 
         Raises
         ------
         ShippingError
             It uses something that can't travel: a fixture, an open file.
         """
-        key = (function, local_packages, role)
+        key = (function, local_packages, role, own_image)
         if key not in self._shipped:
-            self._shipped[key] = self._ship(function, name, local_packages, role)
+            project = self._project(local_packages, own_image=own_image)
+            self._shipped[key] = self._ship(project, function, name, local_packages, role)
         return self._shipped[key]
 
     def _ship(
-        self, function: Callable[..., object], name: str, local_packages: tuple[str, ...], role: str
+        self,
+        project: _Project,
+        function: Callable[..., object],
+        name: str,
+        local_packages: tuple[str, ...],
+        role: str,
     ) -> ShippedFunction:
-        project, location = self._project(local_packages), self.location(function)
+        location = self.location(function)
         try:
             reach, root = project.reach(function)
             parts = parts_of(function, reach, local_packages, role=role)
@@ -106,7 +120,13 @@ class Shipper:
         )
 
     def ship_argument(
-        self, value: object, name: str, function: Callable[..., object], local_packages: tuple[str, ...]
+        self,
+        value: object,
+        name: str,
+        function: Callable[..., object],
+        local_packages: tuple[str, ...],
+        *,
+        own_image: bool = False,
     ) -> Code:
         """Return what travels of an argument of `function` that is code or holds some.
 
@@ -115,7 +135,7 @@ class Shipper:
         ShippingError
             It can't travel.
         """
-        project, location = self._project(local_packages), self.location(function)
+        project, location = self._project(local_packages, own_image=own_image), self.location(function)
         try:
             reach, root = project.reach_of_value(value, name, function)
             parts = digests_of(reach)
@@ -129,10 +149,11 @@ class Shipper:
         digest = digest_of(content, *(f"{part}={digest}" for part, digest in sorted(parts.items())))
         return Code(digest, (payload,), tuple(sorted(reach.required)), modules, content, project.words(reach))
 
-    def _project(self, local_packages: tuple[str, ...]) -> _Project:
-        if local_packages not in self._projects:
-            self._projects[local_packages] = _Project(self._rootdir, local_packages)
-        return self._projects[local_packages]
+    def _project(self, local_packages: tuple[str, ...], *, own_image: bool) -> _Project:
+        key = local_packages, own_image
+        if key not in self._projects:
+            self._projects[key] = _Project(self._rootdir, local_packages, own_image=own_image)
+        return self._projects[key]
 
     def location(self, function: Callable[..., object]) -> str:
         """Return ``path:line`` of a function, relative to the rootdir."""
@@ -149,8 +170,8 @@ class Shipper:
 class _Project:
     """What is known of the project with some of its packages travelling as they are."""
 
-    def __init__(self, rootdir: Path, local_packages: tuple[str, ...]) -> None:
-        self._modules = Modules(LocalCode(rootdir, local_packages))
+    def __init__(self, rootdir: Path, local_packages: tuple[str, ...], *, own_image: bool) -> None:
+        self._modules = Modules(LocalCode(rootdir, local_packages, own_image=own_image))
         # In the order in which they were done: so they are filled in the container.
         self._modules.note([each for each in list(sys.modules.values()) if isinstance(each, types.ModuleType)])
         self._finder = Finder(self._modules, pickled)

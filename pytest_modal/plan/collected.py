@@ -58,8 +58,10 @@ class Collected:
         environment = self._environments.of(remote, marker.settings, containers, item.nodeid)
         requested = self._bodies.requested_by(item, remote, chain)
         results = [(inner, path) for inner, path in requested if not inner.in_container]
+        own_image = environment.image is not None
         for each in (remote, *containers):
-            shipped = self._shipper.ship(self._bodies.of(each), each.name, environment.local_packages, each.role)
+            body, packages = self._bodies.of(each), environment.local_packages
+            shipped = self._shipper.ship(body, each.name, packages, each.role, own_image=own_image)
             arguments = {path[-1]: FromCall("") for _, path in results} if each is remote else {}
             yield Node("", each.name, shipped, arguments, environment)
         for inner, path in results:

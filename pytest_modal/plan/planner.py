@@ -204,7 +204,9 @@ class Planner:
         if remote.mistake is not None:
             raise PlanningError(remote.mistake)
         body = self._bodies.of(remote)
-        shipped = self._shipper.ship(body, remote.name, environment.local_packages, remote.role)
+        shipped = self._shipper.ship(
+            body, remote.name, environment.local_packages, remote.role, own_image=environment.image is not None
+        )
         behind = parameters_behind(site.item, self._first_names(site), site.chain[:-1], self._bodies.of)
         marker = site.visit.marker
         given = [marker.args[name] for name in parameters_of(body) if name in marker.args]
@@ -218,7 +220,7 @@ class Planner:
             site = replace(site, request=compat.request_for(site.request, definition, value, scope))
             if value is not compat.NOTHING:
                 where = f"request.param of {remote.name}"
-                param = self._values.encoded(value, where, "request.param", body, environment.local_packages)
+                param = self._values.encoded(value, where, "request.param", body, environment)
                 own.append(value)
         arguments: dict[str, Argument] = {}
         for name, has_default in parameters_of(body).items():
@@ -341,7 +343,7 @@ class Planner:
     ) -> Data:
         remote = site.remote
         where = f"argument {name!r} of {remote.name} for {site.item.nodeid}: {name}"
-        sent = self._values.encoded(value, where, name, self._bodies.of(remote), environment.local_packages)
+        sent = self._values.encoded(value, where, name, self._bodies.of(remote), environment)
         site.visit.plan.sent[remote, name] = Sent(value, sent.content, by_fixture)
         return sent
 

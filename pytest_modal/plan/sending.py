@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Iterator
 
 from pytest_modal.batch.calls import Data
+from pytest_modal.batch.environment import Environment
 from pytest_modal.code.arguments import holds_code_only
 from pytest_modal.code.shipping import Shipper
 from pytest_modal.remote import data
@@ -23,7 +24,7 @@ class Values:
 
     def __init__(self, shipper: Shipper) -> None:
         self._shipper = shipper
-        self._encoded: dict[tuple[int, tuple[str, ...]], tuple[object, Data]] = {}
+        self._encoded: dict[tuple[int, tuple[str, ...], bool], tuple[object, Data]] = {}
 
     def data(self, value: object, where: str, argument: str) -> Data:
         """Encode a value that must be data.
@@ -42,7 +43,7 @@ class Values:
         where: str,
         argument: str,
         function: Callable[..., object],
-        local_packages: tuple[str, ...],
+        environment: Environment,
     ) -> Data:
         """Encode an argument of a function.
 
@@ -56,14 +57,15 @@ class Values:
         NotDataError, ShippingError
             It is neither data nor code, or code that can't travel.
         """
-        known = id(value), local_packages
+        local_packages, own_image = environment.local_packages, environment.image is not None
+        known = id(value), local_packages, own_image
         if known not in self._encoded:
             try:
                 sent = self.data(value, where, argument)
             except data.NotDataError:
                 if not holds_code_only(value):
                     raise
-                sent = self._shipper.ship_argument(value, argument, function, local_packages)
+                sent = self._shipper.ship_argument(value, argument, function, local_packages, own_image=own_image)
             # The value is kept too, so that no other object gets its id.
             self._encoded[known] = value, sent
         return self._encoded[known][1]

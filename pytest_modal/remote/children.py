@@ -33,9 +33,9 @@ class Children:
         self._names: set[str] = set()
         self._prepare: Any = None
 
-    def add(self, payload: bytes, modules: Mapping[str, bytes]) -> None:
-        """Note what a function was loaded from."""
-        self._payloads.append([payload, dict(modules)])
+    def add(self, payload: bytes, modules: Mapping[str, bytes], *, prefers_image: bool) -> None:
+        """Note what a function was loaded from, and how; see `pytest_modal.remote.slices.Slices`."""
+        self._payloads.append([payload, dict(modules), prefers_image])
         if self._prepare is None:
             self._watch()
 

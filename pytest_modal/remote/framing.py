@@ -104,6 +104,8 @@ class CallRequest(TypedDict):
         Of the call in the order of the batch.
     mounts : list of str
         Paths of the volumes.
+    own_image : bool
+        Whether the project defines the image, which may have packages of the project.
     alone : bool
         Whether the container ends after the call.
     """
@@ -113,6 +115,7 @@ class CallRequest(TypedDict):
     blobs: Mapping[str, bytes]
     position: int
     mounts: list[str]
+    own_image: bool
     alone: NotRequired[bool]
 
 

@@ -65,6 +65,7 @@ class _Slice:
     waiting: list[Entry] = field(default_factory=list)
     done: set[object] = field(default_factory=set)
     is_running: bool = False
+    of_image: bool = False  # what the image has stands in its place
 
 
 class Loaded(NamedTuple):
@@ -102,6 +103,12 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     ----------
     state : ProcessState or None
         Is told of statements that change the state of the process.
+
+    Attributes
+    ----------
+    prefers_image : bool
+        Whether packages that an image of the project's own has, with their data and compiled modules, are taken from
+        there; but for that of the function itself.
     """
 
     def __init__(self, state: ProcessState | None = None) -> None:
@@ -110,6 +117,8 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         self._keys: dict[str, str] = {}  # by name of the module; empty for packages of which nothing is needed
         self._entries: dict[bytes, Entry] = {}  # what was loaded, by its payload
         self._children = Children()
+        self._in_image: dict[str, bool] = {}
+        self.prefers_image = False
 
     def function(self, payload: bytes, modules: Mapping[str, bytes]) -> Callable[..., Any]:
         """Return a function from its payload and the texts of its modules."""
@@ -132,15 +141,20 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
-        for text in modules.values():
-            self._know(data.decode(zlib.decompress(text)))
-        if payload in self._entries:  # an argument, which each call gets anew
-            return Loaded(self._root(self._entries[payload]), settings_of(self._entries[payload]))
-        entry = read_entry(data.decode(zlib.decompress(payload)))
+        known = self._entries.get(payload)
+        entry = known or read_entry(data.decode(zlib.decompress(payload)))
+        texts = [data.decode(zlib.decompress(text)) for text in modules.values()]
+        for text in texts:
+            if text["key"] == entry.root[1]:
+                self._in_image[_top(text["name"])] = False
+        for text in texts:
+            self._know(text)
+        if known is not None:  # an argument, which each call gets anew
+            return Loaded(self._root(known), settings_of(known))
         for key in entry.keys:
             self._slices[key].entries.append(entry)
             self._slices[key].waiting.append(entry)
-        self._children.add(payload, modules)
+        self._children.add(payload, modules, prefers_image=self.prefers_image)
         settings = settings_of(entry)
         self._state.loading(settings)
         try:
@@ -179,6 +193,9 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         linecache.cache[file] = (sum(map(len, known.lines)), None, known.lines, file)
 
     def _name(self, new: _Slice) -> None:
+        if self.prefers_image and (new.is_package or "." in new.name) and self._is_in_image(_top(new.name)):
+            new.of_image = True
+            return
         if self._keys.get(new.name):  # two files of one name, such as conftest.py: the second is known by its path
             new.name = re.sub(r"\W", "_", new.key.removesuffix(".py"))
         self._keys[new.name] = new.key
@@ -186,6 +203,11 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         while parent:
             self._keys.setdefault(parent, "")
             parent = parent.rpartition(".")[0]
+
+    def _is_in_image(self, top: str) -> bool:
+        if top not in self._in_image:
+            self._in_image[top] = importlib.machinery.PathFinder.find_spec(top) is not None
+        return self._in_image[top]
 
     # What the import system asks.
 
@@ -222,6 +244,8 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def ensure(self, key: str) -> types.ModuleType:
         """Return a module, filled with what is needed of it."""
+        if self._slices[key].of_image:
+            return importlib.import_module(self._slices[key].name)
         module = self._filled(key)
         if module is None:
             name = self._slices[key].name
@@ -309,6 +333,10 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return getattr(importlib.import_module(where[0]), where[1])
 
 
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: io.BytesIO, slices: Slices) -> None:
         super().__init__(stream)
@@ -342,7 +370,7 @@ def fill(folder: str, name: str) -> None:
     sys.modules.pop(name, None)
     slices = Slices()
     for each in sorted(Path(folder).glob(f"*.{PAYLOADS}"), key=lambda path: int(path.stem)):
-        payload, modules = data.decode(each.read_bytes())
+        payload, modules, slices.prefers_image = data.decode(each.read_bytes())
         # A function that can't be loaded here is none that the child was started for.
         with contextlib.suppress(Exception):
             slices.load(payload, modules)

@@ -228,6 +228,7 @@ class Worker:
         needed = [spec for spec in request["containers"] if spec["key"] not in self._containers]
         blobs = request["blobs"]
         self.device.begin()
+        self._slices.prefers_image = request["own_image"]
         self._require([*needed, request["call"]], blobs)
         reply["teardown_errors"] += self._release_until(request["position"] - 1)
         reply["phase"] = "import"

@@ -91,6 +91,7 @@ class Dispatch:
             "blobs": blobs,
             "position": self._positions[call.key],
             "mounts": [path for path, _ in call.environment.volumes],
+            "own_image": call.environment.image is not None,
         }
 
     def finished(self, call: Call, outcome: Outcome) -> None:

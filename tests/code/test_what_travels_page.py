@@ -15,6 +15,7 @@ from constructs import travel
 from constructs.construct import Construct, Expected, Returns
 
 from pytest_modal.batch.calls import Code
+from pytest_modal.batch.environment import Environment
 from pytest_modal.code.shipping import Shipper, ShippingError
 from pytest_modal.code.units import bound_in
 from pytest_modal.plan.sending import Values
@@ -221,7 +222,7 @@ def argument_kind(values: Values, value: object, function: object) -> str:
     """Return how an argument of a function travels."""
     assert callable(function)
     try:
-        sent = values.encoded(value, "x", "x", function, ())
+        sent = values.encoded(value, "x", "x", function, Environment())
     except (NotDataError, ShippingError):
         return "refused"
     return "code" if isinstance(sent, Code) else "data"
