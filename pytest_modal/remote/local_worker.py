@@ -1,14 +1,17 @@
-"""The local worker process: requests on standard input, replies on standard output.
+"""The worker process: requests on standard input, replies on standard output.
 
 Standard library only; it travels beside `pytest_modal.remote.worker`, which does the work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,19 +21,31 @@ from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.worker import Worker
 
 
-def main(name: str, output: str, forbidden: list[str]) -> None:
-    """Serve the local backend.
+def main(forbidden: list[str], name: str, output: str) -> None:
+    """Serve local mock mode.
 
     Parameters
     ----------
-    name : str
-        Name of this container.
-    output : str
-        File for the output of the functions: the parent reads it even after a crash.
     forbidden : list of str
         Directories whose modules a container would not have: the project's own.
     """
     hide(forbidden)
+    refuse_breakpoints()
+    serve(name, output)
+
+
+def serve(name: str, output: str, given: str | None = None) -> None:
+    """Serve the process that has started this one.
+
+    Parameters
+    ----------
+    name : str
+        Name of this process in outcomes.
+    output : str
+        File for the output of the functions: the parent reads it even after a crash.
+    given : str or None
+        The name of the GPU, where it is known already.
+    """
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -38,22 +53,68 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
         os.dup2(opened, target)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
-    refuse_breakpoints()
+    interrupt = _Interrupt()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def listen() -> None:
         while (message := read_message(requests)) is not None:
-            inbox.put(message[0])
+            if "interrupt" in message[0]:
+                if not interrupt.happen():
+                    inbox.put(message[0])
+            else:
+                inbox.put(message[0])
         # The parent has ended: a call that still runs would occupy a GPU for nothing.
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    worker = Worker(name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}))
+    worker = Worker(
+        name,
+        notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}),
+        is_fatal=lambda error: interrupt.happened,
+        given=given,
+    )
     write_message(replies, {"event": "ready", "key": ""})
     while "stop" not in (request := inbox.get()):
-        write_message(replies, *worker.handle(request))
+        answer: tuple[Any, Any] = {"event": "interrupted", "key": ""}, None
+        try:
+            if "interrupt" not in request:
+                with interrupt.possible():
+                    answer = worker.handle(request)
+        except BaseException:
+            if not interrupt.happened:
+                raise
+        write_message(replies, *answer)
     write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
     os._exit(0)
+
+
+class _Interrupt:
+    """Ends a running call by a KeyboardInterrupt from another thread, and nothing but a call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs = False
+        self.happened = False
+
+    @contextlib.contextmanager
+    def possible(self) -> Iterator[None]:
+        """Let it happen in the block."""
+        self.happened, self._runs = False, True
+        try:
+            yield
+        finally:
+            while self._runs:
+                # A signal that was sent arrives here at the latest: while waiting for the lock.
+                with contextlib.suppress(KeyboardInterrupt), self._lock:
+                    self._runs = False
+
+    def happen(self) -> bool:
+        """Return whether a call runs that is ended."""
+        with self._lock:
+            if self._runs:
+                self.happened = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return self._runs
 
 
 def hide(forbidden: list[str]) -> None:

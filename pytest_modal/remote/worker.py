@@ -112,6 +112,8 @@ class Worker:
         Takes each exception of a function, with the key of the call or the container fixture.
     capture : bool
         Whether what functions print is captured.
+    given : str or None
+        The name of the GPU, where it is known already.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Worker:
         *,
         raised: Callable[[str, BaseException], None] = lambda key, error: None,
         capture: bool = True,
+        given: str | None = None,
     ) -> None:
         self.name = name
         self._notify = notify
@@ -136,7 +139,7 @@ class Worker:
         self._failed: dict[str, Described] = {}
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
-        self.device = Device()
+        self.device = Device(given)
         self._state = State()
         self._slices = slices.Slices(self._state)
 
@@ -172,6 +175,7 @@ class Worker:
             # A remote SystemExit or KeyboardInterrupt must not end the container: it is this call's outcome.
             except BaseException as error:
                 if self._is_fatal(error):
+                    self._state.leave()
                     raise
                 self._raised(request["call"]["key"], error)
                 described = describe(error)
