@@ -49,6 +49,8 @@ class Child:
 
     Attributes
     ----------
+    used : bool
+        Whether it was given a call.
     known : set of str
         Functions, texts of modules and container fixtures that the process has: their blobs aren't sent again.
     """
@@ -63,6 +65,7 @@ class Child:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
+        self.used = False
         self.known: set[str] = set()
         directory.mkdir(parents=True, exist_ok=True)
         paths = {kind: directory / kind for kind in ("stdout", "stderr")}
@@ -106,6 +109,7 @@ class Child:
         timeout : float
             Seconds from the moment at which the process has the call, loading its container fixtures included.
         """
+        self.used = True
         self._forget_output()
         labels = {spec["key"]: spec["label"] for spec in request["containers"]}
         began = time.monotonic()

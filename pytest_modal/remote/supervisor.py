@@ -85,8 +85,8 @@ class Supervisor:
         return self._child.news() if self._child is not None else iter(())
 
     def stop(self, seconds: float = STOP_TIMEOUT) -> list[Any]:
-        """Shut the process down; return what went wrong in the teardown of container fixtures."""
-        return self._child.stop(seconds) if self._child is not None else []
+        """Shut the process down if it was used; return what went wrong in the teardown of container fixtures."""
+        return self._child.stop(seconds) if self._child is not None and self._child.used else []
 
     def interrupt(self, seconds: float) -> None:
         """Have the running call end, and with it the process if that takes longer."""
