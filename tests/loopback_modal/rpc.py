@@ -23,7 +23,7 @@ from grpclib.server import Server, Stream
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
-from .state import World
+from .state import Settings, World
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,10 +90,13 @@ class Gate(Protocol):
 class Servicer(ModalClientBase):
     """All areas behind one port."""
 
-    def __init__(self, areas: Iterable[object], world: World, gate: Gate, plane: str) -> None:
+    def __init__(
+        self, areas: Iterable[object], world: World, gate: Gate, plane: str, settings: Settings | None = None
+    ) -> None:
         self._world = world
         self._gate = gate
         self._plane = plane
+        self._latency = settings.latency if settings else 0.0
         self._once: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._answers: dict[str, Callable[..., Any]] = {}
         for area in areas:
@@ -111,10 +114,20 @@ class Servicer(ModalClientBase):
 
     def _handler(self, name: str) -> Callable[[Any], Any]:
         async def handle(stream: Stream[Any, Any]) -> None:
+            world = self._world
+            world.open[self._plane] += 1
+            world.most_open[self._plane] = max(world.open[self._plane], world.most_open[self._plane])
+            try:
+                await asyncio.sleep(self._latency)
+                await serve(stream)
+            finally:
+                world.open[self._plane] -= 1
+
+        async def serve(stream: Stream[Any, Any]) -> None:
+            world = self._world
             request = await stream.recv_message()
             caller = Caller(self._plane, cast(Mapping[str, str], stream.metadata or {}))
             await self._gate.admit(name, caller)
-            world = self._world
             answer = self._answers.get(name)
             if answer is None:
                 world.unknown[f"{name} ({self._plane})"] += 1
