@@ -6,11 +6,11 @@ Standard library only; it travels beside `pytest_modal.remote.local_worker`, whi
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import queue
+import select
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,11 @@ from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
 STOP_TIMEOUT = 30.0  # seconds for the code after the `yield` of the last container fixtures
+END_TIMEOUT = 5.0  # seconds for a process to end whose pipe has
 LOOK_INTERVAL = 0.1  # seconds between two looks at what a call prints
+# File in which the process says what it does: it is there even after a crash, and nobody has to wake up for it.
+PHASE = "phase"
+_START = "start", ""
 _MOST_OUTPUT = 16 << 20  # bytes on disk: what was printed before is forgotten between two calls
 
 
@@ -69,8 +73,9 @@ class Child:
         self.known: set[str] = set()
         directory.mkdir(parents=True, exist_ok=True)
         paths = {kind: directory / kind for kind in ("stdout", "stderr")}
-        for path in paths.values():
+        for path in (*paths.values(), directory / PHASE):
             path.write_bytes(b"")
+        self._phase_file = os.open(directory / PHASE, os.O_RDWR)
         self._output = {kind: os.open(path, os.O_RDWR) for kind, path in paths.items()}
         self._begin = dict.fromkeys(paths, 0)  # of what the running call prints
         self._seen = dict.fromkeys(paths, 0)
@@ -81,15 +86,16 @@ class Child:
                 env=env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                bufsize=0,
                 stderr=stderr,
                 # The parent handles Ctrl-C: it must not reach the worker first. What the process starts ends with it.
                 start_new_session=True,
             )
-        self._stdin = cast(IO[bytes], self._popen.stdin)
+        self._stdin = io.BufferedWriter(cast(io.RawIOBase, self._popen.stdin))
         self._stdout = cast(IO[bytes], self._popen.stdout)
-        self._inbox: queue.SimpleQueue[tuple[Any, bytes] | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
+        self._poll = select.poll()
+        self._poll.register(self._stdout, select.POLLIN | select.POLLHUP)
+        self._told = _START
         self._ready = False
         self._is_writing = False
         self._closed = False
@@ -111,33 +117,26 @@ class Child:
         """
         self.used = True
         self._forget_output()
-        labels = {spec["key"]: spec["label"] for spec in request["containers"]}
+        note_phase(self._phase_file, *_START)
+        self._told = _START
         began = time.monotonic()
         deadline, limit = began + START_TIMEOUT, START_TIMEOUT
-        phase, container_key = "start", ""
         if self._ready:
-            self._send(request)
-            deadline, limit = time.monotonic() + timeout, timeout
+            deadline, limit = self._send(request) + timeout, timeout
         try:
             while True:
-                try:
-                    message = self._next(deadline, watcher)
-                except queue.Empty:
-                    self.kill()
-                    return self._fallen("timed out", limit, phase, container_key, {"limit": limit}), b""
+                message = self._next(deadline, watcher)
                 if message is None:
-                    seconds, status = time.monotonic() - began, self._popen.wait()
-                    self.kill()
-                    return self._fallen("crashed", seconds, phase, container_key, {"exit_status": status}), b""
+                    if self.alive and time.monotonic() >= deadline:
+                        return self._fallen("timed out", limit, request, {"limit": limit}), b""
+                    status, seconds = self._status(), time.monotonic() - began
+                    return self._fallen("crashed", seconds, request, {"exit_status": status}), b""
                 header, value = message
                 if header.get("event") == "ready":
                     self._ready = True
-                    self._send(request)
-                    deadline, limit = time.monotonic() + timeout, timeout
+                    deadline, limit = self._send(request) + timeout, timeout
                 elif "event" in header:
-                    container_key = header["key"]
-                    phase = f"load {labels[container_key]}" if container_key else header["event"]
-                    watcher.phase(header["event"], container_key)
+                    self._tell((header["event"], header["key"]), watcher)
                 elif header["status"] == "missing":
                     self.known.clear()
                     missing: Missing = header
@@ -165,9 +164,9 @@ class Child:
             self.kill()
             return
         deadline = time.monotonic() + seconds
-        with contextlib.suppress(queue.Empty, OSError):
+        with contextlib.suppress(OSError):
             write_message(self._stdin, {"interrupt": True})
-            while (message := self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
+            while (message := self._next(deadline)) is not None:
                 if message[0].get("event") == "interrupted":
                     return
         self.kill()
@@ -177,9 +176,9 @@ class Child:
         errors: list[Any] = []
         deadline = time.monotonic() + seconds
         if self.alive and self._ready and not self._is_writing:
-            with contextlib.suppress(queue.Empty, OSError):
+            with contextlib.suppress(OSError):
                 write_message(self._stdin, {"stop": True})
-                while (message := self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))) is not None:
+                while (message := self._next(deadline)) is not None:
                     errors += message[0].get("teardown_errors", [])
         self.kill()
         return errors
@@ -189,7 +188,6 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
-        self._reader.join()
         for pipe in (self._stdin, self._stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -199,40 +197,73 @@ class Child:
         if not self._closed:
             self.kill()
             self._closed = True
-            for file in self._output.values():
+            for file in (*self._output.values(), self._phase_file):
                 os.close(file)
 
-    def _next(self, deadline: float, watcher: Watcher) -> tuple[Any, bytes] | None:
-        while True:
+    def _next(self, deadline: float, watcher: Watcher | None = None) -> tuple[Any, bytes] | None:
+        """Return the next message; None when there is none until the deadline, or the process has ended."""
+        while not self._stdout.closed:
             left = max(0.0, deadline - time.monotonic())
-            try:
-                return self._inbox.get(timeout=min(left, LOOK_INTERVAL))
-            except queue.Empty:
-                if left <= LOOK_INTERVAL:
-                    raise
+            if self._poll.poll(1000 * min(left, LOOK_INTERVAL)):
+                return read_message(cast(IO[bytes], self))
+            if left <= LOOK_INTERVAL or not self.alive:
+                return None
+            if watcher is not None:
+                self._tell(self._phase(), watcher)
                 watcher.look()
+        return None
 
-    def _send(self, request: CallRequest) -> None:
+    def _status(self) -> int:
+        # Its pipe is at its end: the process has ended, or a call has closed what it doesn't know.
+        try:
+            return self._popen.wait(timeout=END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._popen.wait()
+
+    def _tell(self, phase: tuple[str, str], watcher: Watcher) -> None:
+        if phase != self._told:
+            self._told = phase
+            watcher.phase(*phase)
+
+    def read(self, size: int) -> bytes:
+        """Read from the pipe of the replies; less at its end, or when the process has ended.
+
+        What the process has started can keep the pipe open.
+        """
+        taken = bytearray()
+        while len(taken) < size:
+            if self._poll.poll(1000 * LOOK_INTERVAL):
+                piece = os.read(self._stdout.fileno(), min(size - len(taken), 1 << 20))
+                if not piece:
+                    break
+                taken += piece
+            elif not self.alive:
+                break
+        return bytes(taken)
+
+    def _phase(self) -> tuple[str, str]:
+        phase, _, key = os.pread(self._phase_file, 256, 0).decode().partition(" ")
+        return phase, key.strip()
+
+    def _send(self, request: CallRequest) -> float:
         self._is_writing = True
-        # A process that dies meanwhile closes its pipe, which the reader reports.
+        # A process that dies meanwhile closes its pipe, which is seen when its reply is read.
         with contextlib.suppress(OSError):
             write_message(self._stdin, request)
         self._is_writing = False
         for spec in [request["call"], *request["containers"]]:
             self.known |= {spec["function"], *spec["modules"]}
+        return time.monotonic()
 
-    def _listen(self) -> None:
-        message: tuple[Any, bytes] | None = None
-        with contextlib.suppress(OSError, ValueError):
-            while (message := read_message(self._stdout)) is not None:
-                self._inbox.put(message)
-        self._inbox.put(None)
-
-    def _fallen(self, status: Any, seconds: float, phase: str, container_key: str, ended: Ended) -> Reply:
+    def _fallen(self, status: Any, seconds: float, request: CallRequest, ended: Ended) -> Reply:
+        self.kill()
+        phase, container_key = self._phase()
+        labels = {spec["key"]: spec["label"] for spec in request["containers"]}
         reply: Reply = {
             "status": status,
             "container": self.name,
-            "phase": phase,
+            "phase": f"load {labels[container_key]}" if container_key else phase,
             "loads": [],
             "teardown_errors": [],
             "seconds": seconds,
@@ -262,3 +293,8 @@ class Child:
         if start == size:
             return ""
         return encodable(os.pread(file, size - start, start).decode("utf-8", "backslashreplace"))
+
+
+def note_phase(file: int, phase: str, key: str) -> None:
+    """Write a phase, and for a load the key of the container fixture, to the file that says it."""
+    os.pwrite(file, f"{phase} {key}".ljust(256).encode(), 0)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import read_message, write_message
 from pytest_modal.remote.installed import is_installed
@@ -67,9 +68,16 @@ def serve(name: str, output: str, given: str | None = None) -> None:
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
+    phases = os.open(Path(output).with_name(PHASE), os.O_WRONLY)
+
+    def notify(phase: str, key: str) -> None:
+        note_phase(phases, phase, key)
+        if key:
+            write_message(replies, {"event": phase, "key": key})
+
     worker = Worker(
         name,
-        notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}),
+        notify=notify,
         is_fatal=lambda error: interrupt.happened,
         given=given,
     )

@@ -103,7 +103,7 @@ class ModalWorker:
         """End the process, unless it has not been used yet."""
         for error in self._supervisor.stop(STOP_TIMEOUT):
             self._log.say("teardown", f"{error['type']}: {error['message']}")
-        self._log.forward()
+        self._log.look()
 
     def _run(self, request: CallRequest, pack: Pack) -> tuple[Reply | Missing, bytes]:
         self._log.call(request)
@@ -141,7 +141,6 @@ class _Log:
         self._supervisor = supervisor
         self._call = ""
         self._label = ""
-        self._phase = ""
         self._named: set[str] = set()  # streams in which the call has been named
 
     def say(self, event: str, detail: str, kind: str = "stderr") -> None:
@@ -150,26 +149,17 @@ class _Log:
 
     def call(self, request: CallRequest) -> None:
         """Note the call that runs from now on."""
-        self.forward()
+        self.look()
         self._call, self._label = request["call"]["key"], request["call"]["label"]
-        self._phase = ""
         self._named.clear()
 
     def phase(self, phase: str, key: str) -> None:
-        """Note a phase of the call: a load is worth a line at once, a call where it takes longer than a moment."""
-        self._phase = f"{phase} {self._environment} {self._call} {key}"
-        if key:
-            self.look()
+        """Write the phase of the call: of a call that takes a moment only, there is none."""
+        self.look()
+        self._name("stderr")
+        self.say(phase, f"{self._call} {key}")
 
     def look(self) -> None:
-        """Write what was printed, and what runs."""
-        self.forward()
-        if self._phase:
-            phase, self._phase = self._phase, ""
-            self._name("stderr")
-            self._write("stderr", f"{MARK} {phase}\n".encode())
-
-    def forward(self) -> None:
         """Write what was printed."""
         for kind, piece in self._supervisor.news():
             self._name(kind)

@@ -102,6 +102,7 @@ class LocalBackend:
     ) -> tuple[Outcome, bytes]:
         watcher = _Watcher(call, dispatch.labels(call), supervisor, progress, stream=self._stream)
         environment = call.environment
+        progress(Progress("running", call.label))
         ask = functools.partial(dispatch.request, call)
         reply, value = supervisor.run(ask, environment.timeout, environment.retries, watcher)
         watcher.end()
