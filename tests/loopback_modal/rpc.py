@@ -116,7 +116,8 @@ class Servicer(ModalClientBase):
         async def handle(stream: Stream[Any, Any]) -> None:
             world = self._world
             world.open[self._plane] += 1
-            world.most_open[self._plane] = max(world.open[self._plane], world.most_open[self._plane])
+            if any(app.published and not app.stopped for app in world.apps.values()):
+                world.most_open[self._plane] = max(world.open[self._plane], world.most_open[self._plane])
             try:
                 await asyncio.sleep(self._latency)
                 await serve(stream)
