@@ -35,6 +35,21 @@ def main(forbidden: list[str], name: str, output: str) -> None:
     serve(name, output)
 
 
+def main_in_container(given: str, name: str, output: str) -> None:
+    """Serve the supervisor in a container of Modal.
+
+    Parameters
+    ----------
+    given : str
+        The name of the GPU; empty without one.
+    """
+    refuse_breakpoints("a container has no terminal")
+    # Where memory runs out, this process is killed, and not the one that says so.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    serve(name, output, given)
+
+
 def serve(name: str, output: str, given: str | None = None) -> None:
     """Serve the process that has started this one.
 

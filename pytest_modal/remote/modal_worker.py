@@ -31,8 +31,8 @@ STOP_TIMEOUT = 20.0  # seconds for the code after the `yield` of container fixtu
 MOST_RESULTS = 4 << 20  # bytes: with more, the calls that have not begun go back
 _SMALL = 64 << 10  # bytes: larger blobs are kept on disk
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pytest_modal.remote.local_worker import serve; "
-    "serve(sys.argv[3], sys.argv[4], sys.argv[2])"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from pytest_modal.remote.local_worker import main_in_container; main_in_container(*sys.argv[2:])"
 )
 
 
@@ -123,7 +123,7 @@ class ModalWorker:
         self._started += 1
         name = self._name if self._started == 1 else f"{self._name}, process {self._started}"
         # The same modules are found as here. Connections and signal handlers of Modal's client don't get there.
-        command = [sys.executable, "-X", "faulthandler", "-c", _START, json.dumps(sys.path), self._device.given]
+        command = [sys.executable, "-P", "-X", "faulthandler", "-c", _START, json.dumps(sys.path), self._device.given]
         return Child(name, self._scratch / "output", command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import math
 import secrets
 import time
 from collections import defaultdict, deque
@@ -158,7 +159,9 @@ class EnvironmentQueue:
         settled = not self.sending and all(len(pack.calls) == 1 for pack in self.out)
         taken: list[Call] = []
         seconds, size, ordered = 0.0, 0, False
-        while self.waiting and len(taken) < MOST_CALLS and takes(self.waiting[0]):
+        # Each container gets its share.
+        most = min(MOST_CALLS, math.ceil(len(self.waiting) / self.service.environment.max_containers))
+        while self.waiting and len(taken) < most and takes(self.waiting[0]):
             call = self.waiting[0]
             estimate = self._seconds.get(call.function.key, PACK_SECONDS)
             seconds, size = seconds + estimate, size + call.payload_bytes + _REQUEST
