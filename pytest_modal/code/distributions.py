@@ -245,6 +245,11 @@ def providers(module: str) -> tuple[str, ...]:
     return (canonical(module),) if module in PLAIN else ()
 
 
+def is_well_known(distribution: str) -> bool:
+    """Whether a distribution, by its normal name, is one of those that research code uses."""
+    return distribution in PLAIN or any(distribution in names for names in IMPORTED_AS.values())
+
+
 def brought_by(distributions: set[str]) -> set[str]:
     """Return the distributions with all that comes with them."""
     found, queue = set(distributions), list(distributions)

@@ -38,7 +38,8 @@ def _checked(name: str, value: Any, what: str, where: str) -> Any:
             return None
         if isinstance(value, str) or not all(isinstance(each, str) for each in value):
             raise wrong('a list of names, such as ["torch", "transformers"]')
-        return tuple(value)
+        # Requirements are taken as they are; of local packages only which ones they are counts.
+        return tuple(value) if name == "packages" else tuple(sorted(set(value)))
     if name in ("gpu", "region"):
         if value is None or isinstance(value, str):
             return value

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.environment import Environment
-from pytest_modal.code.local_packages import is_left_out
 from pytest_modal.code.pins import needs_git
 from pytest_modal.code.requirements import Requirements, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import entry_class
+from pytest_modal.run.staging import stage
 
 CACHE = "/cache/huggingface"
+ROOT = "/root"  # where Modal's runtime looks for modules, before the installed ones
 SCALEDOWN_WINDOW = 60  # seconds that an idle container, which is paid for, waits for calls that depend on others
 _LONGEST_NAME = 63
 _DAY = 24 * 3600
@@ -46,8 +48,13 @@ class Service:
     instance: Callable[..., Any]
 
 
-def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any, list[Service]]:
+def build_app(batch: Batch, rootdir: Path, options: SessionOptions, scratch: Path) -> tuple[Any, list[Service]]:
     """Define the App of a batch and all its Functions; nothing is sent yet.
+
+    Parameters
+    ----------
+    scratch : Path
+        A directory for the files that are sent, which has to be there until the App runs.
 
     Raises
     ------
@@ -60,14 +67,19 @@ def build_app(batch: Batch, rootdir: Path, options: SessionOptions) -> tuple[Any
     app = modal.App(project_name(rootdir), tags=tags(rootdir), include_source=False)
     services = []
     for name, environment in _names(batch.environments).items():
-        settings = function_settings(environment, requirements_of(batch, environment), options)
+        packages = scratch / digest_of(*environment.local_packages) if environment.local_packages else None
+        if packages is not None and not packages.exists():
+            stage(environment.local_packages, packages)
+        settings = function_settings(environment, requirements_of(batch, environment), options, packages)
         instance = app.cls(serialized=True, **settings)(entry_class(name, bundle()))
         services.append(Service(name, environment, instance))
     return app, services
 
 
-def function_settings(environment: Environment, requirements: Requirements, options: SessionOptions) -> dict[str, Any]:
-    """Return the arguments of ``app.cls`` for an environment."""
+def function_settings(
+    environment: Environment, requirements: Requirements, options: SessionOptions, packages: Path | None = None
+) -> dict[str, Any]:
+    """Return the arguments of ``app.cls`` for an environment; `packages` is a directory with its local packages."""
     import modal
 
     gpu = environment.gpu
@@ -78,7 +90,7 @@ def function_settings(environment: Environment, requirements: Requirements, opti
         env = {"HF_HOME": CACHE, "HF_XET_HIGH_PERFORMANCE": "1", **env}
     region = environment.region
     return {
-        "image": image(environment, requirements),
+        "image": image(environment, requirements, packages),
         "gpu": [*map(as_modal_takes, gpu)] if isinstance(gpu, tuple) else gpu and as_modal_takes(gpu),
         "timeout": min(_DAY, math.ceil(environment.timeout)),
         "startup_timeout": min(_DAY, math.ceil(options.startup_timeout)),
@@ -93,7 +105,7 @@ def function_settings(environment: Environment, requirements: Requirements, opti
     }
 
 
-def image(environment: Environment, requirements: Requirements) -> Any:
+def image(environment: Environment, requirements: Requirements, packages: Path | None = None) -> Any:
     """Return the image of an environment: the declared one, or the smallest that has what is needed."""
     import modal
 
@@ -106,8 +118,9 @@ def image(environment: Environment, requirements: Requirements) -> Any:
         described = described.run_commands(_python_check())
     if requirements.packages:
         described = described.uv_pip_install(*requirements.packages)
-    if environment.local_packages:
-        described = described.add_local_python_source(*environment.local_packages, ignore=is_left_out)
+    if packages is not None:
+        # It comes last: nothing can be built after it. Modal compares its files by content, and sends what is new.
+        described = described.add_local_dir(packages, ROOT)
     return described
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -78,13 +79,14 @@ class Session:
         url = ""
         try:
             client, url = await self._connect()
-            app, services = build_app(self._batch, self._rootdir, self._options)
-            self._progress(Progress("starting a session,", "building images where they are new"))
-            watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
-            try:
-                await self._in_session(app, services)
-            finally:
-                watch.cancel()
+            with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
+                app, services = build_app(self._batch, self._rootdir, self._options, Path(scratch))
+                self._progress(Progress("starting a session,", "building images where they are new"))
+                watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
+                try:
+                    await self._in_session(app, services)
+                finally:
+                    watch.cancel()
         except Exception as error:
             self._failure = self._failure or await errors.of_session(error, url)
         for call in self._batch.calls:
