@@ -28,8 +28,8 @@ _CONTAINER = {
     "platform_system": "Linux",
     "platform_machine": "x86_64",
 }
-# Brought by the worker or by Modal's own runtime; and what a container does not have.
-_NOT_REQUIRED = {"cloudpickle", "modal", "pytest", "pytest-modal"}
+# Brought by the worker or by Modal's own runtime; what a container does not have; and what only editable installs need.
+_NOT_REQUIRED = {"cloudpickle", "modal", "pytest", "pytest-modal", "editables"}
 _MADE_FROM_COMMITS = re.compile(r"(?:\.?dev\d*)?(?:\+.*)?$", re.IGNORECASE)
 
 
