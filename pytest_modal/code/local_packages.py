@@ -6,6 +6,7 @@ use of them travels as source, as of any module of the project.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,20 +77,20 @@ def imports_of(packages: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for place, path in all_files(packages).items():
         if place.endswith(".py"):
-            for each in _imported_by(path):
+            for each in imports_in(path):
+                if each.level:
+                    continue
                 dotted = f"{each.module}.{each.name}" if each.name and each.name != "*" else each.module
                 if _is_needed(each, dotted, packages, own):
                     found.setdefault(dotted, f"{place}:{each.line}")
     return found
 
 
-def _imported_by(path: Path) -> Iterator[Imported]:
-    try:
-        tree = read(path).tree
-    except CodeKeyError:  # a template, for example: nobody imports it
-        return
-    for unit in ModuleUnits(tree, lambda decorator: False).units:
-        yield from (each for each in unit.imports if not each.level)
+def imports_in(path: Path) -> Iterator[Imported]:
+    """Yield what a file imports; nothing where it is not Python, such as a template, which nobody imports."""
+    with contextlib.suppress(CodeKeyError):
+        for unit in ModuleUnits(read(path).tree, lambda decorator: False).units:
+            yield from unit.imports
 
 
 def _is_needed(imported: Imported, dotted: str, packages: Sequence[str], own: set[str]) -> bool:

@@ -10,6 +10,7 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.code.companions import with_companions
 from pytest_modal.code.distributions import canonical, distribution_of, is_standard, is_well_known, providers
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
+from pytest_modal.code.left_behind import left_behind
 from pytest_modal.code.local_code import is_below
 from pytest_modal.code.local_packages import imports_of
 from pytest_modal.code.metadata import Dependency, dependencies_of
@@ -145,9 +146,11 @@ def _distribution(module: str) -> str | None:
 
 def refusal(node: Node) -> str | None:
     """Return why no image can be derived for a function: it needs what can't be installed; None if one can."""
+    function, local_packages = node.function, node.environment.local_packages
+    if node.environment.image is None and (refused := _left_behind(node)) is not None:
+        return refused
     if not _derives(node.environment):
         return None
-    function, local_packages = node.function, node.environment.local_packages
     places = {part.name: f"{part.path}:{part.line}" for part in function.travels if part.how == "package" and part.path}
     for module in sorted(_of_packages(node.imports, local_packages)):
         name, top = _distribution(module), module.partition(".")[0]
@@ -164,6 +167,18 @@ def refusal(node: Node) -> str | None:
             subject = f"{function.name} ships a package of {each.by}, which requires {each.name!r}"
             return three_parts(f"{subject}, {what}", function.location, remedy)
     return None
+
+
+def _left_behind(node: Node) -> str | None:
+    """Say what of the project the packages that travel as they are need besides; nothing where they need nothing."""
+    function, local_packages = node.function, node.environment.local_packages
+    as_source = {part.name.rpartition(".")[0] for part in function.travels if part.how == "source"}
+    behind = left_behind(local_packages, node.imports, as_source)
+    if behind is None:
+        return None
+    module, whole, where = behind
+    what = f"{function.name} ships a package that imports {module!r}, which does not travel with it"
+    return three_parts(what, where, _ship_too(whole, [each for each in local_packages if not is_below(each, whole)]))
 
 
 def _ship_too(top: str, local_packages: Iterable[str]) -> str:

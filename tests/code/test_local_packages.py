@@ -7,7 +7,9 @@ import importlib.metadata
 import json
 import os
 import py_compile
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from faked_installs import install
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.keys import changed
+from pytest_modal.code.left_behind import left_behind
 from pytest_modal.code.local_packages import all_files, files_of, imports_of
 from pytest_modal.code.metadata import Dependency, dependencies_of, metadata_of, owners_of
 from pytest_modal.code.package_names import wrong_package
@@ -298,6 +301,57 @@ def test_another_project_of_this_machine_is_not_asked_of_an_index(
     assert list(dependencies_of(["resources", "solvers"])) == []
 
 
+NOT_FOUND_THERE = {
+    "import helpers": "helpers",
+    "from helpers import f": "helpers",
+    "from {0}.part import inner": None,
+    "from {0}.other import g": "{0}.other",
+    "from .. import other": "{0}.other",
+    "from ..other import g": "{0}.other",
+    "from .. import NAME": "{0}",
+    "from . import inner": None,
+    "import numpy, json, os.path": None,
+    "import not_installed_anywhere": None,
+    "def f():\n    import helpers": None,
+    "try:\n    import helpers\nexcept ImportError:\n    helpers = None": None,
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import helpers": None,
+}
+
+
+@pytest.mark.parametrize("via", ["__init__", "inner"])
+def test_modules_of_the_project_that_they_import_have_to_travel_too(project: Path, via: str) -> None:
+    write(project / "helpers.py")
+    expected = {}
+    for number, (imported, refused) in enumerate(NOT_FOUND_THERE.items()):
+        whole = f"whole{number}"
+        expected[whole] = refused and refused.format(whole)
+        for name in ("__init__", "other", "part/__init__", "part/inner"):
+            write(project / whole / f"{name}.py")
+        write(project / whole / "part/tests/test_it.py", "import helpers\n")
+        if via == "inner":
+            write(project / whole / "part/__init__.py", "from .inner import *\n")
+        write(project / whole / f"part/{via}.py", imported.format(whole))
+    found = {whole: left_behind([f"{whole}.part"], [], ()) for whole in expected}
+    assert {whole: behind and behind[0] for whole, behind in found.items()} == expected
+    assert found["whole3"] == ("whole3.other", "whole3", f"whole3/part/{via}.py:1")
+    assert left_behind(["whole3.part"], [], {"whole3.other"}) is None, "it travels as source"
+
+
+def test_a_module_that_does_not_travel_is_refused_before_anything_is_sent(project: Path) -> None:
+    write(project / "helpers.py")
+    write(project / "resources/__init__.py", "import json\nimport helpers\n")
+    shipped = Shipper(project).ship(len, "length", ("resources",))
+    declared = {"local_packages": ("resources",)}
+    message = (
+        "length ships a package that imports 'helpers', which does not travel with it\n"
+        "  where: resources/__init__.py:2\n"
+        '  what to do: ship it as it is: local_packages=["resources", "helpers"]'
+    )
+    for more, expected in (({}, message), ({"packages": ()}, message), ({"image": object()}, None)):
+        environment = Environment(**declared, **more)  # type: ignore[arg-type]
+        assert refusal(Call("key", "length", shipped, {}, environment)) == expected
+
+
 # Their metadata.
 
 
@@ -498,9 +552,6 @@ def test_a_real_editable_install_of_setuptools_is_found(tmp_path: Path, monkeypa
     pyproject = '[project]\nname = "flat-kit-proj"\nversion = "0.3"\n[tool.setuptools]\npackages = ["flat_kit"]\n'
     write(root / "pyproject.toml", f'[build-system]\nrequires = ["setuptools"]\n{pyproject}')
     build = "import sys; from setuptools.build_meta import build_editable; print(build_editable(sys.argv[1]))"
-    import subprocess
-    import zipfile
-
     site.mkdir()
     subprocess.run([sys.executable, "-c", build, str(site)], cwd=root, check=True, capture_output=True, timeout=120)
     (wheel,) = site.glob("*.whl")
