@@ -95,7 +95,7 @@ def _is_of_project(full: str, own: Collection[str], files: Collection[Path]) -> 
     if place is None or (owner is not None and owner not in own):
         return False
     # One that is found in the package by other means, which may add to the search path, travels.
-    return not is_installed(Path(os.path.realpath(place))) and Path(place) not in files
+    return Path(place) not in files and (owner is not None or not is_installed(Path(os.path.realpath(place))))
 
 
 def _whole(module: str) -> str:

@@ -337,6 +337,13 @@ def test_modules_of_the_project_that_they_import_have_to_travel_too(project: Pat
     assert left_behind(["whole3.part"], [], {"whole3.other"}) is None, "it travels as source"
 
 
+def test_all_packages_of_a_distribution_that_is_shipped_have_to_travel(project: Path, site: Path) -> None:
+    declare(site, "kit", modules=("kit_main/__init__.py", "kit_more/__init__.py"))
+    write(site / "kit_main/__init__.py", "import numpy\nimport kit_more\n")
+    assert left_behind(["kit_main"], [], ()) == ("kit_more", "kit_more", "kit_main/__init__.py:2")
+    assert left_behind(["kit_main", "kit_more"], [], ()) is None
+
+
 def test_a_module_that_does_not_travel_is_refused_before_anything_is_sent(project: Path) -> None:
     write(project / "helpers.py")
     write(project / "resources/__init__.py", "import json\nimport helpers\n")
