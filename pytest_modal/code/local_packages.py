@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pytest_modal.code import units
 from pytest_modal.code.distributions import is_standard, providers
 from pytest_modal.code.inventory import inventory, is_importable
 from pytest_modal.code.local_code import PYTESTS_AND_OURS, CodeKeyError, is_below, read
 from pytest_modal.code.search import places_of_parts, spec_of
-from pytest_modal.code.units import Imported, ModuleUnits
+from pytest_modal.code.units import Imported
 from pytest_modal.wording import three_parts
 
 
@@ -89,8 +90,8 @@ def imports_of(packages: Sequence[str]) -> dict[str, str]:
 def imports_in(path: Path) -> Iterator[Imported]:
     """Yield what a file imports; nothing where it is not Python, such as a template, which nobody imports."""
     with contextlib.suppress(CodeKeyError):
-        for unit in ModuleUnits(read(path).tree, lambda decorator: False).units:
-            yield from unit.imports
+        for node in read(path).tree.body:
+            yield from units.imports_of(node)
 
 
 def _is_needed(imported: Imported, dotted: str, packages: Sequence[str], own: set[str]) -> bool:
