@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +22,6 @@ from typing import IO, Any, cast
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
-from pytest_modal.code.local_packages import files_of
-from pytest_modal.code.shipping import ShippingError
 from pytest_modal.remote.framing import read_message, write_message
 from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
 from pytest_modal.run.bundle import bundle
@@ -32,7 +29,7 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.endings import ending
 from pytest_modal.run.printed import Lines
 from pytest_modal.run.protocol import Result
-from pytest_modal.wording import three_parts
+from pytest_modal.run.staging import stage
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
 STREAM_INTERVAL = 0.1  # seconds between two looks at what a call prints
@@ -128,8 +125,7 @@ class _Process:
         work, packages = self._directory / "work", self._directory / "packages"
         for directory in (work, packages):
             directory.mkdir(parents=True)
-        for package in environment.local_packages:
-            _copy_files(package, packages)
+        stage(environment.local_packages, packages)
         self._output = {kind: self._directory / kind for kind in ("stdout", "stderr")}
         for path in self._output.values():
             path.touch()
@@ -304,16 +300,3 @@ def _environment(environment: Environment, packages: Path) -> dict[str, str]:
     # PYTHONPATH usually names local code. A container has none of it, and nothing that measures coverage.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
     return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
-
-
-def _copy_files(package: str, target: Path) -> None:
-    """Copy the files of a local package, as Modal ships them."""
-    files = files_of(package)
-    if files is None:
-        what = f"the local package {package!r} can't be imported on this machine"
-        remedy = "use the import name of a package that can be imported"
-        raise ShippingError(three_parts(what, f'local_packages=["{package}"]', remedy))
-    for place, path in files:
-        copy = target / place
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
