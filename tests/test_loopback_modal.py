@@ -454,9 +454,9 @@ def test_concurrent_batched_and_nested_calls(client: Client, server: LoopbackMod
 def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
     server.fail("image_build", match="flaky", log=["downloading flaky", "no space left"])
     report = client("""
-        def build(*packages):
+        def build(*packages, base=image):
             broken = modal.App("broken")
-            broken.function(serialized=True, image=image.uv_pip_install(*packages))(lambda: None)
+            broken.function(serialized=True, image=base.uv_pip_install(*packages))(lambda: None)
             try:
                 with broken.run():
                     pass
@@ -467,11 +467,16 @@ def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
         out["told"] = attempt(build, "flaky==1.0")
         out["unknown"] = attempt(build, "no-such-package")
         out["version"] = attempt(build, "numpy==0.1")
+        repository = "numpy @ git+https://example.org/numpy.git@0123abc"
+        out["without git"] = attempt(build, repository)
+        out["with git"] = attempt(build, repository, base=image.apt_install("git"))
     """)
     assert "Image build for im-" in report["told"]["value"]["message"]
     assert "no space left" in report["told"]["value"]["log"]
     assert "no-such-package was not found" in report["unknown"]["value"]["log"]
     assert "no version of numpy==0.1" in report["version"]["value"]["log"]
+    assert "Git executable not found" in report["without git"]["value"]["log"]
+    assert "Failed to download" in report["with git"]["value"]["log"]
     assert {app["stop_reason"] for app in server.facts()["apps"]} == {"local_exception"}
 
 
