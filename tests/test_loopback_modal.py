@@ -383,7 +383,7 @@ def test_cancel(client: Client, server: LoopbackModal) -> None:
 
 @both_planes
 def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
-    report = client("""
+    source = """
         @serialized(retries=modal.Retries(max_retries=1, initial_delay=0.1, backoff_coefficient=1.0))
         def second_time(path):
             with open(path, "a") as file:
@@ -393,12 +393,13 @@ def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
             return "at last"
 
         with app.run():
-            here = os.path.dirname(os.path.abspath(__file__))
+            here = os.environ["SHARED"]
             call = second_time.spawn(here + "/spawned")
             out["poll"] = attempt(call.get, timeout=0)
             out["spawn"] = attempt(call.get, timeout=20)
             out["remote"] = attempt(second_time.remote, here + "/remote")
-    """)
+    """
+    report = client(source, SHARED=str(server.shared))
     assert report["poll"]["error"] == "TimeoutError"
     assert report["spawn"]["value"] == report["remote"]["value"] == "at last"
 
