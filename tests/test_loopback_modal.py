@@ -404,6 +404,19 @@ def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
     assert report["spawn"]["value"] == report["remote"]["value"] == "at last"
 
 
+def test_threads_follow_the_cores_that_were_asked_for(client: Client) -> None:
+    report = client("""
+        def threads():
+            return os.environ["OMP_NUM_THREADS"]
+
+        for cpu in (None, 0.5, 2, 3.5):
+            serialized(name=f"cpu-{cpu}", cpu=cpu)(threads)
+        with app.run():
+            out["threads"] = [function.remote() for function in app.registered_functions.values()]
+    """)
+    assert report["threads"] == ["1", "1", "2", "4"]
+
+
 def test_containers_scale_within_their_limit(client: Client, server: LoopbackModal) -> None:
     report = client("""
         @serialized(max_containers=2)
