@@ -383,7 +383,7 @@ def test_cancel(client: Client, server: LoopbackModal) -> None:
 
 @both_planes
 def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
-    report = client("""
+    source = """
         @serialized(retries=modal.Retries(max_retries=1, initial_delay=0.1, backoff_coefficient=1.0))
         def second_time(path):
             with open(path, "a") as file:
@@ -393,14 +393,28 @@ def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
             return "at last"
 
         with app.run():
-            here = os.path.dirname(os.path.abspath(__file__))
+            here = os.environ["SHARED"]
             call = second_time.spawn(here + "/spawned")
             out["poll"] = attempt(call.get, timeout=0)
             out["spawn"] = attempt(call.get, timeout=20)
             out["remote"] = attempt(second_time.remote, here + "/remote")
-    """)
+    """
+    report = client(source, SHARED=str(server.shared))
     assert report["poll"]["error"] == "TimeoutError"
     assert report["spawn"]["value"] == report["remote"]["value"] == "at last"
+
+
+def test_threads_follow_the_cores_that_were_asked_for(client: Client) -> None:
+    report = client("""
+        def threads():
+            return os.environ["OMP_NUM_THREADS"]
+
+        for cpu in (None, 0.5, 2, 3.5):
+            serialized(name=f"cpu-{cpu}", cpu=cpu)(threads)
+        with app.run():
+            out["threads"] = [function.remote() for function in app.registered_functions.values()]
+    """)
+    assert report["threads"] == ["1", "1", "2", "4"]
 
 
 def test_containers_scale_within_their_limit(client: Client, server: LoopbackModal) -> None:
@@ -454,9 +468,9 @@ def test_concurrent_batched_and_nested_calls(client: Client, server: LoopbackMod
 def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
     server.fail("image_build", match="flaky", log=["downloading flaky", "no space left"])
     report = client("""
-        def build(*packages):
+        def build(*packages, base=image):
             broken = modal.App("broken")
-            broken.function(serialized=True, image=image.uv_pip_install(*packages))(lambda: None)
+            broken.function(serialized=True, image=base.uv_pip_install(*packages))(lambda: None)
             try:
                 with broken.run():
                     pass
@@ -467,11 +481,16 @@ def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
         out["told"] = attempt(build, "flaky==1.0")
         out["unknown"] = attempt(build, "no-such-package")
         out["version"] = attempt(build, "numpy==0.1")
+        repository = "numpy @ git+https://example.org/numpy.git@0123abc"
+        out["without git"] = attempt(build, repository)
+        out["with git"] = attempt(build, repository, base=image.apt_install("git"))
     """)
     assert "Image build for im-" in report["told"]["value"]["message"]
     assert "no space left" in report["told"]["value"]["log"]
     assert "no-such-package was not found" in report["unknown"]["value"]["log"]
     assert "no version of numpy==0.1" in report["version"]["value"]["log"]
+    assert "Git executable not found" in report["without git"]["value"]["log"]
+    assert "Failed to download" in report["with git"]["value"]["log"]
     assert {app["stop_reason"] for app in server.facts()["apps"]} == {"local_exception"}
 
 
