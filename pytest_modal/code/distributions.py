@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import sys
 
+from pytest_modal.remote.installed import canonical
+
 
 def _words(text: str) -> set[str]:
     return set(text.split())
@@ -218,11 +220,6 @@ MAY_USE = {
     "scanpy": "pandas matplotlib seaborn h5py umap-learn statsmodels networkx",
 }
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
-
-
-def canonical(name: str) -> str:
-    """Return a distribution's name in its normal form."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def distribution_of(requirement: str) -> str | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.companions import with_companions
-from pytest_modal.code.distributions import canonical, distribution_of, is_standard, providers
+from pytest_modal.code.distributions import distribution_of, is_standard, providers
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
 from pytest_modal.code.pins import pin
+from pytest_modal.remote.installed import canonical
 from pytest_modal.wording import first_few, three_parts
 
 # Brought by the worker, or by Modal's own runtime.
