@@ -58,6 +58,7 @@ def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
     """Return what has run since the last call, in alphabetical order."""
     record = tmp_path / "executed"
     monkeypatch.setenv("EXECUTED", str(record))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-o modal_local_env=EXECUTED")
 
     def read() -> list[str]:
         names = sorted(record.read_text().splitlines()) if record.exists() else []
