@@ -136,4 +136,7 @@ def _applies(requirement: Requirement, extras: Iterable[str]) -> bool:
     if marker is None:
         return True
     wanted = [{"extra": extra} for extra in ("", *extras)]
-    return any(marker.evaluate(each) or marker.evaluate({**_CONTAINER, **each}) for each in wanted)
+    try:
+        return any(marker.evaluate(each) or marker.evaluate({**_CONTAINER, **each}) for each in wanted)
+    except ValueError:  # it compares what can't be compared
+        return True
