@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pytest_modal.code.distributions import canonical, providers
+from pytest_modal.code.distributions import providers
 from pytest_modal.code.search import is_in_namespace, is_namespace, places_of_parts, spec_of
-from pytest_modal.remote.installed import is_installed
+from pytest_modal.remote.installed import canonical, is_installed
 
 _MODULES = (".py", ".so", ".pyd")
 
@@ -28,6 +28,7 @@ class Inventory:
         self._modules: dict[str, set[str] | None] = {}
         self._origins: dict[str, dict[str, Any]] = {}
         self._known: dict[str, str | None] = {}
+        self._requires: dict[str, list[str] | None] = {}
 
     def owner(self, module: str) -> str | None:
         """Return the distribution that has a module, by its dotted name; the first of several that have the same one.
@@ -70,9 +71,9 @@ class Inventory:
         return sorted({top for top in tops if not top.startswith("_")})
 
     @property
-    def tops(self) -> list[str]:
-        """The top-level modules of all distributions."""
-        return list(self._owners)
+    def tops(self) -> dict[str, list[str]]:
+        """The top-level modules of all distributions, and which distributions have each."""
+        return self._owners
 
     def version(self, name: str) -> str | None:
         """Return the version of a distribution; None if it is not installed."""
@@ -82,6 +83,16 @@ class Inventory:
             except (importlib.metadata.PackageNotFoundError, KeyError):
                 self._known[name] = None
         return self._known[name]
+
+    def requires(self, name: str) -> list[str] | None:
+        """Return what a distribution requires, as its metadata says it; None if it is not installed."""
+        if name not in self._requires:
+            self._requires[name] = _requires(name)
+        return self._requires[name]
+
+    def all_modules(self, name: str) -> set[str]:
+        """Return the modules of a distribution, by dotted name; none where it has no list of its files."""
+        return {path.replace("/", ".") for path in self._files(name) or ()}
 
     def origin(self, name: str) -> dict[str, Any]:
         """Return where a distribution was installed from, as PEP 610 has it; empty if it was a package index."""
@@ -205,6 +216,18 @@ def _packages_in(directory: str) -> list[Path]:
 def _module(file: Path) -> str:
     name = file.name.partition(".")[0]
     return (file.parent if name == "__init__" else file.with_name(name)).as_posix()
+
+
+def _requires(name: str) -> list[str] | None:
+    try:
+        text = importlib.metadata.distribution(name).read_text("METADATA")
+        if text is None:  # of an old format
+            return importlib.metadata.requires(name) or []
+    except (importlib.metadata.PackageNotFoundError, OSError, KeyError, ValueError):
+        return None
+    # Parsing all of it, the description included, takes many times as long.
+    head = text.partition("\n\n")[0].splitlines()
+    return [line.partition(":")[2].strip() for line in head if line.startswith("Requires-Dist:")]
 
 
 def _origin(text: str | None) -> dict[str, Any]:

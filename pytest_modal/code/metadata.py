@@ -17,12 +17,12 @@ from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 
 from pytest_modal.batch.digest import digest_of
-from pytest_modal.code.distributions import canonical
 from pytest_modal.code.inventory import editable_directories, inventory
 from pytest_modal.code.search import is_in_namespace
+from pytest_modal.remote.installed import canonical
 
 # A container's: a laptop has another system, and what it needs for that is not needed there.
-_CONTAINER = {
+CONTAINER = {
     "os_name": "posix",
     "sys_platform": "linux",
     "platform_system": "Linux",
@@ -156,4 +156,4 @@ def _requirements(name: str, extra: str) -> list[Requirement]:
 
 
 def _applies(marker: Marker | None, extra: str) -> bool:
-    return marker is None or marker.evaluate({**_CONTAINER, "extra": extra})
+    return marker is None or marker.evaluate({**CONTAINER, "extra": extra})

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pytest_modal.code.companions import VARIANTS
-from pytest_modal.code.distributions import canonical
 from pytest_modal.code.inventory import inventory
+from pytest_modal.remote.installed import canonical
 
 _HASH = re.compile(r"[a-z0-9]+=[0-9a-f]+")
 

@@ -9,20 +9,14 @@ from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.companions import with_companions
-from pytest_modal.code.distributions import (
-    HEAVY,
-    canonical,
-    distribution_of,
-    is_standard,
-    is_well_known,
-    providers,
-)
+from pytest_modal.code.distributions import HEAVY, distribution_of, is_standard, is_well_known, providers
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
 from pytest_modal.code.left_behind import left_behind
 from pytest_modal.code.local_code import is_below
 from pytest_modal.code.local_packages import imports_of
 from pytest_modal.code.metadata import Dependency, dependencies_of
 from pytest_modal.code.pins import Pin, pin
+from pytest_modal.remote.installed import canonical
 from pytest_modal.wording import first_few, three_parts
 
 # Brought by the worker, or by Modal's own runtime.

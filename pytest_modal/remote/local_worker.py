@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from pytest_modal.remote.debugger import refuse_breakpoints
-from pytest_modal.remote.framing import read_message, write_message
+from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
+from pytest_modal.remote.isolation import Isolation
 from pytest_modal.remote.worker import Worker
 
 
-def main(name: str, output: str, forbidden: list[str]) -> None:
-    """Serve the local backend.
+def main(name: str, output: str) -> None:
+    """Serve the local backend, whose first message are the `Limits` of this process.
 
     Parameters
     ----------
@@ -27,10 +28,7 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
         Name of this container.
     output : str
         File for the output of the functions: the parent reads it even after a crash.
-    forbidden : list of str
-        Directories whose modules a container would not have: the project's own.
     """
-    hide(forbidden)
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -39,6 +37,13 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
     refuse_breakpoints()
+    first = read_message(requests)
+    if first is None:
+        os._exit(1)
+    limits: Limits = first[0]
+    hide(limits["roots"])
+    isolation = Isolation(limits)
+    isolation.begin()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -48,7 +53,9 @@ def main(name: str, output: str, forbidden: list[str]) -> None:
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    worker = Worker(name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}))
+    worker = Worker(
+        name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}), notes=isolation.notes
+    )
     write_message(replies, {"event": "ready", "key": ""})
     while "stop" not in (request := inbox.get()):
         write_message(replies, *worker.handle(request))

@@ -1,7 +1,7 @@
 """Local mock mode: the same batch in fresh worker processes on this machine.
 
-One process per environment, without the project on its path and in an empty directory, so that what would
-break in a container breaks here.
+One process per environment, in an empty directory and with what a container would have, see
+`pytest_modal.run.isolation`: what would break in a container breaks here.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from typing import IO, Any, cast
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.declare.settings import LocalOptions
 from pytest_modal.remote.framing import read_message, write_message
 from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.endings import ending
+from pytest_modal.run.isolation import Isolation
 from pytest_modal.run.printed import Lines
 from pytest_modal.run.protocol import Result
 from pytest_modal.run.staging import stage
@@ -43,6 +45,8 @@ class LocalBackend:
     ----------
     rootdir : Path
         The project, which the workers must not see.
+    options : LocalOptions
+        Settings of local mock mode.
     stream : bool
         Whether what functions print is reported while they run.
     """
@@ -51,14 +55,16 @@ class LocalBackend:
     app_id = dashboard_url = None
     notes = ()
 
-    def __init__(self, rootdir: Path, *, stream: bool = False) -> None:
+    def __init__(self, rootdir: Path, options: LocalOptions, *, stream: bool = False) -> None:
         self._rootdir = rootdir
+        self._options = options
         self._stream = stream
         self._started = 0
 
     def describe(self) -> str:
         """Return where the batch will run."""
-        return "local mock mode, on this machine"
+        without = "" if self._options.isolation else ", without isolation (modal_local_isolation = off)"
+        return f"local mock mode, on this machine{without}"
 
     def run(
         self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
@@ -66,6 +72,7 @@ class LocalBackend:
         """Run the calls one after the other; see `Backend.run`."""
         dispatch = Dispatch(batch, results)
         waiting = [call.environment.key for call in batch.calls]
+        isolation = Isolation(batch, self._rootdir, self._options)
         processes: dict[str, _Process] = {}
         with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
             archive = Path(scratch, "worker.zip")
@@ -75,7 +82,7 @@ class LocalBackend:
                 process = processes.get(environment.key)
                 if process is None or not process.alive:
                     self._started += 1
-                    process = _Process(f"local-{self._started}", archive, environment, self._rootdir, self._stream)
+                    process = _Process(f"local-{self._started}", archive, environment, isolation, self._stream)
                     processes[environment.key] = process
                 return process
 
@@ -117,7 +124,7 @@ def _run(
 class _Process:
     """A worker process and the pipes to it."""
 
-    def __init__(self, name: str, archive: Path, environment: Environment, rootdir: Path, stream: bool) -> None:
+    def __init__(self, name: str, archive: Path, environment: Environment, isolation: Isolation, stream: bool) -> None:
         self.name = name
         self._stream = stream
         self._known: set[str] = set()
@@ -125,22 +132,23 @@ class _Process:
         work, packages = self._directory / "work", self._directory / "packages"
         for directory in (work, packages):
             directory.mkdir(parents=True)
-        stage(environment.local_packages, packages)
+        stage(isolation.packages(environment), packages)
         self._output = {kind: self._directory / kind for kind in ("stdout", "stderr")}
         for path in self._output.values():
             path.touch()
         start = (
             "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.remote.local_worker import main; "
-            "main(sys.argv[2], sys.argv[3], sys.argv[4:])"
+            "main(sys.argv[2], sys.argv[3])"
         )
-        forbidden = [os.path.realpath(rootdir), os.path.realpath(Path.cwd())]
         command = [sys.executable, "-P", "-X", "faulthandler", "-c", start]
-        command += [str(archive), name, str(self._output["stdout"]), *dict.fromkeys(forbidden)]
+        command += [str(archive), name, str(self._output["stdout"])]
+        # PYTHONPATH usually names local code, which a container does not have.
+        own = {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"}
         with self._output["stderr"].open("wb") as stderr:
             self._popen = subprocess.Popen(
                 command,
                 cwd=work,
-                env=_environment(environment, packages),
+                env=isolation.variables(environment) | own | dict(environment.env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -153,6 +161,10 @@ class _Process:
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
         self._ready = False
+        # What the limits are is found out while the interpreter starts; one that fails to start is reported later.
+        limits = isolation.limits(environment, archive.parent)
+        with contextlib.suppress(OSError):
+            write_message(self._stdin, limits)
 
     @property
     def alive(self) -> bool:
@@ -294,9 +306,3 @@ class _Printed:
         for lines in self._lines.values():
             for line in lines.rest():
                 self._show(line)
-
-
-def _environment(environment: Environment, packages: Path) -> dict[str, str]:
-    # PYTHONPATH usually names local code. A container has none of it, and nothing that measures coverage.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
-    return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)

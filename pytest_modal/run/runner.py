@@ -250,7 +250,7 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
         return InlineBackend(config)
     from pytest_modal.run.local import LocalBackend
 
-    return LocalBackend(config.rootpath, stream=settings.stream)
+    return LocalBackend(config.rootpath, settings.local, stream=settings.stream)
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

@@ -76,9 +76,16 @@ COUNTED = """
 """
 
 
+def notes(pytester: pytest.Pytester) -> Path:
+    """Return the directory of what the suite notes and reads: not in the project, whose files functions can't read."""
+    directory = pytester.path.with_name(f"{pytester.path.name}-notes")
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
 def lines(pytester: pytest.Pytester, name: str, where: Path | None = None) -> list[str]:
     """Return what has been noted, and forget it."""
-    path = (where or pytester.path) / name
+    path = (where or notes(pytester)) / name
     noted = path.read_text().splitlines()
     path.unlink()
     return noted
@@ -87,14 +94,15 @@ def lines(pytester: pytest.Pytester, name: str, where: Path | None = None) -> li
 def miss(pytester: pytest.Pytester, other: int = 0, where: Path | None = None, **of_load: int) -> None:
     """Have so many questions answered wrong after the first load of the model (`_1`), the second (`_2`), ..."""
     missed = {name.strip("_"): wrong for name, wrong in of_load.items()} | {"other": other}
-    ((where or pytester.path) / "missed.json").write_text(json.dumps(missed))
-    ((where or pytester.path) / "loads").unlink(missing_ok=True)
+    directory = where or notes(pytester)
+    (directory / "missed.json").write_text(json.dumps(missed))
+    (directory / "loads").unlink(missing_ok=True)
 
 
 @pytest.fixture
 def counted(pytester: pytest.Pytester) -> pytest.Pytester:
     """A suite that notes every load, call and body, and misses what it is told to."""
-    pytester.makepyfile(test_it=COUNTED.format(here=str(pytester.path)))
+    pytester.makepyfile(test_it=COUNTED.format(here=str(notes(pytester))))
     miss(pytester)
     return pytester
 
@@ -147,7 +155,7 @@ def test_calls_are_in_another_order_in_each_round(pytester: pytest.Pytester) -> 
     """
         for letter in "abcdef"
     )
-    source = SHUFFLED.format(parts=parts.strip(), letters=", ".join("abcdef"), here=str(pytester.path))
+    source = SHUFFLED.format(parts=parts.strip(), letters=", ".join("abcdef"), here=str(notes(pytester)))
     pytester.makepyfile(test_it=source)
     record(pytester, "-o", "modal_baseline_rounds=4")
     orders = lines(pytester, "orders")
