@@ -66,7 +66,7 @@ class Isolation:
         self._project = list(dict.fromkeys(os.path.realpath(each) for each in (rootdir, Path.cwd())))
 
     def packages(self, environment: Environment) -> list[str]:
-        """Return the packages of the project that a worker process has: those that travel, or that an image may have."""
+        """Return the packages of the project that a worker has: those that travel, or that its image may have."""
         brought = packages_of_project(self._batch, environment, self._rootdir) if environment.image is not None else []
         return [*environment.local_packages, *brought]
 
