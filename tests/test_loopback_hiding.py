@@ -150,3 +150,28 @@ def test_nothing_is_hidden_where_python_would_be(tmp_path: Path) -> None:
     hidden = Hiding([str(tmp_path)], [], python)
     assert hidden.directories == []
     assert hidden.refused
+
+
+def test_files_of_an_image_are_found_by_their_paths(
+    pytester: pytest.Pytester, hiding_server: LoopbackModal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "/root" not in hiding_server.facts()["hidden"]:
+        pytest.skip("the server does not run as root: /root is not there to be shown")
+    for name, value in hiding_server.env.items():
+        monkeypatch.setenv(name, value)
+    (pytester.path / "table.json").write_text("[1, 2]")
+    pytester.makepyfile(
+        """
+        import sys, modal, pytest
+
+        IMAGE = modal.Image.debian_slim(python_version="%d.%d" % sys.version_info[:2])
+
+        def read():
+            with open("/root/table.json") as file:
+                return file.read()
+
+        @pytest.mark.modal_gpu(function=read, image=IMAGE.add_local_file("table.json", "/root/table.json"))
+        def test_it(modal_result): assert modal_result == "[1, 2]"
+        """
+    )
+    pytester.runpytest_subprocess("--modal", timeout=60).assert_outcomes(passed=1)

@@ -11,7 +11,7 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,18 +48,29 @@ class Hiding:
         if self.refused:
             self.directories = []
 
-    def enter(self, own: Iterable[Path]) -> None:
-        """Have this process, which must have one thread, see nothing of what is hidden but `own` and what all need."""
+    def enter(self, own: Iterable[Path], instead: Mapping[Path, Path] | None = None) -> None:
+        """Have this process, which must have one thread, see nothing of what is hidden but `own` and what all need.
+
+        Parameters
+        ----------
+        own : iterable of Path
+            Directories of this process.
+        instead : mapping
+            Directories that it sees in the place of hidden ones.
+        """
         if not self.directories:
             return
         here = Path.cwd()
         _unshare()
         _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
         kept = {each.resolve(): os.open(each, os.O_PATH | os.O_CLOEXEC) for each in (*self._needed, *own)}
+        shown = {path: os.open(each, os.O_PATH | os.O_CLOEXEC) for path, each in (instead or {}).items()}
         # From the top down: what is kept of a hidden directory comes after it, and what is hidden of that after both.
         for path in sorted({*kept, *self.directories}):
             if path in self.directories:
-                if path.is_dir():
+                if path in shown:
+                    _mount(f"/proc/self/fd/{shown[path]}", str(path), "", _MS_BIND)
+                elif path.is_dir():
                     _mount("tmpfs", str(path), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
             elif any(each in self.directories for each in path.parents):
                 path.mkdir(parents=True, exist_ok=True)
