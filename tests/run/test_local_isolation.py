@@ -437,3 +437,26 @@ def test_an_ini_that_is_not_valid_is_a_usage_error(pytester: pytest.Pytester, in
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert_lines(result.errlines, [f"ERROR: {what}", "  where: tox.ini", f"  what to do: {remedy}"], consecutive=True)
+
+
+def test_a_result_from_without_isolation_is_not_reused_with_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def variable():
+            import os
+            return os.environ["ONLY_HERE"]
+
+        @pytest.mark.modal_gpu(function=variable)
+        def test_it(modal_result): assert modal_result == "set"
+        """
+    )
+    monkeypatch.setenv("ONLY_HERE", "set")
+    off = ("-o", "modal_local_isolation=off", "--modal-resume")
+    pytester.runpytest(*off).assert_outcomes(passed=1)
+    result = pytester.runpytest(*off)
+    result.stdout.fnmatch_lines(["*1 of 1 call reused from earlier runs*"])
+    pytester.runpytest("--modal-resume").assert_outcomes(errors=1)
