@@ -129,7 +129,7 @@ def _run(
 
 
 def _used_images(results: Results) -> set[str]:
-    ran = {key for key, outcome in results.outcomes.items() if outcome.container}
+    ran = {key for key, outcome in results.outcomes.items() if outcome.container and key not in results.run.reused}
     return {call.environment.image_group for call in results.batch.calls if call.key in ran}
 
 
