@@ -21,6 +21,7 @@ from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import Phases, Sign, follow, signs
 from pytest_modal.run.modal.call_runner import CallRunner
+from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue
@@ -100,6 +101,8 @@ class Session:
                 await self._finish(call, (self._failure or early).outcome(call), b"")
 
     async def _connect(self) -> tuple[Any, str]:
+        if (fault := fault_of_configuration()) is not None:
+            raise fault
         import modal.config
 
         url = str(modal.config.config.get("server_url"))
