@@ -14,7 +14,7 @@ ONE = """
     def test_it(modal_result): pass
 """
 TWO = '[home]\ntoken_id = "x"\ntoken_secret = "y"\n[work]\ntoken_id = "x"\ntoken_secret = "y"\n'
-UNREADABLE = "Error when reading the modal configuration from `FILE`."
+UNREADABLE = "Error when reading the modal configuration from `<file>`."
 TOKEN = "run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET (in CI: from the repository's secrets)"
 
 
@@ -27,19 +27,19 @@ TOKEN = "run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET (in
         (
             TWO,
             {},
-            "none of the profiles in FILE is active: home, work",
+            "none of the profiles in <file> is active: home, work",
             "run `modal profile activate home`, or set MODAL_PROFILE",
         ),
         (
             TWO,
             {"MODAL_PROFILE": "school"},
-            "there is no profile 'school' (MODAL_PROFILE) in FILE, which has home, work",
+            "there is no profile 'school' (MODAL_PROFILE) in <file>, which has home, work",
             "correct MODAL_PROFILE, or make the profile: modal token new --profile school",
         ),
         (
             "",
             {"MODAL_PROFILE": "school"},
-            "there is no profile 'school' (MODAL_PROFILE) in FILE, which has none",
+            "there is no profile 'school' (MODAL_PROFILE) in <file>, which has none",
             "correct MODAL_PROFILE, or make the profile: modal token new --profile school",
         ),
         (
@@ -68,4 +68,4 @@ def test_it_is_named_with_the_way_out(
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(errors=1)
     assert result.ret == 70
-    assert_lines(result.outlines, [said.replace("FILE", str(path)), f"  what to do: {remedy}"])
+    assert_lines(result.outlines, [said.replace("<file>", str(path)), f"  what to do: {remedy}"])

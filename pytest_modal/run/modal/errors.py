@@ -119,12 +119,11 @@ async def of_session(error: BaseException, url: str, *, environment: str = "") -
     environment : str
         The name of the one that is at fault; empty for the whole session.
     """
+    if isinstance(error, InfrastructureError):
+        return error
     import modal
 
     what = f"the environment {environment}" if environment else "the session"
-
-    if isinstance(error, InfrastructureError):
-        return error
     if isinstance(error, modal.exception.ImageBuildError):
         return await _image_build(error, f"the image of {environment}" if environment else "an image")
     text = str(error) or type(error).__name__
