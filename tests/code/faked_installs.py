@@ -15,6 +15,7 @@ def install(
     direct_url: object = None,
     top_level: Iterable[str] = (),
     requires: Iterable[str] = (),
+    extras: Iterable[str] = (),
 ) -> None:
     """Put a distribution where Python finds it.
 
@@ -28,11 +29,13 @@ def install(
         Modules that it says it has, as setuptools does for those that are developed elsewhere.
     requires : iterable of str
         What it requires.
+    extras : iterable of str
+        What can be asked of it besides.
     """
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     head = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-    head += [f"Requires-Dist: {each}" for each in requires]
+    head += [f"Provides-Extra: {each}" for each in extras] + [f"Requires-Dist: {each}" for each in requires]
     (info / "METADATA").write_text("\n".join([*head, "", "Requires-Dist: a-description", ""]))
     for module in modules:
         path = site / module

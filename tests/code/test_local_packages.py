@@ -48,10 +48,8 @@ def write(path: Path, text: str = "") -> None:
 def declare(site: Path, name: str, *requirements: str, root: Path | None = None, modules: tuple[str, ...] = ()) -> Path:
     """Install a distribution that requires others; below `root` it is developed."""
     origin = {"url": root.as_uri(), "dir_info": {"editable": True}} if root is not None else None
-    install(site, name, "1.0", *modules, direct_url=origin)
+    install(site, name, "1.0", *modules, direct_url=origin, requires=requirements, extras=["all"])
     (info,) = site.glob(f"{name.replace('-', '_')}-*.dist-info")
-    lines = "".join(f"Requires-Dist: {each}\n" for each in requirements)
-    (info / "METADATA").write_text(f"{(info / 'METADATA').read_text()}Provides-Extra: all\n{lines}\nA page.\n")
     return info
 
 

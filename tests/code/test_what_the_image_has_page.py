@@ -79,16 +79,16 @@ def put_package(row: Row, site: Path, project: Path) -> Row:
     for name in ("__init__.py", "part.py"):
         (project / "kit").mkdir(exist_ok=True)
         (project / "kit" / name).touch()
-    install(site, "kit-proj", "1.0", direct_url={"url": project.as_uri(), "dir_info": {"editable": True}})
     here = row.here
     if imports := re.match(r"(kit[.\w]*) imports (\w+)(?:; )?", here):
         name = "kit/part.py" if imports[1] == "kit.part" else "kit/__init__.py"
         (project / name).write_text(f"import {imports[2]}\n")
         here = here.removeprefix(imports[0])
-    if requires := re.match(r'kit-proj requires ([^;]+(?:; \w+ == ".+?")?)(?:; )?', here):
-        with (site / "kit_proj-1.0.dist-info/METADATA").open("a") as metadata:
-            metadata.write(f"Requires-Dist: {requires[1]}\n")
-        here = here.removeprefix(requires[0])
+    required = re.match(r'kit-proj requires ([^;]+(?:; \w+ == ".+?")?)(?:; )?', here)
+    origin = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    install(site, "kit-proj", "1.0", direct_url=origin, requires=[required[1]] if required else [])
+    if required:
+        here = here.removeprefix(required[0])
     return Row("`pass`", here, row.image)
 
 
