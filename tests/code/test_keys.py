@@ -240,9 +240,9 @@ def test_what_our_decorators_declare_is_no_part_of_the_code(project: Project) ->
         project.write(
             "test_math.py",
             f"""
-            import pytest, pytest_modal
+            import modal, pytest, pytest_modal
             from pytest_modal import fixture as remote
-            IMAGE = object()
+            IMAGE = modal.Image.debian_slim()
             kept = []
             def keep(function):
                 kept.append(function)

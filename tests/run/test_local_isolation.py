@@ -137,6 +137,7 @@ def test_what_is_not_the_projects_can_be_read(
 # Packages
 
 LOOKS = """
+import modal
 import pytest
 
 def look(name):
@@ -171,7 +172,7 @@ SEEN = {
     "required": ('packages=["pytest"]', "iniconfig", True),
     "of Modal's runtime": ("packages=[]", "aiohttp", True),
     "brought along": ("packages=[]", "cloudpickle", True),
-    "image": ('packages=["numpy"], image="an image"', "filelock", True),
+    "image": ('packages=["numpy"], image=modal.Image.debian_slim()', "filelock", True),
     "nameless": ('packages=["git+https://example.org/it.git"]', "filelock", True),
     "unheard-of": ('packages=["no-such-distribution"]', "filelock", True),
     "mock": ('packages=["numpy"], timeout=60, mock=stands_in', "filelock", True),
