@@ -961,8 +961,7 @@ def test_no_more_gpus_than_the_workspace_has(client: Client, server: LoopbackMod
     facts = server.facts()
     first, second = sorted(facts["containers"], key=lambda container: float(container["started_at"]))
     assert second["started_at"] >= first["ended_at"]
-    named = {function["id"]: function["name"] for function in facts["functions"]}
-    name = named[second["function"]]
+    name = second["function_name"]
     kind = name.replace("-", "_")
     (line,) = report["log"]
     assert line.startswith(
