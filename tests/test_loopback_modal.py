@@ -912,8 +912,14 @@ def test_server_warnings_come_with_every_answer(client: Client, server: Loopback
 
 @pytest.mark.parametrize(
     "how",
-    [{"status": "INTERNAL"}, {"status": "UNAVAILABLE"}, {"status": "DEADLINE_EXCEEDED"}, {"reset": True}],
-    ids=lambda how: str(how.get("status", "reset")),
+    [
+        {"status": "INTERNAL"},
+        {"status": "UNAVAILABLE", "done": True},
+        {"status": "DEADLINE_EXCEEDED"},
+        {"reset": True},
+        {"reset": True, "done": True},
+    ],
+    ids=lambda how: f"{how.get('status', 'reset')}{', but done' * ('done' in how)}",
 )
 def test_a_failing_request_is_sent_again(client: Client, server: LoopbackModal, how: dict[str, Any]) -> None:
     for name in ("AppCreate", "FunctionMap", "FunctionGetOutputs"):
@@ -932,6 +938,14 @@ def test_a_burst_of_errors_is_over_after_its_time(
     server.fail("rpc", times=None, rpc="FunctionMap", status="INTERNAL", seconds=seconds)
     report = client(ONE)
     assert (report["one"].get("value"), report["one"].get("error")) == (value, error)
+
+
+def test_errors_can_begin_with_a_request(client: Client, server: LoopbackModal) -> None:
+    server.fail("rpc", times=2, once="AppPublish", status="UNAVAILABLE")
+    report = client(ONE)
+    assert (report["enter"]["value"], report["one"]["value"]) == (True, 1)
+    assert report["enter"]["seconds"] + report["one"]["seconds"] > 0.3  # two were sent again, after .1 and .2 s
+    assert server.facts()["faults"][0]["used"] == 2
 
 
 def test_a_share_of_all_requests_fails(client: Client, server: LoopbackModal) -> None:

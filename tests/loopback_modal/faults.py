@@ -49,10 +49,12 @@ class Fault:
     options: dict[str, Any] = field(default_factory=dict)
     used: int = 0
     since: float | None = None  # when it could first apply; monotonic seconds
+    awaited: bool = False  # the request that it is to come after has not come
     random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.option("seed", 0))
+        self.awaited = self.option("once") is not None
 
     def option(self, name: str, default: Any = None) -> Any:
         """Return an option of the fault, or its default."""
@@ -60,13 +62,13 @@ class Fault:
         return default if value is None else value
 
     def applies(self) -> bool:
-        """Whether it is not used up or over, and chance has it: asked each time that it could apply."""
-        if self.times is not None and self.used >= self.times:
+        """Whether it has begun, is not used up or over, and chance has it: asked each time that it could apply."""
+        if self.awaited or (self.times is not None and self.used >= self.times):
             return False
         self.since = self.since or time.monotonic()
         if self.kind in LASTING and self.left() <= 0:
             return False
-        return self.random.random() < self.option("share", 1.0)
+        return self.random.random() < float(self.option("share", 1.0))
 
     def left(self) -> float:
         """Return the seconds for which it still applies."""
@@ -96,6 +98,11 @@ class Faults:
         self.active.clear()
         self.changed.notify()
 
+    def heard(self, rpc: str) -> None:
+        """Have those faults begin that were to come after this request."""
+        for fault in self.active:
+            fault.awaited = fault.awaited and fault.option("once") != rpc
+
     def find(self, kind: str, *, function: str = "", **equal: Any) -> Fault | None:
         """Return the first fault of a kind that still applies, without using it up."""
         equal["function"] = function
@@ -122,13 +129,13 @@ class Gate:
         self.world = world
         self.settings = settings
 
-    async def admit(self, name: str, caller: Caller) -> None:
+    async def admit(self, name: str, caller: Caller) -> Exception | None:
         """Let a request through, keep it waiting, or refuse it the way Modal does.
 
-        Raises
-        ------
-        ResetError
-            The request is to end without an answer.
+        Returns
+        -------
+        Exception or None
+            How the request is to end after it was carried out.
         """
         if caller.is_client:
             await asyncio.sleep(self.settings.latency)
@@ -139,17 +146,14 @@ class Gate:
         else:
             await self._hang()
             self._check_token(name, caller)
-        plane = "client" if caller.is_client else "container"
-        if fault := self.faults.take("rpc", rpc=name, plane=plane):
+        failure = None
+        if fault := self.faults.take("rpc", rpc=name, plane="client" if caller.is_client else "container"):
             await asyncio.sleep(fault.option("delay", 0.0))
-            if fault.option("reset"):
-                raise ResetError
-            status = fault.option("status", "")
-            if status:
-                details: list[Message] = []
-                if (retry_after := fault.option("retry_after")) is not None:
-                    details.append(api_pb2.RPCRetryPolicy(retry_after_secs=retry_after))
-                raise GRPCError(Status[status], fault.option("message", f"loopback fault: {status}"), details)
+            failure = _failure(fault)
+            if failure is not None and not fault.option("done"):
+                raise failure
+        self.faults.heard(name)
+        return failure
 
     async def _hang(self) -> None:
         fault = self.faults.find("hang")
@@ -179,3 +183,16 @@ class Gate:
         """Ask clients for the token of `AuthTokenGet`; containers are known by their header."""
         if not caller.task_id and not caller.metadata.get("x-modal-token-id"):
             raise GRPCError(Status.UNAUTHENTICATED, "Token missing. Could not authenticate client.")
+
+
+def _failure(fault: Fault) -> Exception | None:
+    """Return how a request ends; None when it was only to be late."""
+    if fault.option("reset"):
+        return ResetError()
+    status = fault.option("status")
+    if status is None:
+        return None
+    details: list[Message] = []
+    if (retry_after := fault.option("retry_after")) is not None:
+        details.append(api_pb2.RPCRetryPolicy(retry_after_secs=retry_after))
+    return GRPCError(Status[status], fault.option("message", f"loopback fault: {status}"), details)

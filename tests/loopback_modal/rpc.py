@@ -96,8 +96,8 @@ class ResetError(Exception):
 class Gate(Protocol):
     """Decides, before anything else, whether a request gets through."""
 
-    async def admit(self, name: str, caller: Caller) -> None:
-        """Return, wait, or raise."""
+    async def admit(self, name: str, caller: Caller) -> Exception | None:
+        """Return, wait, or raise; what is returned is raised after the request was carried out."""
 
 
 class Servicer(ModalClientBase):
@@ -128,7 +128,10 @@ class Servicer(ModalClientBase):
             request = await stream.recv_message()
             caller = Caller(self.plane, cast(Mapping[str, str], stream.metadata or {}))
             with self._counted(name, caller):
-                await self._answer(name, request, caller, stream)
+                try:
+                    await self._answer(name, request, caller, stream)
+                except ResetError:
+                    await stream.cancel()
 
         return handle
 
@@ -148,11 +151,7 @@ class Servicer(ModalClientBase):
             now.subtract(("", name))
 
     async def _answer(self, name: str, request: Any, caller: Caller, stream: Stream[Any, Any]) -> None:
-        try:
-            await self._gate.admit(name, caller)
-        except ResetError:
-            await stream.cancel()
-            return
+        failure = await self._gate.admit(name, caller)
         world = self._world
         answer = self._answers.get(name)
         if answer is None:
@@ -166,11 +165,13 @@ class Servicer(ModalClientBase):
                     await stream.send_message(message)
             else:
                 message = await self._unary(name, answer, request, caller)
+                if failure is not None:
+                    raise failure
                 if "server_warnings" in message.DESCRIPTOR.fields_by_name:
                     del message.server_warnings[:]  # an answer may be given twice
                     message.server_warnings.extend(api_pb2.Warning(message=text) for text in self.warnings)
                 await stream.send_message(message)
-        except (GRPCError, ConnectionError):
+        except (GRPCError, ResetError, ConnectionError):
             raise
         except Exception as error:  # a mistake of the server: fail the test, and keep the traceback
             world.errors.append(f"{name}: {traceback.format_exc()}")

@@ -44,32 +44,24 @@ INI = """
     modal_acquire_timeout = 20
     modal_connection_timeout = 15
 """
-BUSY = "once a call runs"
 
 
 @dataclass
 class Unkind:
-    """What goes wrong in a run, and since when: from the start, or once a call runs."""
+    """What goes wrong in a run."""
 
     faults: Sequence[dict[str, Any]] = ()
     settings: dict[str, Any] = field(default_factory=dict)
-    since: str = ""
     arguments: Sequence[str] = ()
     count: int = 6  # calls in each of the two environments
     seconds: float = 0.2  # of each
     hurt: int = 0  # calls whose result is gone unless they are tried again
     fails: str = ""  # what happens instead
 
-    def begin(self, server: LoopbackModal) -> None:
-        """Have it go wrong from now on."""
-        server.change(**self.settings)
-        for fault in self.faults:
-            server.fail(**fault)
 
-
-def rpc(times: int | None = None, **options: Any) -> dict[str, Any]:
-    """Return a fault of requests."""
-    return {"kind": "rpc", "times": times, **options}
+def rpc(**options: Any) -> dict[str, Any]:
+    """Return a fault of requests: of all, once the session is open."""
+    return {"kind": "rpc", "times": None, "once": "AppPublish", **options}
 
 
 def output(how: str, **options: Any) -> dict[str, Any]:
@@ -83,21 +75,38 @@ def late(gpu: str) -> dict[str, Any]:
 
 
 WARNINGS = {"server_warnings": ["The image builder version 2024.10 is deprecated."]}
+AS_ERRORS = ["-W", "error", "-p", "no:asyncio"]  # that plugin warns of its own default
 CASES = {
     "requests are slow": Unkind(settings={"latency": 0.3}),
-    "requests are reset": Unkind([rpc(share=0.3, seed=1, reset=True, seconds=5)], since=BUSY),
-    "INTERNAL for a while": Unkind([rpc(status="INTERNAL", seconds=3)], since=BUSY),
-    "UNAVAILABLE for a while": Unkind([rpc(status="UNAVAILABLE", seconds=3)], since=BUSY),
-    "every tenth request fails": Unkind([rpc(share=0.1, seed=2, status="INTERNAL")]),
+    "requests are reset": Unkind([rpc(share=0.3, seed=1, reset=True)]),
+    "INTERNAL for a while": Unkind(
+        [rpc(status="INTERNAL", seconds=3)], fails="an INTERNAL that outlives the client's retries ends the session"
+    ),
+    "UNAVAILABLE for a while": Unkind([rpc(status="UNAVAILABLE", seconds=3)]),
+    "INTERNAL at the end": Unkind(
+        [rpc(rpc="AppClientDisconnect", status="INTERNAL", seconds=3)],
+        fails="the end of the session is told once, and the app goes on until its heartbeats are missed",
+    ),
+    "every tenth request fails": Unkind([rpc(status="INTERNAL", share=0.1, seed=2, once=None)]),
     "logs come late": Unkind(settings={"log_delay": 5.0}),
     "no logs": Unkind(settings={"log_share": 1.0}),
-    "32 streams": Unkind([late("T4"), late("L4")], {"streams": 32, "heartbeat_timeout": 6.0}, count=20, seconds=0.01),
+    "32 streams": Unkind(
+        [late("T4"), late("L4")],
+        {"streams": 32, "heartbeat_timeout": 6.0},
+        count=20,
+        seconds=0.01,
+        fails="calls that wait for an output take all streams, and heartbeats wait until the app is stopped",
+    ),
     "server warnings": Unkind(settings=WARNINGS),
-    "server warnings are errors": Unkind(settings=WARNINGS, arguments=["-W", "error"]),
-    "an output is lost": Unkind([output("lost")], hurt=1),
+    "server warnings are errors": Unkind(
+        settings=WARNINGS, arguments=AS_ERRORS, fails="the first warning is raised, and the session can't be opened"
+    ),
+    "an output is lost": Unkind([output("lost")], hurt=1, fails="its call is awaited for ever"),
     "outputs are given twice": Unkind([output("twice", times=None)]),
     "outputs for unknown inputs": Unkind([output("unknown", times=None)]),
-    "an output is garbage": Unkind([output("garbage")], hurt=1),
+    "an output is garbage": Unkind(
+        [output("garbage")], hurt=1, fails="a result that can't be unpickled ends the session for all"
+    ),
     "an output is garbage that unpickles": Unkind([output("garbage", unpickles=True)], hurt=1),
 }
 
@@ -109,7 +118,7 @@ def cases() -> list[Any]:
 
 
 def run(
-    pytester: pytest.Pytester, arguments: Sequence[str], meanwhile: Callable[[], object]
+    pytester: pytest.Pytester, arguments: Sequence[str], meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[int, dict[str, int], str]:
     """Run pytest with something happening meanwhile; return its exit status, its counts, and its output."""
     process = subprocess.Popen(
@@ -133,26 +142,16 @@ def run(
     return process.returncode, pytest.RunResult.parse_summary_nouns(text.splitlines()), text
 
 
-def a_call_runs(facts: dict[str, Any]) -> bool:
-    """Whether a container works on a call."""
-    return any(item["status"] == "running" for item in facts["inputs"])
-
-
 @pytest.mark.parametrize("unkind", cases())
 def test_good_calls_pass_whatever_the_service_does(
     pytester: pytest.Pytester, modal_server: LoopbackModal, unkind: Unkind
 ) -> None:
     pytester.makepyfile(SUITE.format(count=unkind.count, seconds=unkind.seconds))
     pytester.makeini(INI)
-
-    def meanwhile() -> None:
-        if unkind.since == BUSY:
-            modal_server.wait_for(a_call_runs)
-            unkind.begin(modal_server)
-
-    if unkind.since != BUSY:
-        unkind.begin(modal_server)
-    _, counts, _ = run(pytester, unkind.arguments, meanwhile)
+    modal_server.change(**unkind.settings)
+    for fault in unkind.faults:
+        modal_server.fail(**fault)
+    _, counts, _ = run(pytester, unkind.arguments)
     facts = modal_server.facts()
     assert counts.get("passed", 0) >= 2 * unkind.count - unkind.hurt
     assert counts.get("passed", 0) + counts.get("errors", 0) == 2 * unkind.count
@@ -162,6 +161,7 @@ def test_good_calls_pass_whatever_the_service_does(
     assert all(fault["used"] for fault in facts["faults"] if fault["kind"] != "gpu")
 
 
+@pytest.mark.xfail(strict=True, reason="calls that were sent are awaited for ever")
 def test_an_app_that_is_stopped_without_a_word_ends_the_batch(
     pytester: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
