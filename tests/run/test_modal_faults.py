@@ -78,7 +78,8 @@ WARNINGS = {"server_warnings": ["The image builder version 2024.10 is deprecated
 AS_ERRORS = ["-W", "error", "-p", "no:asyncio"]  # that plugin warns of its own default
 CASES = {
     "requests are slow": Unkind(settings={"latency": 0.3}),
-    "requests are reset": Unkind([rpc(share=0.3, seed=1, reset=True)]),
+    "requests are reset": Unkind([rpc(share=0.15, seed=1, reset=True)]),
+    "answers are lost": Unkind([rpc(share=0.15, seed=1, reset=True, done=True)]),
     "INTERNAL for a while": Unkind(
         [rpc(status="INTERNAL", seconds=3)], fails="an INTERNAL that outlives the client's retries ends the session"
     ),
