@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy  # noqa: F401
 import pandas  # noqa: F401
 import pytest
-from loopback_modal import LoopbackModal
+from loopback_modal import LoopbackModal, places_of_clients
 
 pytest_plugins = ["pytester"]
 
@@ -35,9 +35,10 @@ def _configures(name: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def loopback() -> Iterator[LoopbackModal]:
+def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackModal]:
     """The server, which is started once; what it remembers of other tests is forgotten by `loopback.fresh()`."""
-    with LoopbackModal(grace=0.5, cancel_grace=0.5) as server:
+    hide = [*places_of_clients(), str(tmp_path_factory.getbasetemp())]  # the last may be anywhere: --basetemp
+    with LoopbackModal(grace=0.5, cancel_grace=0.5, hide=hide) as server:
         yield server
 
 
@@ -48,3 +49,12 @@ def modal_server(loopback: LoopbackModal, monkeypatch: pytest.MonkeyPatch) -> It
         for name, value in loopback.env.items():
             monkeypatch.setenv(name, value)
         yield loopback
+
+
+@pytest.fixture
+def hiding_server(modal_server: LoopbackModal) -> LoopbackModal:
+    """The same, on a machine that permits to hide the project from its containers."""
+    facts = modal_server.facts()
+    if not facts["hides_project"]:
+        pytest.skip(f"containers see all files of this machine: {facts['not_hidden_because']}")
+    return modal_server

@@ -21,7 +21,7 @@ import pytest
 
 pytest.importorskip("modal")
 
-from loopback_modal import LoopbackModal
+from loopback_modal import LoopbackError, LoopbackModal
 
 CONTRACT = Path(__file__).parent / "loopback_modal" / "contract"
 PLANES = [pytest.param(False, id="control-plane"), pytest.param(True, id="input-plane")]
@@ -61,6 +61,12 @@ def finish(process: subprocess.Popen[str], timeout: float = 40) -> dict[str, Any
     assert process.returncode == 0, stderr
     report: dict[str, Any] = json.loads(stdout.splitlines()[-1])
     return report | {"stdout": stdout, "stderr": stderr}
+
+
+def python_in_root() -> set[str]:
+    """Return the entry of `/root` that has the Python of containers, where it is installed there."""
+    parts = Path(sys.base_prefix).resolve().parts
+    return {parts[2]} if parts[:2] == ("/", "root") else set()
 
 
 def settled(server: LoopbackModal) -> dict[str, Any]:
@@ -170,7 +176,7 @@ def test_tour_sees_only_its_image(tour: tuple[dict[str, Any], dict[str, Any]]) -
     assert seen["modules"] == ["numpy", "modal"]
     assert seen["env"] == {"HF_TOKEN": "hf_secret", "GREETING": "hello", "MODAL_IS_REMOTE": "1"}
     assert seen["foreign"] == []
-    assert set(seen["files"]) <= {"tour.py", "__pycache__"}
+    assert set(seen["files"]) - python_in_root() <= {"tour.py", "__pycache__"}
     assert seen["gpu"] == "Tesla T4"
     assert seen["local"] is False
     (image,) = (image for image in facts["images"] if image["env"])
@@ -383,7 +389,7 @@ def test_cancel(client: Client, server: LoopbackModal) -> None:
 
 @both_planes
 def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
-    report = client("""
+    source = """
         @serialized(retries=modal.Retries(max_retries=1, initial_delay=0.1, backoff_coefficient=1.0))
         def second_time(path):
             with open(path, "a") as file:
@@ -393,14 +399,28 @@ def test_spawn_polls_and_retries(client: Client, server: LoopbackModal) -> None:
             return "at last"
 
         with app.run():
-            here = os.path.dirname(os.path.abspath(__file__))
+            here = os.environ["SHARED"]
             call = second_time.spawn(here + "/spawned")
             out["poll"] = attempt(call.get, timeout=0)
             out["spawn"] = attempt(call.get, timeout=20)
             out["remote"] = attempt(second_time.remote, here + "/remote")
-    """)
+    """
+    report = client(source, SHARED=str(server.shared))
     assert report["poll"]["error"] == "TimeoutError"
     assert report["spawn"]["value"] == report["remote"]["value"] == "at last"
+
+
+def test_threads_follow_the_cores_that_were_asked_for(client: Client) -> None:
+    report = client("""
+        def threads():
+            return os.environ["OMP_NUM_THREADS"]
+
+        for cpu in (None, 0.5, 2, 3.5):
+            serialized(name=f"cpu-{cpu}", cpu=cpu)(threads)
+        with app.run():
+            out["threads"] = [function.remote() for function in app.registered_functions.values()]
+    """)
+    assert report["threads"] == ["1", "1", "2", "4"]
 
 
 def test_containers_scale_within_their_limit(client: Client, server: LoopbackModal) -> None:
@@ -454,9 +474,9 @@ def test_concurrent_batched_and_nested_calls(client: Client, server: LoopbackMod
 def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
     server.fail("image_build", match="flaky", log=["downloading flaky", "no space left"])
     report = client("""
-        def build(*packages):
+        def build(*packages, base=image):
             broken = modal.App("broken")
-            broken.function(serialized=True, image=image.uv_pip_install(*packages))(lambda: None)
+            broken.function(serialized=True, image=base.uv_pip_install(*packages))(lambda: None)
             try:
                 with broken.run():
                     pass
@@ -467,11 +487,16 @@ def test_image_build_failures(client: Client, server: LoopbackModal) -> None:
         out["told"] = attempt(build, "flaky==1.0")
         out["unknown"] = attempt(build, "no-such-package")
         out["version"] = attempt(build, "numpy==0.1")
+        repository = "numpy @ git+https://example.org/numpy.git@0123abc"
+        out["without git"] = attempt(build, repository)
+        out["with git"] = attempt(build, repository, base=image.apt_install("git"))
     """)
     assert "Image build for im-" in report["told"]["value"]["message"]
     assert "no space left" in report["told"]["value"]["log"]
     assert "no-such-package was not found" in report["unknown"]["value"]["log"]
     assert "no version of numpy==0.1" in report["version"]["value"]["log"]
+    assert "Git executable not found" in report["without git"]["value"]["log"]
+    assert "Failed to download" in report["with git"]["value"]["log"]
     assert {app["stop_reason"] for app in server.facts()["apps"]} == {"local_exception"}
 
 
@@ -823,6 +848,280 @@ def test_output_is_streamed_and_read_later(client: Client, server: LoopbackModal
     assert "said 2" in shown.stdout, shown.stderr
 
 
+# An unkind service
+
+
+@pytest.mark.parametrize(("streams", "least", "most"), [(5, 5, 5), (100, 12, 100)])
+def test_streams_are_limited_as_announced(
+    client: Client, server: LoopbackModal, streams: int, least: int, most: int
+) -> None:
+    server.change(streams=streams)
+    report = client("""
+        import asyncio
+
+        @serialized(max_containers=1)
+        def double(x):
+            time.sleep(0.05)
+            return 2 * x
+
+        async def together():
+            async with app.run.aio():
+                calls = [await double.spawn.aio(x) for x in range(12)]
+                return await asyncio.gather(*(call.get.aio() for call in calls))
+
+        out["values"] = attempt(lambda: asyncio.run(together()))
+    """)
+    assert report["values"]["value"] == [2 * x for x in range(12)]
+    facts = server.facts()
+    assert least <= facts["most_rpcs_at_once"] <= most
+    assert facts["most_rpcs_at_once_by_name"]["FunctionGetOutputs"] <= facts["most_rpcs_at_once"]
+
+
+ONE = """
+    @serialized(max_containers=1)
+    def one():
+        return 1
+
+    out["enter"] = attempt(lambda: bool(app.run().__enter__()))
+    out["one"] = attempt(one.remote)
+"""
+
+
+def test_latency_is_added_to_each_request(client: Client, server: LoopbackModal) -> None:
+    server.change(latency=0.3)
+    report = client(ONE + "    out['warm'] = attempt(one.remote)")
+    assert report["warm"]["value"] == 1
+    assert report["warm"]["seconds"] > 0.6  # two requests: one to call, one for the output
+
+
+def test_server_warnings_come_with_every_answer(client: Client, server: LoopbackModal) -> None:
+    server.change(server_warnings=["5 % of the budget is left"])
+    report = client("""
+        import warnings
+
+        @serialized()
+        def one():
+            return 1
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            app.run().__enter__()
+        out["caught"] = sorted({f"{each.category.__name__}: {each.message}" for each in caught})
+        warnings.simplefilter("error", modal.exception.ServerWarning)
+        out["call"] = attempt(one.remote)  # of its answers, none has a field for warnings
+        out["other"] = attempt(lambda: modal.App("other").run().__enter__())
+    """)
+    assert "ServerWarning: 5 % of the budget is left" in report["caught"]
+    for name in ("call", "other"):
+        assert (report[name]["error"], report[name]["message"]) == ("ServerWarning", "5 % of the budget is left")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"status": "INTERNAL"},
+        {"status": "UNAVAILABLE", "done": True},
+        {"status": "DEADLINE_EXCEEDED"},
+        {"reset": True},
+        {"reset": True, "done": True},
+    ],
+    ids=lambda how: f"{how.get('status', 'reset')}{', but done' * ('done' in how)}",
+)
+def test_a_failing_request_is_sent_again(client: Client, server: LoopbackModal, how: dict[str, Any]) -> None:
+    for name in ("AppCreate", "FunctionMap", "FunctionGetOutputs"):
+        server.fail("rpc", times=2, rpc=name, **how)
+    report = client(ONE)
+    assert report["one"]["value"] == 1
+    facts = server.facts()
+    assert [fault["used"] for fault in facts["faults"]] == [2, 2, 2]
+    assert len(facts["inputs"]) == 1
+
+
+@pytest.mark.parametrize(("seconds", "value", "error"), [(0.4, 1, None), (30.0, None, "InternalError")])
+def test_a_burst_of_errors_is_over_after_its_time(
+    client: Client, server: LoopbackModal, seconds: float, value: int | None, error: str | None
+) -> None:
+    server.fail("rpc", times=None, rpc="FunctionMap", status="INTERNAL", seconds=seconds)
+    report = client(ONE)
+    assert (report["one"].get("value"), report["one"].get("error")) == (value, error)
+
+
+def test_errors_can_begin_with_a_request(client: Client, server: LoopbackModal) -> None:
+    server.fail("rpc", times=2, once="AppPublish", status="UNAVAILABLE")
+    report = client(ONE)
+    assert (report["enter"]["value"], report["one"]["value"]) == (True, 1)
+    assert report["enter"]["seconds"] + report["one"]["seconds"] > 0.3  # two were sent again, after .1 and .2 s
+    assert server.facts()["faults"][0]["used"] == 2
+
+
+def test_a_share_of_all_requests_fails(client: Client, server: LoopbackModal) -> None:
+    server.fail("rpc", times=None, share=0.1, seed=3, status="UNAVAILABLE")
+    report = client(ONE + "    out['many'] = attempt(lambda: [one.remote() for _ in range(30)])")
+    assert report["many"]["value"] == [1] * 30
+    facts = server.facts()
+    asked = sum(facts["rpcs"].values())  # also by the container, whose requests don't fail
+    assert 0 < facts["faults"][0]["used"] < asked / 4
+
+
+def test_no_more_gpus_than_the_workspace_has(client: Client, server: LoopbackModal) -> None:
+    server.change(gpu_limit=1, scaledown=0.2)
+    report = client("""
+        def work(x):
+            time.sleep(1.5)
+            return x
+
+        for gpu in ("T4", "A100-80GB"):
+            serialized(name=gpu, gpu=gpu)(work)
+        with app.run():
+            calls = [function.spawn(name) for name, function in app.registered_functions.items()]
+            out["values"] = [call.get() for call in calls]
+            out["log"] = [entry.message for entry in app.logs.tail(10) if entry.source == "system"]
+    """)
+    assert report["values"] == ["T4", "A100-80GB"]
+    facts = server.facts()
+    first, second = sorted(facts["containers"], key=lambda container: float(container["started_at"]))
+    assert second["started_at"] >= first["ended_at"]
+    name = second["function_name"]
+    kind = name.replace("-", "_")
+    (line,) = report["log"]
+    assert line.startswith(
+        f"Function `{name}` ({second['function']}) is waiting to be scheduled on a GPU_{kind} worker."
+    )
+
+
+MANY = """
+    @serialized(max_containers=1)
+    def double(x):
+        return 2 * x
+
+    with app.run():
+        out["spawn"] = attempt(lambda: double.spawn(21).get(timeout=2))
+        out["map"] = attempt(lambda: list(double.map(range(3))))
+"""
+
+
+@both_planes
+@pytest.mark.parametrize("how", ["twice", "unknown"])
+def test_outputs_that_are_too_many_change_nothing(client: Client, server: LoopbackModal, how: str) -> None:
+    server.fail("output", times=None, how=how, function="double")
+    report = client(MANY)
+    assert report["spawn"]["value"] == 42
+    assert report["map"]["value"] == [0, 2, 4]
+    assert server.facts()["faults"][0]["used"] == 4
+
+
+def test_an_output_that_is_lost_never_comes(client: Client, server: LoopbackModal) -> None:
+    server.fail("output", how="lost", function="double")
+    report = client(MANY)
+    assert report["spawn"]["error"] == "TimeoutError"
+    assert report["map"]["value"] == [0, 2, 4]
+    assert [item["status"] for item in settled(server)["inputs"]] == ["silent", "success", "success", "success"]
+
+
+def test_garbage_in_place_of_a_result(client: Client, server: LoopbackModal) -> None:
+    server.fail("output", how="garbage")
+    server.fail("output", how="garbage", unpickles=True)
+    report = client("""
+        @serialized(max_containers=1)
+        def double(x):
+            return 2 * x
+
+        with app.run():
+            out["first"] = attempt(double.remote, 1)
+            out["second"] = attempt(lambda: repr(double.remote(2)))
+            out["third"] = attempt(double.remote, 3)
+    """)
+    assert report["first"]["error"] == "DeserializationError"
+    assert "garbage" in report["second"]["value"]
+    assert report["third"]["value"] == 6
+
+
+NAP = """
+    @serialized()
+    def nap(x):
+        time.sleep(30)
+
+    with app.run():
+        calls = [nap.spawn(x) for x in range(6)]
+        calls[5].cancel()
+        out["cancelled"] = attempt(calls[5].get, timeout=3)
+        out["running"] = attempt(calls[0].get, timeout=3)
+        out["again"] = attempt(nap.remote, 1)
+"""
+
+
+def test_outputs_of_a_stopped_app_may_never_come(server: LoopbackModal, write_client: Callable[[str], Path]) -> None:
+    server.change(stop_silent=True, container_limit=1)
+    process = start(server, write_client(NAP))
+    facts = server.wait_for(lambda facts: any(item["status"] == "silent" for item in facts["inputs"]))
+    server.stop_app(facts["apps"][0]["id"])
+    report = finish(process)
+    assert [report[name]["error"] for name in ("cancelled", "running")] == ["TimeoutError"] * 2
+    assert report["again"]["error"] == "ConflictError"
+    assert {item["status"] for item in settled(server)["inputs"]} == {"silent"}
+
+
+LOGS = """
+    @serialized(max_containers=1)
+    def talk(x):
+        for number in range(20):
+            print(f"said {number}", flush=True)
+
+    def tail():
+        return len([entry for entry in app.logs.tail(100) if entry.message.startswith("said")])
+
+    def stream():
+        return len([entry for entry in app.logs.stream(timeout=1.0) if entry.message.startswith("said")])
+
+    with app.run():
+        talk.remote(1)
+        out["at once"] = tail()
+        out["streamed"] = [stream(), stream()]
+        out["later"] = tail()
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "least", "most"),
+    [
+        ({}, [20, 20, 20, 20], [20, 20, 20, 20]),  # a stream begins with the app, each time
+        ({"log_delay": 0.6}, [0, 20, 20, 20], [0, 20, 20, 20]),
+        ({"log_share": 0.5}, [1, 1, 1, 1], [19, 19, 19, 19]),
+        ({"log_share": 1.0}, [0, 0, 0, 0], [0, 0, 0, 0]),
+        ({"log_retention": 1.5}, [20, 20, 0, 0], [20, 20, 20, 0]),
+    ],
+    ids=["kind", "late", "half", "none", "forgotten"],
+)
+def test_logs(
+    client: Client, server: LoopbackModal, settings: dict[str, float], least: list[int], most: list[int]
+) -> None:
+    server.change(**settings)
+    report = client(LOGS)
+    seen = [report["at once"], *report["streamed"], report["later"]]
+    assert all(low <= count <= high for low, count, high in zip(least, seen, most, strict=True)), seen
+
+
+def test_a_client_that_slept_finds_its_app_stopped(server: LoopbackModal, write_client: Callable[[str], Path]) -> None:
+    server.change(heartbeat_timeout=1.0)
+    path = write_client("""
+        @serialized()
+        def nap(x):
+            time.sleep(30)
+
+        with app.run():
+            out["pending"] = attempt(nap.remote, 1)
+            out["next"] = attempt(nap.remote, 2)
+    """)
+    process = start(server, path, MODAL_HEARTBEAT_INTERVAL="0.3")
+    server.wait_for(lambda facts: any(item["status"] == "running" for item in facts["inputs"]))
+    process.send_signal(signal.SIGSTOP)
+    facts = server.wait_for(lambda facts: facts["apps"][0]["state"] == "stopped")
+    process.send_signal(signal.SIGCONT)
+    report = finish(process)
+    assert facts["apps"][0]["stop_reason"] == "heartbeat_lost"
+    assert (report["pending"]["error"], report["next"]["error"]) == ("RemoteError", "ConflictError")
+
+
 # The server itself
 
 
@@ -861,6 +1160,18 @@ def test_nothing_outlives_the_server(write_client: Callable[[str], Path], how: s
         while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not any(alive(pid) for pid in pids)
+
+
+def test_settings_are_changed_until_a_reset(server: LoopbackModal) -> None:
+    server.change(latency=0.1, input_plane=True)
+    assert server.facts()["input_plane"] is True
+    server.reset()
+    assert server.facts()["input_plane"] is False
+    for wrong in ({"hide": []}, {"nonsense": 1}):
+        with pytest.raises(LoopbackError, match="no settings of a running server"):
+            server.change(**wrong)
+    with pytest.raises(LoopbackError, match="an output can be lost"):
+        server.fail("output", how="late")
 
 
 def test_reset_forgets(client: Client, server: LoopbackModal) -> None:

@@ -54,10 +54,12 @@ BROKEN = """
 
 
 @pytest.fixture
-def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+def executed(pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Return what has run since the last call, in alphabetical order."""
     record = tmp_path / "executed"
     monkeypatch.setenv("EXECUTED", str(record))
+    # A pytester begins without options, so it has to be there before.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-o modal_local_env=EXECUTED")
 
     def read() -> list[str]:
         names = sorted(record.read_text().splitlines()) if record.exists() else []

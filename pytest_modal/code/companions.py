@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from pytest_modal.code.distributions import canonical
+from pytest_modal.remote.installed import canonical
 
 # Classes of transformers that compute with torch: those of other libraries begin otherwise.
 _TORCH_CLASS = (

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import sys
 
+from pytest_modal.remote.installed import canonical
+
 
 def _words(text: str) -> set[str]:
     return set(text.split())
@@ -230,11 +232,6 @@ MAY_USE = {
 }
 _KNOWN = {name for names in IMPORTED_AS.values() for name in names} | {name.replace("_", "-") for name in PLAIN}
 _NAME = re.compile(r"^\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
-
-
-def canonical(name: str) -> str:
-    """Return a distribution's name in its normal form."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def distribution_of(requirement: str) -> str | None:

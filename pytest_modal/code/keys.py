@@ -8,6 +8,7 @@ shown instead.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import inspect
 import types
@@ -19,7 +20,8 @@ from pytest_modal.code.bindings import Modules, is_ours, is_package_without_file
 from pytest_modal.code.constants import Reference
 from pytest_modal.code.content import digest_of_content
 from pytest_modal.code.local_code import CodeKeyError, LocalCode, read
-from pytest_modal.code.local_packages import files_of
+from pytest_modal.code.local_packages import all_files
+from pytest_modal.code.metadata import parts_of_metadata
 from pytest_modal.code.needed import Travelling
 from pytest_modal.code.pickling import NESTED
 from pytest_modal.code.reach import Reach
@@ -43,7 +45,7 @@ class Parts(dict[str, str]):
 
 
 def parts_of(
-    function: Callable[..., object], reach: Reach, local_packages: Sequence[str] = (), *, role: str = "function"
+    function: Callable[..., object], reach: Reach, packages: Mapping[str, str], *, role: str = "function"
 ) -> dict[str, str]:
     """Return digests of all local code that the result of a function depends on.
 
@@ -53,8 +55,8 @@ def parts_of(
         The function, decorated or not.
     reach : Reach
         What it needs.
-    local_packages : sequence of str
-        Importable packages that travel as they are: all of their Python files count.
+    packages : mapping
+        Those of the packages that travel as they are, see `parts_of_packages`.
     role : str
         What to call the function itself: "function", "container fixture".
 
@@ -75,10 +77,7 @@ def parts_of(
     if not reach.root:
         parts.put(f"{role} {name}", digest_of_content(function))
     _add_declared(parts, own, reach.modules)
-    for package in local_packages:
-        for part, digest in _package_parts(package):
-            parts.put(part, digest)
-    return dict(sorted(parts.items()))
+    return dict(sorted({**parts, **packages}.items()))
 
 
 def digests_of(reach: Reach, own: str = "") -> Parts:
@@ -173,25 +172,29 @@ def _declarations(node: FunctionSyntax, scope: Mapping[str, object]) -> Iterator
             yield from (each for each in decorator.keywords if each.arg in _BY_SOURCE)
 
 
-def _package_parts(name: str) -> Iterator[tuple[str, str]]:
-    """Yield the digests of all files of a local package."""
-    files = files_of(name)
-    if files is None:
-        raise CodeKeyError(
-            three_parts(
-                f"the local package {name!r} can't be found",
-                f'local_packages=["{name}"]',
-                "use the import name of a package that can be imported on this machine",
-            )
-        )
-    for place, path in files:
-        digest = fingerprint(read(path).tree) if path.suffix == ".py" else _digest_of_file(path)
-        yield f"local package {place}", digest
+def parts_of_packages(packages: Sequence[str]) -> dict[str, str]:
+    """Return digests of what packages that travel as they are consist of, in whatever order they are named.
+
+    Raises
+    ------
+    CodeKeyError
+        A file can't be read.
+    """
+    files = {f"local package {place}": _digest_of_file(path) for place, path in all_files(packages).items()}
+    return {**files, **parts_of_metadata(packages)}
 
 
 def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    if path.suffix == ".py":
+        # What is not Python, such as a template, counts byte by byte, as data does.
+        with contextlib.suppress(CodeKeyError):
+            return fingerprint(read(path).tree)
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        what = f"a file of a local package can't be read: {type(error).__name__}: {error.strerror}"
+        raise CodeKeyError(three_parts(what, path, "make it readable, or move it out of the package")) from None
 
 
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:

@@ -42,7 +42,7 @@ class LocalCode:
 
     def travels_elsewhere(self, module: str) -> bool:
         """Whether a module is of a package that travels as it is, of pytest, or of this plugin."""
-        return module.partition(".")[0] in self._elsewhere
+        return any(is_below(module, each) for each in self._elsewhere)
 
     def file(self, scope: Names) -> Path | None:
         """Return the file of a module, if it is local."""
@@ -58,6 +58,11 @@ class LocalCode:
     def path(self, key: str) -> Path:
         """Return the file of a key."""
         return Path(os.path.normpath(self.rootdir / key))
+
+
+def is_below(module: str, package: str) -> bool:
+    """Whether a module is a package, or in it, by their dotted names."""
+    return module == package or module.startswith(f"{package}.")
 
 
 def read(path: Path) -> ModuleSyntax:

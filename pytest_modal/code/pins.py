@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pytest_modal.code.companions import VARIANTS
-from pytest_modal.code.distributions import canonical
 from pytest_modal.code.inventory import inventory
+from pytest_modal.remote.installed import canonical
 
 _HASH = re.compile(r"[a-z0-9]+=[0-9a-f]+")
 
@@ -32,22 +32,30 @@ class Pin(NamedTuple):
     refused: str = ""
 
 
-def pin(name: str) -> Pin:
+def pin(name: str, extras: Iterable[str] = (), versions: str = "") -> Pin:
     """Return how an image installs a distribution as it is installed here.
 
     One that came from elsewhere than an index is never asked of an index: there, its name may be somebody else's.
+
+    Parameters
+    ----------
+    extras : iterable of str
+        What is asked of it besides.
+    versions : str
+        Which versions will do where none is installed here: ``>=2.1``.
     """
     version, normal = inventory().version(name), canonical(name)
+    asked = f"[{','.join(extras)}]" if extras else ""
     if normal in VARIANTS:
         other, because = VARIANTS[normal]
         note = f"{other} is installed in the place of {normal}: {because}"
-        return Pin(f"{other}=={version.partition('+')[0]}" if version else other, note)
+        return Pin(f"{other}{asked}=={version.partition('+')[0]}" if version else f"{other}{asked}{versions}", note)
     if version is None:
-        return Pin(name, f"{name} is not installed on this machine, so its version is not pinned")
+        return Pin(f"{name}{asked}{versions}", f"{name} is not installed on this machine, so its version is not pinned")
     origin = inventory().origin(name)
     if not origin:
         # A local label such as +cpu is of this machine's build; no index has it.
-        return Pin(f"{normal}=={version.partition('+')[0]}")
+        return Pin(f"{normal}{asked}=={version.partition('+')[0]}")
     if "dir_info" in origin:
         editable = origin["dir_info"].get("editable") is True
         return Pin(refused=f"is installed {'as editable ' if editable else ''}from a directory of this machine")
@@ -55,7 +63,7 @@ def pin(name: str) -> Pin:
     if url.scheme in ("file", ""):
         return Pin(refused=f"is installed from a file of this machine, {url.path.rpartition('/')[2]}")
     note = f"{name} comes from {urlunsplit(url)} without the credentials that its URL has here: the image needs access"
-    return _from_url(normal, url, origin, note if had_more else "")
+    return _from_url(normal + asked, url, origin, note if had_more else "")
 
 
 def _from_url(name: str, url: SplitResult, origin: Mapping[str, Any], note: str) -> Pin:

@@ -9,16 +9,14 @@ from pytest_modal.batch.calls import Batch, Data, FromCall, Node
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.companions import with_companions
-from pytest_modal.code.distributions import (
-    HEAVY,
-    canonical,
-    distribution_of,
-    is_standard,
-    is_well_known,
-    providers,
-)
+from pytest_modal.code.distributions import HEAVY, distribution_of, is_standard, is_well_known, providers
 from pytest_modal.code.inventory import inventory, is_importable, is_made_at_run_time, place_of
-from pytest_modal.code.pins import pin
+from pytest_modal.code.left_behind import left_behind
+from pytest_modal.code.local_code import is_below
+from pytest_modal.code.local_packages import imports_of
+from pytest_modal.code.metadata import Dependency, dependencies_of
+from pytest_modal.code.pins import Pin, pin
+from pytest_modal.remote.installed import canonical
 from pytest_modal.wording import first_few, three_parts
 
 # Brought by the worker, or by Modal's own runtime.
@@ -84,9 +82,13 @@ def install(environment: Environment, names: Iterable[str], notes: Iterable[str]
     names = frozenset(names)
     if not _derives(environment):
         return Requirements((*(environment.packages or ()), *sorted(names)), tuple(notes), names)
-    pins = {name: pin(name) for name in names}
+    declared = dependencies_of(environment.local_packages)
+    pins = {name: _pinned(name, declared.get(name)) for name in names}
     said = {each.note for each in pins.values() if each.note}
     said |= {f"{name} is left out: it {each.refused}" for name, each in pins.items() if each.refused}
+    if absent := _absent(declared):
+        required = first_few(f"{name} (required by {declared[name].by})" for name in sorted(absent))
+        said.add(f"left out, because not installed on this machine: {required}")
     packages = {each.requirement for each in pins.values() if each.requirement}
     return Requirements(tuple(sorted(packages)), (*sorted(said), *notes), names)
 
@@ -126,13 +128,24 @@ def derive(imports: Iterable[str], local_packages: tuple[str, ...] = (), words: 
     words : iterable of str
         What the code says that asks for more, see `pytest_modal.code.companions`.
     """
-    return install(Environment(), _distributions(imports, local_packages, words))
+    return install(Environment(local_packages=local_packages), _distributions(imports, local_packages, words))
 
 
 def _distributions(imports: Iterable[str], local_packages: tuple[str, ...], words: Iterable[str]) -> set[str]:
     found = {_distribution(module) for module in _of_packages(imports, local_packages)}
     names = {canonical(name) for name in found if name is not None}
+    declared = dependencies_of(local_packages)
+    names |= {*declared} - _absent(declared)
     return names | {*with_companions(names, words, lambda name: inventory().version(name) is not None)}
+
+
+def _absent(declared: Iterable[str]) -> set[str]:
+    """Return the distributions that local packages require, that are not here, and that no index is asked for."""
+    return {name for name in declared if inventory().version(name) is None and not is_well_known(name)}
+
+
+def _pinned(name: str, declared: Dependency | None) -> Pin:
+    return pin(name) if declared is None else pin(name, declared.extras, declared.versions)
 
 
 def _derives(environment: Environment) -> bool:
@@ -167,7 +180,7 @@ def _of_packages(imports: Iterable[str], local_packages: tuple[str, ...]) -> Ite
     """Yield the modules that an image has to have: not Python's own, not those that are sent."""
     for module in imports:
         top = module.partition(".")[0]
-        is_sent = any(module == each or module.startswith(f"{each}.") for each in local_packages)
+        is_sent = any(is_below(module, each) for each in local_packages)
         if top and not is_sent and not is_standard(top) and top not in _THERE:
             yield module
 
@@ -188,29 +201,54 @@ def _distribution(module: str) -> str | None:
 
 
 def refusal(node: Node) -> str | None:
-    """Return why no image can be derived for a function: it imports what it can't install; None if one can."""
+    """Return why no image can be derived for a function: it needs what can't be installed; None if one can."""
+    function, local_packages = node.function, node.environment.local_packages
+    if node.environment.image is None and (refused := _left_behind(node)) is not None:
+        return refused
     if not _derives(node.environment):
         return None
-    function = node.function
     places = {part.name: f"{part.path}:{part.line}" for part in function.travels if part.how == "package" and part.path}
-    for module in sorted(_of_packages(node.imports, node.environment.local_packages)):
+    for module in sorted(_of_packages(node.imports, local_packages)):
         name, top = _distribution(module), module.partition(".")[0]
         shown = module if inventory().owner(top) and name is None else top
-        what, remedy = _unknown(module) if name is None else _of_this_machine(name, top)
+        ship_too = _ship_too(top, local_packages)
+        what, remedy = _unknown(module, ship_too) if name is None else _of_this_machine(name, ship_too)
         if what:
-            where = places.get(module, function.location)
+            where = places.get(module) or imports_of(local_packages).get(module, function.location)
             return three_parts(f"{function.name} imports {shown!r}, {what}", where, remedy)
+    for each in dependencies_of(local_packages).values():
+        top = next(iter(inventory().modules(each.name)), each.name)
+        what, remedy = _of_this_machine(each.name, _ship_too(top, local_packages))
+        if what:
+            subject = f"{function.name} ships a package of {each.by}, which requires {each.name!r}"
+            return three_parts(f"{subject}, {what}", function.location, remedy)
     return None
 
 
-def _of_this_machine(name: str, top: str) -> tuple[str, str]:
+def _left_behind(node: Node) -> str | None:
+    """Say what of the project the packages that travel as they are need besides; nothing where they need nothing."""
+    function, local_packages = node.function, node.environment.local_packages
+    as_source = {part.name.rpartition(".")[0] for part in function.travels if part.how == "source"}
+    behind = left_behind(local_packages, node.imports, as_source)
+    if behind is None:
+        return None
+    module, whole, where = behind
+    what = f"{function.name} ships a package that imports {module!r}, which does not travel with it"
+    return three_parts(what, where, _ship_too(whole, [each for each in local_packages if not is_below(each, whole)]))
+
+
+def _ship_too(top: str, local_packages: Iterable[str]) -> str:
+    names = ", ".join(f'"{name}"' for name in (*local_packages, top))
+    return f"ship it as it is: local_packages=[{names}]"
+
+
+def _of_this_machine(name: str, ship_too: str) -> tuple[str, str]:
     """Say why no image can install a distribution; nothing where it can."""
     refused = pin(name).refused
-    what = f"but {name} {refused}" if refused else ""
-    return what, f'ship it as it is: local_packages=["{top}"]; or name one that an index has: packages=[...]'
+    return f"but {name} {refused}" if refused else "", f"{ship_too}; or name one that an index has: packages=[...]"
 
 
-def _unknown(module: str) -> tuple[str, str]:
+def _unknown(module: str, ship_too: str) -> tuple[str, str]:
     top = module.partition(".")[0]
     if is_made_at_run_time(top):
         return (
@@ -221,7 +259,7 @@ def _unknown(module: str) -> tuple[str, str]:
     if place is not None:
         return (
             f"which is of no installed distribution, so an image can't install it: it is {place}",
-            f'ship it as it is: local_packages=["{top}"]; or name the distribution that has it: packages=[...]',
+            f"{ship_too}; or name the distribution that has it: packages=[...]",
         )
     return (
         "which is not installed on this machine, and which distribution has it is not known",

@@ -18,7 +18,7 @@ from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.bindings import Modules, found_at
 from pytest_modal.code.companions import words_that_count
 from pytest_modal.code.content import digest_of_content
-from pytest_modal.code.keys import digests_of, parts_of
+from pytest_modal.code.keys import digests_of, parts_of, parts_of_packages
 from pytest_modal.code.local_code import CodeKeyError, LocalCode
 from pytest_modal.code.local_packages import imports_of
 from pytest_modal.code.payload import Packer
@@ -97,7 +97,7 @@ class Shipper:
         location = self.location(function)
         try:
             reach, root = project.reach(function)
-            parts = parts_of(function, reach, local_packages, role=role)
+            parts = parts_of(function, reach, project.parts_of_packages, role=role)
             payload, modules = project.packer.pack(reach, root) if self._travels else (b"", ())
         except UnshippableError as error:
             raise ShippingError(error.about(name, location)) from None
@@ -183,7 +183,12 @@ class _Project:
     @functools.cached_property
     def imports_of_packages(self) -> set[str]:
         """What the packages that travel as they are import of others."""
-        return imports_of(self._local_packages)
+        return set(imports_of(self._local_packages))
+
+    @functools.cached_property
+    def parts_of_packages(self) -> dict[str, str]:
+        """Digests of the packages that travel as they are."""
+        return parts_of_packages(self._local_packages)
 
     def reach(self, function: Callable[..., object]) -> tuple[Reach, list[Any]]:
         """Return what a function needs, and how it is found in the container."""

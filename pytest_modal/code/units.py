@@ -237,7 +237,7 @@ def unit_of(node: ast.stmt, place: tuple[int, int, Part]) -> Unit:
     hints = {name for each in weak for name in names_in_hint(each)} - uses
     unit = Unit(place, node.end_lineno or node.lineno, node, set(_bound_by(node)), uses, hints)
     if any(isinstance(each, ast.Import | ast.ImportFrom) for each in nodes):
-        unit.imports += _imports(node, guarded=False, at_import=True)
+        unit.imports += imports_of(node)
     for each in nodes:
         if isinstance(each, ast.Name):
             unit.chains.setdefault(each.id, set()).add(_attributes_behind(each, parents))
@@ -346,7 +346,8 @@ def bound_in(statements: Iterable[ast.stmt]) -> set[str]:
     return {name for statement in statements for name in _bound_by(statement)}
 
 
-def _imports(node: ast.AST, *, guarded: bool, at_import: bool) -> Iterator[Imported]:
+def imports_of(node: ast.AST, *, guarded: bool = False, at_import: bool = True) -> Iterator[Imported]:
+    """Yield what is imported anywhere in a statement."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield Imported(alias.name, 0, None, alias.asname or alias.name, guarded, at_import, node.lineno)
@@ -362,7 +363,7 @@ def _imports(node: ast.AST, *, guarded: bool, at_import: bool) -> Iterator[Impor
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST):
-                yield from _imports(child, guarded=inner, at_import=runs)
+                yield from imports_of(child, guarded=inner, at_import=runs)
 
 
 def _goes_on_without(node: ast.AST) -> bool:

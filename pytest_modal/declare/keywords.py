@@ -121,7 +121,8 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "gpu": _choice,
     "timeout": _number,
     "packages": lambda value: value if value is None else _names(value),
-    "local_packages": _names,
+    # Requirements are taken as they are; of local packages only which ones they are counts.
+    "local_packages": lambda value: tuple(sorted(set(_names(value)))),
     "image": _image,
     "volumes": _mapping,
     "secrets": _secrets,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 
 from pytest_modal.declare.project import add_environment, ini_place, not_valid, project_environment, seconds
-from pytest_modal.declare.settings import GateSettings, SessionOptions, Settings
+from pytest_modal.declare.settings import GateSettings, LocalOptions, SessionOptions, Settings
 from pytest_modal.wording import three_parts
 
 MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
 # Values of an ini that mean none.
 OFF = ("off", "none", "no", "false", "0")
+ON = ("", "on", "yes", "true", "1")
+_VARIABLES = re.compile(r"[\w*?\[\]!-]+")  # a name, or a pattern of names
 _SECONDS = {
     "acquire_timeout": "Seconds to wait for a GPU on Modal",
     "startup_timeout": "Seconds for a container to start on Modal",
@@ -113,6 +116,10 @@ def add_options(parser: pytest.Parser) -> None:
         type="string",
         default="",
     )
+    isolation = "Whether functions have in local mode only what a container would have, or off (default: on)."
+    parser.addini("modal_local_isolation", isolation, type="string", default="")
+    variables = "Environment variables that functions have in local mode: names or patterns, one per line."
+    parser.addini("modal_local_env", variables, type="linelist")
     confirm = "Fresh rounds for a suspicious accuracy gate (default: 2 with Modal, 0 in local mode)."
     parser.addini("modal_gate_confirm", confirm, type="string", default="")
     parser.addini("modal_gate", "strict: an inconclusive accuracy gate fails.", type="string", default="")
@@ -160,7 +167,19 @@ def resolve(config: pytest.Config) -> Settings:
     prune = bool(option("modal_prune_recordings"))
     # Under -s what tests print is shown at once, and so is what functions print; inline they print it themselves.
     stream = option("capture", None) == "no" and not inline
-    return Settings(mode, environment, session, _gates(config, mode), resume, record, prune, rules, inline, stream)
+    gates, local = _gates(config, mode), _local(config)
+    return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local)
+
+
+def _local(config: pytest.Config) -> LocalOptions:
+    isolation, variables = config.getini("modal_local_isolation"), config.getini("modal_local_env")
+    if isolation.lower() not in (*ON, *OFF):
+        raise not_valid(config, "modal_local_isolation", isolation, "set it to off, or remove it")
+    for each in variables:
+        if not _VARIABLES.fullmatch(each):
+            remedy = "write names or patterns, such as WANDB_*, one per line; env= sets values"
+            raise not_valid(config, "modal_local_env", each, remedy)
+    return LocalOptions(isolation.lower() in ON, tuple(variables))
 
 
 def _inline(config: pytest.Config) -> str:

@@ -58,6 +58,22 @@ class SessionOptions:
 
 
 @dataclass(frozen=True)
+class LocalOptions:
+    """Settings of local mock mode.
+
+    Attributes
+    ----------
+    isolation : bool
+        Whether functions have only the packages, files and environment variables that a container would have.
+    variables : tuple of str
+        Names or patterns of environment variables of this machine that they have all the same.
+    """
+
+    isolation: bool = True
+    variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of GPU tests in this run of pytest.
 
@@ -81,6 +97,8 @@ class Settings:
         Whether the batch runs in pytest's own process, for debugging.
     stream : bool
         Whether what functions print is shown while they run.
+    local : LocalOptions
+        Settings of local mock mode.
     """
 
     mode: str
@@ -93,6 +111,7 @@ class Settings:
     rules: tuple[str, ...] = ()
     inline: bool = False
     stream: bool = False
+    local: LocalOptions = field(default_factory=LocalOptions)
 
 
 SETTINGS = pytest.StashKey[Settings]()

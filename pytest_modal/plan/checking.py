@@ -12,10 +12,14 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.levels import read_levels
 from pytest_modal.checks.planned import check_planned
+from pytest_modal.code.local_packages import sizes_of
 from pytest_modal.declare.remote_function import remote_of
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.plan.state import PLAN, ItemPlan
-from pytest_modal.wording import three_parts
+from pytest_modal.report.terminal import size
+from pytest_modal.wording import safe, three_parts
+
+MAX_PACKAGE_BYTES = 50_000_000  # of a local package, without a warning
 
 
 def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batch) -> list[str]:
@@ -44,7 +48,21 @@ def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batc
                 place = f"{finding.path}:{finding.line}:{finding.column}"
                 warned[f"modal: warning: {place}: {finding.code} {finding.message}; {finding.hint}"] = None
     without_tests(batch, {nodeid for nodeid, plan in plans.items() if plan.error is not None})
-    return list(warned)
+    sent_at_all = settings_of(config).mode != "replay"
+    return [*warned, *(_large_packages(batch) if sent_at_all else ())]
+
+
+def _large_packages(batch: Batch) -> Iterator[str]:
+    """Yield a line for each local package that is too large to be sent without a thought."""
+    for name in sorted({name for environment in batch.environments for name in environment.local_packages}):
+        sizes = sizes_of([name])
+        if sum(sizes.values()) > MAX_PACKAGE_BYTES:
+            largest = max(sizes, key=lambda place: sizes[place])
+            total, most = size(sum(sizes.values())), size(sizes[largest])
+            yield safe(
+                f"modal: warning: local_packages= sends {total} of {name!r}, {largest} alone is {most}: keep "
+                "large data elsewhere, for example in a Volume (volumes=), or name only the part that is needed"
+            )
 
 
 def refuse_environments(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pytest_modal.batch.environment import Environment
+from pytest_modal.code.local_code import CodeKeyError
+from pytest_modal.code.package_names import wrong_package
 from pytest_modal.declare.gpus import wrong_gpu
 from pytest_modal.declare.keywords import ENVIRONMENT
 from pytest_modal.declare.remote_function import RemoteFunction
@@ -31,6 +33,7 @@ class Environments:
         self._defaults = defaults
         self._location = location
         self._alike: dict[str, list[str]] = {}
+        self._wrong_packages: dict[str, tuple[str, str] | None] = {}
 
     def of(
         self, remote: RemoteFunction, marked: Mapping[str, Any], containers: Sequence[RemoteFunction], nodeid: str
@@ -49,7 +52,8 @@ class Environments:
         Raises
         ------
         PlanningError
-            Two container fixtures declare different settings, and nothing nearer decides; or Modal has no such GPU.
+            Two container fixtures declare different settings, and nothing nearer decides; Modal has no such GPU; a
+            local package can't travel.
         """
         # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
         own = {**remote.settings, **marked}
@@ -68,6 +72,11 @@ class Environments:
                 settings[name], declared_by[name] = value, container
         if "gpu" in settings:
             self._check_gpu(settings["gpu"], declared_by.get("gpu", remote), marked, nodeid)
+        if packages := settings.get("local_packages", self._defaults.get("local_packages", ())):
+            place = f"{self._location(declared_by.get('local_packages', remote).function)}, for {nodeid}"
+            if "local_packages" not in settings:
+                place = f"the ini, modal_local_packages, for {nodeid}"
+            self._check_packages(packages, nodeid if "local_packages" in marked else place)
         return Environment(**{**self._defaults, **settings, **self._combined(settings)})
 
     def _combined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,6 +98,16 @@ class Environments:
             if (wrong := wrong_gpu(name)) is not None:
                 where = nodeid if "gpu" in marked else f"{self._location(remote.function)}, for {nodeid}"
                 raise PlanningError(three_parts(f"gpu={wrong[0]}", where, wrong[1]))
+
+    def _check_packages(self, names: tuple[str, ...], place: str) -> None:
+        for name in names:
+            if name not in self._wrong_packages:
+                try:
+                    self._wrong_packages[name] = wrong_package(name)
+                except CodeKeyError as error:
+                    raise PlanningError(str(error)) from None
+            if (wrong := self._wrong_packages[name]) is not None:
+                raise PlanningError(three_parts(wrong[0], f"local_packages= of {place}", wrong[1]))
 
     def key(self, environment: Environment) -> str:
         """Return a key that differs between environments and is the same in every process."""

@@ -105,6 +105,11 @@ class Child:
         """Whether the process runs."""
         return self._popen.poll() is None
 
+    def tell(self, message: object) -> None:
+        """Send what the process expects before any call; that it failed to start is noticed with the first one."""
+        with contextlib.suppress(OSError):
+            write_message(self._stdin, message)
+
     def run(self, request: CallRequest, timeout: float, watcher: Watcher) -> tuple[Reply | Missing, bytes]:
         """Run one call; whatever becomes of it is its reply.
 

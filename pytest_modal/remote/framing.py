@@ -228,6 +228,33 @@ class Missing(TypedDict):
     blobs: list[str]
 
 
+class Limits(TypedDict):
+    """The first message to the local worker process: what a container would not have of this machine.
+
+    Attributes
+    ----------
+    roots : list of str
+        Directories whose modules it would not have: the project's own.
+    closed : list of str
+        Directories whose files it would not have.
+    apart : list of str
+        Directories that may be read, wherever they are: the worker's own, and volumes.
+    modules : list of str
+        Dotted names of modules that the image would not have.
+    distributions : list of str or None
+        Normal names of all distributions that the image would have; None where that is not known.
+    variables : list of str
+        Names of environment variables that are set on this machine, and were withheld.
+    """
+
+    roots: list[str]
+    closed: list[str]
+    apart: list[str]
+    modules: list[str]
+    distributions: list[str] | None
+    variables: list[str]
+
+
 Frame = struct.Struct("<QQ")
 
 

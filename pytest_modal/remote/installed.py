@@ -1,8 +1,9 @@
-"""Which files are installed: of the standard library, or of a distribution."""
+"""Installed files, of the standard library or of a distribution; names of distributions."""
 
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 from pathlib import Path
 
@@ -14,3 +15,8 @@ _SITE = {"site-packages", "dist-packages"}
 def is_installed(real: Path) -> bool:
     """Whether a file or directory, by its real path, is of the standard library or of installed packages."""
     return not _SITE.isdisjoint(real.parts) or any(real.is_relative_to(library) for library in _STANDARD_LIBRARY)
+
+
+def canonical(name: str) -> str:
+    """Return a distribution's name in its normal form."""
+    return re.sub(r"[-_.]+", "-", name).lower()

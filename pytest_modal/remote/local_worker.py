@@ -17,22 +17,32 @@ from typing import IO, Any
 
 from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
-from pytest_modal.remote.framing import read_message, write_message
+from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
-from pytest_modal.remote.worker import Worker
+from pytest_modal.remote.isolation import Isolation
+from pytest_modal.remote.worker import Notes, Worker
 
 
-def main(forbidden: list[str], name: str, output: str) -> None:
-    """Serve local mock mode.
+def main(name: str, output: str) -> None:
+    """Serve local mock mode, whose first message are the `Limits` of this process.
 
     Parameters
     ----------
-    forbidden : list of str
-        Directories whose modules a container would not have: the project's own.
+    name : str
+        Name of this process in outcomes.
+    output : str
+        File for the output of the functions: the parent reads it even after a crash.
     """
-    hide(forbidden)
+    requests, replies = _streams(output)
     refuse_breakpoints()
-    serve(name, output)
+    first = read_message(requests)
+    if first is None:
+        os._exit(1)
+    limits: Limits = first[0]
+    hide(limits["roots"])
+    isolation = Isolation(limits)
+    isolation.begin()
+    _serve(name, output, requests, replies, notes=isolation.notes)
 
 
 def main_in_container(given: str, name: str, output: str) -> None:
@@ -42,26 +52,19 @@ def main_in_container(given: str, name: str, output: str) -> None:
     ----------
     given : str
         The name of the GPU; empty without one.
+    name, output : str
+        As in `main`.
     """
+    requests, replies = _streams(output)
     refuse_breakpoints("a container has no terminal")
     # Where memory runs out, this process is killed, and not the one that says so.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    serve(name, output, given)
+    _serve(name, output, requests, replies, given=given)
 
 
-def serve(name: str, output: str, given: str | None = None) -> None:
-    """Serve the process that has started this one.
-
-    Parameters
-    ----------
-    name : str
-        Name of this process in outcomes.
-    output : str
-        File for the output of the functions: the parent reads it even after a crash.
-    given : str or None
-        The name of the GPU, where it is known already.
-    """
+def _streams(output: str) -> tuple[IO[bytes], IO[bytes]]:
+    """Return the streams of requests and replies; the standard ones are the functions' from here on."""
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -69,6 +72,18 @@ def serve(name: str, output: str, given: str | None = None) -> None:
         os.dup2(opened, target)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
+    return requests, replies
+
+
+def _serve(
+    name: str,
+    output: str,
+    requests: IO[bytes],
+    replies: IO[bytes],
+    *,
+    given: str | None = None,
+    notes: Notes = lambda error: (),
+) -> None:
     interrupt = _Interrupt()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -95,6 +110,7 @@ def serve(name: str, output: str, given: str | None = None) -> None:
         notify=notify,
         is_fatal=lambda error: interrupt.happened,
         given=given,
+        notes=notes,
     )
     write_message(replies, {"event": "ready", "key": ""})
     while "stop" not in (request := inbox.get()):

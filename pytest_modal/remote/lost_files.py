@@ -8,52 +8,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from pytest_modal.remote.audit import listen
+from pytest_modal.remote.scratch import is_below, scratch_directories
 
 KEPT = 20  # paths of a call that are reported
 _LIMIT = 10_000  # paths of a call that are remembered
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_CACHES = (
-    "HF_HOME",
-    "HF_HUB_CACHE",
-    "HF_DATASETS_CACHE",
-    "HUGGINGFACE_HUB_CACHE",
-    "TRANSFORMERS_CACHE",
-    "TORCH_HOME",
-    "TORCHINDUCTOR_CACHE_DIR",
-    "TORCH_EXTENSIONS_DIR",
-    "TRITON_CACHE_DIR",
-    "TRITON_HOME",
-    "XDG_CACHE_HOME",
-    "XDG_CONFIG_HOME",
-    "XDG_DATA_HOME",
-    "MPLCONFIGDIR",
-    "NUMBA_CACHE_DIR",
-    "CUDA_CACHE_PATH",
-    "VLLM_CACHE_ROOT",
-    "FLASHINFER_WORKSPACE_BASE",
-    "NLTK_DATA",
-    "PYTHONPYCACHEPREFIX",
-)
-_HOME_CACHES = (".cache", ".config", ".local", ".triton", ".nv", ".keras", ".cupy", "nltk_data", ".torch", ".ipython")
-_SYSTEM = ("/dev", "/proc", "/sys", "/run", "/var", "/etc", "/usr", "/opt")
 
 _recorded: dict[str, None] | None = None  # of the call that runs now
 _temporary: list[str] = []  # directories that calls have made with `tempfile`
-_installed = False
 
 
-def _notice(event: str, arguments: tuple[object, ...]) -> None:
-    # Runs at every audit event of the process: it decides by the name first, and never raises.
-    if event == "open":
-        if _recorded is not None and len(arguments) == 3 and _is_writing(arguments[2]):
-            _remember(arguments[0])
-    elif event == "os.rename" and _recorded is not None:
+# These run at audit events of the whole process, and never raise.
+
+
+def _opened(arguments: tuple[object, ...]) -> None:
+    if _recorded is not None and len(arguments) == 3 and _is_writing(arguments[2]):
+        _remember(arguments[0])
+
+
+def _renamed(arguments: tuple[object, ...]) -> None:
+    if _recorded is not None:
         _remember(arguments[1])
-    elif event == "tempfile.mkdtemp" and _recorded is not None and len(_temporary) < _LIMIT:
+
+
+def _made(arguments: tuple[object, ...]) -> None:
+    if _recorded is not None and len(_temporary) < _LIMIT:
         with contextlib.suppress(OSError, ValueError, TypeError):
             _temporary.append(os.path.abspath(os.fsdecode(arguments[0])))  # type: ignore[arg-type]  # noqa: PTH100
 
@@ -77,10 +60,9 @@ def watching(mounts: Iterable[str] = ()) -> Iterator[list[str]]:
     mounts : iterable of str
         Paths of volumes: what is written there stays.
     """
-    global _recorded, _installed
-    if not _installed:
-        sys.addaudithook(_notice)
-        _installed = True
+    global _recorded
+    for event, listener in (("open", _opened), ("os.rename", _renamed), ("tempfile.mkdtemp", _made)):
+        listen(event, listener)
     found: list[str] = []
     # The call may go elsewhere, and what lies there is not its own; it may also delete the directory that it is in.
     home = _working_directory()
@@ -116,27 +98,15 @@ def _listing(directory: str) -> set[str]:
 def _lost(written: Iterable[str], here: str, mounts: list[str]) -> list[str]:
     """Return those that still exist and are neither scratch files nor kept; those below `here` relative to it."""
     kept = [os.path.realpath(Path(here, path)) for path in [*mounts, *_temporary]]
-    scratch = [os.path.realpath(Path(here, path)) for path in _scratch()]
+    scratch = [os.path.realpath(Path(here, path)) for path in scratch_directories()]
     lost = []
     for path in written:
         real = os.path.realpath(path)
         # The working directory itself may lie in a temporary one: locally it does.
-        below = bool(here) and _below(real, here)
-        inside = below and not any(_below(root, here) and _below(real, root) for root in scratch)
-        if any(_below(real, root) for root in kept) or "__pycache__" in Path(real).parts:
+        below = bool(here) and is_below(real, here)
+        inside = below and not any(is_below(root, here) and is_below(real, root) for root in scratch)
+        if any(is_below(real, root) for root in kept) or "__pycache__" in Path(real).parts:
             continue
-        if (inside or not any(_below(real, root) for root in scratch)) and Path(real).is_file():
+        if (inside or not any(is_below(real, root) for root in scratch)) and Path(real).is_file():
             lost.append(os.path.relpath(real, here) if inside else path)
     return list(dict.fromkeys(lost))[:KEPT]
-
-
-def _scratch() -> list[str]:
-    home = Path.home()
-    named = [value for name in _CACHES if (value := os.environ.get(name))]
-    installed = [sys.prefix, sys.base_prefix]
-    below_home = [str(home / name) for name in _HOME_CACHES]
-    return [tempfile.gettempdir(), "/tmp", "/var/tmp", *_SYSTEM, *named, *installed, *below_home]
-
-
-def _below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)

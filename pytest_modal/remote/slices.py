@@ -17,7 +17,7 @@ import re
 import sys
 import types
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -212,7 +212,7 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     # What the import system asks.
 
     def find_spec(
-        self, fullname: str, path: object = None, target: object = None
+        self, fullname: str, path: Sequence[str] | None = None, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Find a slice."""
         if fullname not in self._keys:
@@ -222,6 +222,11 @@ class Slices(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
             fullname, self, origin=SHIPPED + key if key else None, is_package=self.is_package(fullname)
         )
         spec.has_location = bool(key)
+        if spec.submodule_search_locations is not None:
+            # Below it there may be a package that travels as it is, or another part of a namespace.
+            last = fullname.rpartition(".")[2]
+            places = [Path(each, last) for each in (sys.path if path is None else path)]
+            spec.submodule_search_locations += [str(each) for each in places if each.is_dir()]
         return spec
 
     def exec_module(self, module: types.ModuleType) -> None:

@@ -12,7 +12,7 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Literal
 
 from pytest_modal.remote import data, debugger, lost_files, slices, standins
@@ -56,10 +56,14 @@ class Request:
         )
 
 
-def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Described:
+Notes = Callable[[BaseException], Iterable[str]]
+
+
+def describe(error: BaseException, notes: Notes = lambda error: (), seen: frozenset[int] = frozenset()) -> Described:
     """Turn an exception into data: type, message, notes, frames, causes.
 
-    Frames are ``(file, line, function)``; the source lines are looked up on the user's machine.
+    Frames are ``(file, line, function)``; the source lines are looked up on the user's machine. `notes` says more of an
+    exception.
     """
     seen |= {id(error)}
     frames = [
@@ -75,7 +79,7 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
     described: Described = {
         "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
         "message": encodable(message),
-        "notes": [encodable(str(note)) for note in getattr(error, "__notes__", [])],
+        "notes": [encodable(str(note)) for note in (*getattr(error, "__notes__", []), *notes(error))],
         "frames": frames[-MAX_FRAMES:],
     }
     if verdict := verdict_of(error):
@@ -83,11 +87,11 @@ def describe(error: BaseException, seen: frozenset[int] = frozenset()) -> Descri
         described["values"] = values_of(error) if isinstance(error, AssertionError) else []
     cause, context = error.__cause__, error.__context__
     if cause is not None and id(cause) not in seen:
-        described["cause"] = describe(cause, seen)
+        described["cause"] = describe(cause, notes, seen)
     elif context is not None and not error.__suppress_context__ and id(context) not in seen:
-        described["context"] = describe(context, seen)
+        described["context"] = describe(context, notes, seen)
     if isinstance(error, BaseExceptionGroup):
-        described["exceptions"] = [describe(each, seen) for each in error.exceptions[:20]]
+        described["exceptions"] = [describe(each, notes, seen) for each in error.exceptions[:20]]
     return described
 
 
@@ -110,6 +114,8 @@ class Worker:
         Whether an exception ends this container, and is not the outcome of a call.
     raised : callable
         Takes each exception of a function, with the key of the call or the container fixture.
+    notes : callable
+        Says more of an exception that goes back.
     capture : bool
         Whether what functions print is captured.
     given : str or None
@@ -123,6 +129,7 @@ class Worker:
         is_fatal: Callable[[BaseException], bool] = lambda error: False,
         *,
         raised: Callable[[str, BaseException], None] = lambda key, error: None,
+        notes: Notes = lambda error: (),
         capture: bool = True,
         given: str | None = None,
     ) -> None:
@@ -130,6 +137,7 @@ class Worker:
         self._notify = notify
         self._is_fatal = is_fatal
         self._raised = raised
+        self._notes = notes
         self._streams = Streams(capture=capture)
         self._warnings = WarningRecorder()
         self._functions: dict[str, Callable[..., object]] = {}
@@ -178,7 +186,7 @@ class Worker:
                     self._state.leave()
                     raise
                 self._raised(request["call"]["key"], error)
-                described = describe(error)
+                described = describe(error, self._notes)
                 reply |= {"status": status_of(described), "error": described}
             reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             use = self.device.look()
@@ -223,7 +231,7 @@ class Worker:
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                errors.append({**describe(error), "container_key": key})
+                errors.append({**describe(error, self._notes), "container_key": key})
         if keys:
             free_memory()
         return errors
@@ -301,7 +309,7 @@ class Worker:
             if self._is_fatal(error):
                 raise
             self._raised(key, error)
-            self._failed[key] = describe(error)
+            self._failed[key] = describe(error, self._notes)
             raise ContainerError(key, self._failed[key]) from None
         self._containers[key], self._until[key] = value, spec["until"]
         reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pytest_modal.batch.calls import Batch, Part, ShippedFunction
 from pytest_modal.batch.environment import Environment
+from pytest_modal.code.local_packages import sizes_of
+from pytest_modal.code.metadata import owners_of
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.terminal import Screen, announce, size
 from pytest_modal.wording import count, safe
@@ -67,6 +69,8 @@ def _print_environment(screen: Screen, batch: Batch, environment: Environment) -
     derived = environment.packages is None and environment.image is None
     packages = ", ".join(requirements.packages) or "none"
     screen.write_line(f"  packages: {packages}{' (derived from the imports)' if derived else ''}")
+    if environment.local_packages:
+        screen.write_line(f"  local packages: {', '.join(map(_as_it_is, environment.local_packages))}")
     for note in requirements.notes:
         screen.write_line(f"  note: {note}", yellow=True)
     for key in loads:
@@ -78,6 +82,12 @@ def _print_environment(screen: Screen, batch: Batch, environment: Environment) -
             f"  call {safe(call.label)}  ({call.function.location}, sends {size(call.payload_bytes)}, "
             f"for {count(len(call.tests), 'test')})"
         )
+
+
+def _as_it_is(package: str) -> str:
+    sizes, owners = sizes_of([package]), owners_of([package])
+    metadata = f", and the metadata of {', '.join(owners)}" if owners else ""
+    return f"{package} ({count(len(sizes), 'file')}, {size(sum(sizes.values()))}{metadata})"
 
 
 def _functions(batch: Batch, environment: Environment) -> list[ShippedFunction]:

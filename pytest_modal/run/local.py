@@ -1,14 +1,12 @@
 """Local mock mode: the same batch in fresh worker processes on this machine.
 
-One process per environment, without the project on its path and in an empty directory, so that what would
-break in a container breaks here.
+One process per environment, in an empty directory and with what a container would have, see
+`pytest_modal.run.isolation`: what would break in a container breaks here.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,15 +15,15 @@ from pathlib import Path
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
-from pytest_modal.code.local_packages import files_of
-from pytest_modal.code.shipping import ShippingError
+from pytest_modal.declare.settings import LocalOptions
 from pytest_modal.remote.child import Child
 from pytest_modal.remote.supervisor import Supervisor
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.isolation import Isolation
 from pytest_modal.run.printed import Lines
 from pytest_modal.run.protocol import Result
-from pytest_modal.wording import three_parts
+from pytest_modal.run.staging import stage
 
 
 class LocalBackend:
@@ -35,6 +33,8 @@ class LocalBackend:
     ----------
     rootdir : Path
         The project, which the workers must not see.
+    options : LocalOptions
+        Settings of local mock mode.
     stream : bool
         Whether what functions print is reported while they run.
     """
@@ -43,14 +43,16 @@ class LocalBackend:
     app_id = dashboard_url = None
     notes = ()
 
-    def __init__(self, rootdir: Path, *, stream: bool = False) -> None:
+    def __init__(self, rootdir: Path, options: LocalOptions, *, stream: bool = False) -> None:
         self._rootdir = rootdir
+        self._options = options
         self._stream = stream
         self._started = 0
 
     def describe(self) -> str:
         """Return where the batch will run."""
-        return "local mock mode, on this machine"
+        without = "" if self._options.isolation else ", without isolation (modal_local_isolation = off)"
+        return f"local mock mode, on this machine{without}"
 
     def run(
         self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
@@ -58,6 +60,7 @@ class LocalBackend:
         """Run the calls one after the other; see `Backend.run`."""
         dispatch = Dispatch(batch, results)
         waiting = [call.environment.key for call in batch.calls]
+        isolation = Isolation(batch, self._rootdir, self._options)
         supervisors: dict[str, Supervisor] = {}
         with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
             archive = Path(scratch, "worker.zip")
@@ -66,7 +69,7 @@ class LocalBackend:
                 for call in batch.calls:
                     environment = call.environment
                     if environment.key not in supervisors:
-                        start = functools.partial(self._start, archive, environment)
+                        start = functools.partial(self._start, archive, environment, isolation)
                         supervisors[environment.key] = Supervisor(start)
                     supervisor = supervisors[environment.key]
                     blocked = dispatch.blocked(call)
@@ -80,22 +83,26 @@ class LocalBackend:
                 for supervisor in supervisors.values():
                     supervisor.close()
 
-    def _start(self, archive: Path, environment: Environment) -> Child:
+    def _start(self, archive: Path, environment: Environment, isolation: Isolation) -> Child:
         self._started += 1
         name = f"local-{self._started}"
         directory = archive.parent / name
         work, packages = directory / "work", directory / "packages"
         for each in (work, packages):
             each.mkdir(parents=True)
-        for package in environment.local_packages:
-            _copy_files(package, packages)
+        stage(isolation.packages(environment), packages)
         start = (
             "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.remote.local_worker import main; "
-            "main(sys.argv[2:-2], *sys.argv[-2:])"
+            "main(sys.argv[2], sys.argv[3])"
         )
-        forbidden = [os.path.realpath(self._rootdir), os.path.realpath(Path.cwd())]
-        command = [sys.executable, "-P", "-X", "faulthandler", "-c", start, str(archive), *dict.fromkeys(forbidden)]
-        return Child(name, directory, command, cwd=work, env=_environment(environment, packages))
+        command = [sys.executable, "-P", "-X", "faulthandler", "-c", start, str(archive)]
+        # PYTHONPATH usually names local code, which a container does not have.
+        own = {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"}
+        variables = isolation.variables(environment) | own | dict(environment.env)
+        child = Child(name, directory, command, cwd=work, env=variables)
+        # What the limits are is found out while the interpreter starts.
+        child.tell(isolation.limits(environment, archive.parent))
+        return child
 
     def _run(
         self, call: Call, dispatch: Dispatch, supervisor: Supervisor, progress: Callable[[Progress], None]
@@ -153,22 +160,3 @@ class _Watcher:
     def _show(self, lines: Iterator[str]) -> None:
         for line in lines:
             self._progress(Progress("printed", self._call.label, line))
-
-
-def _environment(environment: Environment, packages: Path) -> dict[str, str]:
-    # PYTHONPATH usually names local code. A container has none of it, and nothing that measures coverage.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
-    return inherited | {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"} | dict(environment.env)
-
-
-def _copy_files(package: str, target: Path) -> None:
-    """Copy the files of a local package, as Modal ships them."""
-    files = files_of(package)
-    if files is None:
-        what = f"the local package {package!r} can't be imported on this machine"
-        remedy = "use the import name of a package that can be imported"
-        raise ShippingError(three_parts(what, f'local_packages=["{package}"]', remedy))
-    for place, path in files:
-        copy = target / place
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)

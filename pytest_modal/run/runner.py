@@ -65,7 +65,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
         results.run.seconds["plan"] = time.perf_counter() - started
-        kept = OutcomeCache(cache / "outcomes" / backend.mode) if cache else None
+        # What a function could do with all of this machine says nothing about what it can do without.
+        where = backend.mode if settings.local.isolation or backend.mode != "local" else "local, not isolated"
+        kept = OutcomeCache(cache / "outcomes" / where) if cache else None
         if shared is None:
             _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
             look_after_recordings(config, settings, results, tests)
@@ -127,7 +129,7 @@ def _run(
 
 
 def _used_images(results: Results) -> set[str]:
-    ran = {key for key, outcome in results.outcomes.items() if outcome.container}
+    ran = {key for key, outcome in results.outcomes.items() if outcome.container and key not in results.run.reused}
     return {call.environment.image_group for call in results.batch.calls if call.key in ran}
 
 
@@ -250,7 +252,7 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
         return InlineBackend(config)
     from pytest_modal.run.local import LocalBackend
 
-    return LocalBackend(config.rootpath, stream=settings.stream)
+    return LocalBackend(config.rootpath, settings.local, stream=settings.stream)
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

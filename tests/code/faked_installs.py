@@ -8,7 +8,14 @@ from pathlib import Path
 
 
 def install(
-    site: Path, name: str, version: str, *modules: str, direct_url: object = None, top_level: Iterable[str] = ()
+    site: Path,
+    name: str,
+    version: str,
+    *modules: str,
+    direct_url: object = None,
+    top_level: Iterable[str] = (),
+    requires: Iterable[str] = (),
+    extras: Iterable[str] = (),
 ) -> None:
     """Put a distribution where Python finds it.
 
@@ -20,10 +27,16 @@ def install(
         Where it was installed from, unless it was an index.
     top_level : iterable of str
         Modules that it says it has, as setuptools does for those that are developed elsewhere.
+    requires : iterable of str
+        What it requires.
+    extras : iterable of str
+        What can be asked of it besides.
     """
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    head = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    head += [f"Provides-Extra: {each}" for each in extras] + [f"Requires-Dist: {each}" for each in requires]
+    (info / "METADATA").write_text("\n".join([*head, "", "Requires-Dist: a-description", ""]))
     for module in modules:
         path = site / module
         path.parent.mkdir(parents=True, exist_ok=True)

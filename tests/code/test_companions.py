@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.code.companions import COMPANIONS, VARIANTS, with_companions, words_that_count
-from pytest_modal.code.distributions import canonical, providers
+from pytest_modal.code.distributions import providers
 from pytest_modal.code.requirements import derive
 from pytest_modal.code.shipping import Shipper
+from pytest_modal.remote.installed import canonical
 
 NOTHING: AbstractSet[str] = frozenset()
 MODEL = "from transformers import AutoModelForCausalLM\nAutoModelForCausalLM.from_pretrained('m', {})"

@@ -240,9 +240,9 @@ def test_what_our_decorators_declare_is_no_part_of_the_code(project: Project) ->
         project.write(
             "test_math.py",
             f"""
-            import pytest, pytest_modal
+            import modal, pytest, pytest_modal
             from pytest_modal import fixture as remote
-            IMAGE = object()
+            IMAGE = modal.Image.debian_slim()
             kept = []
             def keep(function):
                 kept.append(function)
@@ -359,12 +359,8 @@ def test_the_place_of_the_project_does_not_count(tmp_path: Path, monkeypatch: py
 def test_local_packages_count_whole_by_file(project: Project) -> None:
     project.write("mylib/__init__.py", "from mylib.maths import double\n")
     project.write("mylib/maths.py", "def double(x):\n    return 2 * x\n")
-    project.write("mylib/template.py", "def {{ name }}(): pass\n")
     project.write("single.py", "ONE = 1\n")
     project.write("test_math.py", "from mylib import double\ndef answers(): return double(2)\n")
-    with pytest.raises(ShippingError, match="can't be read: SyntaxError"):
-        project.parts(packages=("mylib",))
-    (project.root / "mylib/template.py").unlink()
     first = project.parts(packages=("mylib", "single"))
     assert list(first) == [
         "function answers",
@@ -377,8 +373,6 @@ def test_local_packages_count_whole_by_file(project: Project) -> None:
     assert changed(first, project.parts(packages=("mylib", "single"))) == []
     project.edit("mylib/maths.py", "2 * x", "x + x")
     assert changed(first, project.parts(packages=("mylib", "single"))) == ["local package mylib/maths.py changed"]
-    with pytest.raises(ShippingError, match=r"the local package 'no_such_lib' can't be found(?s:.*)what to do: "):
-        project.parts(packages=("no_such_lib",))
 
 
 REACHED = """

@@ -22,15 +22,6 @@ SDIST = "https://example.org/lib-1.0.tar.gz"
 NOTE = "lib comes from {} without the credentials that its URL has here: the image needs access"
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of installed distributions."""
-    site = tmp_path / "site-packages"
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-    return site
-
-
 def node(module: str, **declared: Any) -> Node:
     """Return a function that imports a module."""
     travels = (Part("package", module, "helpers.py", 3),)

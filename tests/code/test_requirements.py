@@ -18,16 +18,6 @@ from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.requirements import derive, refusal, requirements_of
 from pytest_modal.code.shipping import Shipper
 
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of installed distributions."""
-    site = tmp_path / "site-packages"
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-    return site
-
-
 Project = Callable[..., Node]
 
 

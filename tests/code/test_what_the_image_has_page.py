@@ -14,6 +14,7 @@ from faked_installs import install
 
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
+from pytest_modal.code.package_names import wrong_package
 from pytest_modal.code.requirements import refusal, requirements_of
 from pytest_modal.code.shipping import Shipper
 
@@ -39,6 +40,7 @@ FILES = {
     "protobuf": ["google/protobuf/__init__.py", "google/protobuf/message.py"],
     "googleapis-common-protos": ["google/api/__init__.py"],
     "opencv-python": ["cv2/__init__.py"],
+    "scikit-learn": ["sklearn/__init__.py"],
 }
 # "NAME VERSION from URL, and more"
 INSTALLED = re.compile(r"(?P<name>[\w-]+) (?P<version>\d[\w.+]*)(?: from (?P<url>\S+?)(?:, (?P<more>.+))?)?$")
@@ -72,8 +74,26 @@ def put(here: str, site: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -
             install(site, name, version, *FILES.get(name, [f"{name}/__init__.py"]), direct_url=noted)
 
 
-def test_there_are_thirty_rows() -> None:
-    assert len(ROWS) >= 30
+def put_package(row: Row, site: Path, project: Path) -> Row:
+    """Make this machine have a local package; return the row with what else it has, and code that needs nothing."""
+    for name in ("__init__.py", "part.py"):
+        (project / "kit").mkdir(exist_ok=True)
+        (project / "kit" / name).touch()
+    here = row.here
+    if imports := re.match(r"(kit[.\w]*) imports (\w+)(?:; )?", here):
+        name = "kit/part.py" if imports[1] == "kit.part" else "kit/__init__.py"
+        (project / name).write_text(f"import {imports[2]}\n")
+        here = here.removeprefix(imports[0])
+    required = re.match(r'kit-proj requires ([^;]+(?:; \w+ == ".+?")?)(?:; )?', here)
+    origin = {"url": project.as_uri(), "dir_info": {"editable": True}}
+    install(site, "kit-proj", "1.0", direct_url=origin, requires=[required[1]] if required else [])
+    if required:
+        here = here.removeprefix(required[0])
+    return Row("`pass`", here, row.image)
+
+
+def test_there_are_fifty_rows() -> None:
+    assert len(ROWS) >= 50
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.code} {row.here}" for row in ROWS])
@@ -81,6 +101,9 @@ def test_a_row_is_right(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     site, project = tmp_path / "site-packages", tmp_path / "project"
     for directory in (site, project):
         directory.mkdir()
+    asked: tuple[str, ...] = ()
+    if row.code.startswith("`local_packages="):
+        asked, row = tuple(re.findall('"(.+?)"', row.code)), put_package(row, site, project)
     lines = row.code.strip("`").split("; ")
     body = "".join(f"    {line}\n" for line in lines)
     (project / "suite_of_a_row.py").write_text(f"def body():\n{body}")
@@ -92,9 +115,11 @@ def test_a_row_is_right(row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     module = __import__("suite_of_a_row")
     del sys.modules["suite_of_a_row"]
 
-    shipped = Shipper(project).ship(module.body, "body", ())
-    call = Call("key", "body", shipped, {}, Environment())
+    wrong = next(filter(None, map(wrong_package, asked)), None)
+    shipped = Shipper(project).ship(module.body, "body", asked)
+    call = Call("key", "body", shipped, {}, Environment(local_packages=asked))
     refused, packages = refusal(call), requirements_of(Batch([call]), call.environment).packages
+    refused = wrong[1] if wrong is not None else refused
 
     quoted = set(re.findall("`(.+?)`", row.image))
     if row.image.startswith("refused: "):

@@ -58,6 +58,16 @@ def test_packages_and_local_packages_of_the_project(pytester: pytest.Pytester) -
     pytester.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+def test_a_wrong_local_package_of_the_project_is_told_with_its_ini(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TEST)
+    pytester.makeini("[pytest]\nmodal_local_packages = no_such_package\n")
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*no_such_package*", "*where: local_packages= of the ini, modal_local_packages, for *"]
+    )
+
+
 IMAGES = """
     import sys
     import modal

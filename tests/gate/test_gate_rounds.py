@@ -76,25 +76,33 @@ COUNTED = """
 """
 
 
-def lines(pytester: pytest.Pytester, name: str) -> list[str]:
+def notes(pytester: pytest.Pytester) -> Path:
+    """Return the directory of what the suite notes and reads: not in the project, whose files functions can't read."""
+    directory = pytester.path.with_name(f"{pytester.path.name}-notes")
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+def lines(pytester: pytest.Pytester, name: str, where: Path | None = None) -> list[str]:
     """Return what has been noted, and forget it."""
-    path = pytester.path / name
+    path = (where or notes(pytester)) / name
     noted = path.read_text().splitlines()
     path.unlink()
     return noted
 
 
-def miss(pytester: pytest.Pytester, other: int = 0, **of_load: int) -> None:
+def miss(pytester: pytest.Pytester, other: int = 0, where: Path | None = None, **of_load: int) -> None:
     """Have so many questions answered wrong after the first load of the model (`_1`), the second (`_2`), ..."""
     missed = {name.strip("_"): wrong for name, wrong in of_load.items()} | {"other": other}
-    (pytester.path / "missed.json").write_text(json.dumps(missed))
-    (pytester.path / "loads").unlink(missing_ok=True)
+    directory = where or notes(pytester)
+    (directory / "missed.json").write_text(json.dumps(missed))
+    (directory / "loads").unlink(missing_ok=True)
 
 
 @pytest.fixture
 def counted(pytester: pytest.Pytester) -> pytest.Pytester:
     """A suite that notes every load, call and body, and misses what it is told to."""
-    pytester.makepyfile(test_it=COUNTED.format(here=str(pytester.path)))
+    pytester.makepyfile(test_it=COUNTED.format(here=str(notes(pytester))))
     miss(pytester)
     return pytester
 
@@ -147,7 +155,7 @@ def test_calls_are_in_another_order_in_each_round(pytester: pytest.Pytester) -> 
     """
         for letter in "abcdef"
     )
-    source = SHUFFLED.format(parts=parts.strip(), letters=", ".join("abcdef"), here=str(pytester.path))
+    source = SHUFFLED.format(parts=parts.strip(), letters=", ".join("abcdef"), here=str(notes(pytester)))
     pytester.makepyfile(test_it=source)
     record(pytester, "-o", "modal_baseline_rounds=4")
     orders = lines(pytester, "orders")
@@ -266,7 +274,8 @@ def test_the_plan_says_what_rounds_cost(pytester: pytest.Pytester) -> None:
 def test_on_modal_a_baseline_is_one_session_and_a_confirmation_a_second_one(
     counted: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
-    Path(counted.path, "conftest.py").touch()
+    counted.makepyfile(conftest="", test_it=COUNTED.format(here=str(modal_server.shared)))
+    miss(counted, where=modal_server.shared)
     arguments = ("-p", "no:randomly", "-W", "default", "--modal")
     recorded = counted.runpytest_subprocess(
         *arguments, "--modal-update-baselines", "-o", "modal_baseline_rounds=3", timeout=90
@@ -275,9 +284,9 @@ def test_on_modal_a_baseline_is_one_session_and_a_confirmation_a_second_one(
     facts = modal_server.facts()
     assert len(facts["apps"]) == 1
     assert Counter(each["function_name"] for each in facts["containers"]) == {"T4.*": 1, "T4__2.*": 1, "T4__3.*": 1}
-    assert [len(set(lines(counted, name))) for name in ("loads", "bodies")] == [3, 3]
+    assert [len(set(lines(counted, name, modal_server.shared))) for name in ("loads", "bodies")] == [3, 3]
     assert header(counted)["k"] == 3
-    miss(counted, other=12)
+    miss(counted, other=12, where=modal_server.shared)
     confirmed = counted.runpytest_subprocess(*arguments, timeout=90)
     confirmed.assert_outcomes(passed=4, failed=1)
     confirmed.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds"])

@@ -115,7 +115,8 @@ class Calls:
         """Run an input again that has an output already."""
         item.retry_count = retry_count
         item.call.done -= item.output is not None
-        item.output, item.started_at, item.ended_at = None, None, None
+        item.output, item.beside, item.silent = None, [], False
+        item.started_at, item.ended_at = None, None
         item.jwt = new_jwt(input_id=item.id, function_call_id=item.call.id, idx=item.idx, retry=retry_count)
         self.scheduler.submit(item)
 
@@ -131,7 +132,7 @@ class Calls:
 
             def in_range() -> list[api_pb2.FunctionGetOutputsItem]:
                 items = (call.inputs.get(idx) for idx in chosen)
-                return [item.output for item in items if item is not None and item.output is not None]
+                return [output for item in items if item is not None for output in item.outputs]
 
             outputs, last = await call.changed.until(in_range, timeout), "0-0"
         else:
@@ -186,8 +187,8 @@ class Calls:
         call = self.call(request.function_call_id)
         totals = dict.fromkeys(("pending", "success", "failure", "timeout", "terminated"), 0)
         for item in call.inputs.values():
-            key = {"running": "pending", "internal_failure": "failure"}.get(item.status, item.status)
-            totals[key] += 1
+            known_as = {"running": "pending", "silent": "pending", "internal_failure": "failure"}
+            totals[known_as.get(item.status, item.status)] += 1
         count = {name: api_pb2.InputCategoryInfo(total=total) for name, total in totals.items()}
         return api_pb2.FunctionCallGetInfoResponse(
             info=api_pb2.FunctionCallInfo(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +14,11 @@ from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
 from .ids import Signal
-from .rpc import Caller
-from .state import World
+from .rpc import Caller, ResetError
+from .state import Settings, World
 
 KINDS = {
-    "rpc": "one RPC answers with a status, or late",
+    "rpc": "an RPC answers with a status, or late, or is reset",
     "token": "every token is refused",
     "hang": "requests of clients get no answer",
     "image_build": "the next image build fails",
@@ -28,7 +30,12 @@ KINDS = {
     "preempt": "a container is preempted at its Nth input",
     "lost_output": "an output gets lost, and nobody is told",
     "internal_failure": "an input ends as a failure of Modal's own",
+    "output": "an output is lost, given twice, garbage, or comes with one for an unknown input",
 }
+OUTPUTS = ("lost", "twice", "unknown", "garbage")
+
+# Their `seconds` say for how long they apply, from the first time that they could; `times` may be None then.
+LASTING = {"rpc", "hang", "gpu"}
 
 # Methods that need no token.
 OPEN_TO_ALL = {"TokenFlowCreate", "TokenFlowWait"}
@@ -42,12 +49,31 @@ class Fault:
     times: int | None = 1  # None: until a reset
     options: dict[str, Any] = field(default_factory=dict)
     used: int = 0
-    since: float = field(default_factory=time.monotonic)
+    since: float | None = None  # when it could first apply; monotonic seconds
+    awaited: bool = False  # the request that it is to come after has not come
+    random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.option("seed", 0))
+        self.awaited = self.option("once") is not None
 
     def option(self, name: str, default: Any = None) -> Any:
         """Return an option of the fault, or its default."""
         value = self.options.get(name)
         return default if value is None else value
+
+    def applies(self) -> bool:
+        """Whether it has begun, is not used up or over, and chance has it: asked each time that it could apply."""
+        if self.awaited or (self.times is not None and self.used >= self.times):
+            return False
+        self.since = self.since or time.monotonic()
+        if self.kind in LASTING and self.left() <= 0:
+            return False
+        return self.random.random() < float(self.option("share", 1.0))
+
+    def left(self) -> float:
+        """Return the seconds for which it still applies."""
+        return float((self.since or time.monotonic()) + self.option("seconds", math.inf) - time.monotonic())
 
 
 class Faults:
@@ -61,6 +87,10 @@ class Faults:
         """Set a fault."""
         if kind not in KINDS:
             raise ValueError(f"no fault {kind!r}; there are {', '.join(KINDS)}")
+        if kind == "output" and options.get("how") not in OUTPUTS:
+            raise ValueError(f"an output can be {', '.join(OUTPUTS)}, not {options.get('how')!r}")
+        if kind == "rpc" and "rpc" not in options:
+            options = {"plane": "client", **options}  # what hits all of them is the network of the client
         self.active.append(Fault(kind, times, options))
         self.changed.notify()
 
@@ -69,14 +99,18 @@ class Faults:
         self.active.clear()
         self.changed.notify()
 
+    def heard(self, rpc: str) -> None:
+        """Have those faults begin that were to come after this request."""
+        for fault in self.active:
+            fault.awaited = fault.awaited and fault.option("once") != rpc
+
     def find(self, kind: str, *, function: str = "", **equal: Any) -> Fault | None:
         """Return the first fault of a kind that still applies, without using it up."""
+        equal["function"] = function
         for fault in self.active:
-            if fault.kind != kind or (fault.times is not None and fault.used >= fault.times):
+            if fault.kind != kind or any(fault.option(name, value) != value for name, value in equal.items()):
                 continue
-            if fault.option("function", function) != function:
-                continue
-            if all(fault.option(name, value) == value for name, value in equal.items()):
+            if fault.applies():
                 return fault
         return None
 
@@ -91,12 +125,21 @@ class Faults:
 class Gate:
     """Authentication and the faults that concern requests as such."""
 
-    def __init__(self, faults: Faults, world: World) -> None:
+    def __init__(self, faults: Faults, world: World, settings: Settings) -> None:
         self.faults = faults
         self.world = world
+        self.settings = settings
 
-    async def admit(self, name: str, caller: Caller) -> None:
-        """Let a request through, keep it waiting, or refuse it the way Modal does."""
+    async def admit(self, name: str, caller: Caller) -> Exception | None:
+        """Let a request through, keep it waiting, or refuse it the way Modal does.
+
+        Returns
+        -------
+        Exception or None
+            How the request is to end after it was carried out.
+        """
+        if caller.is_client:
+            await asyncio.sleep(self.settings.latency)
         if caller.plane == "container":
             self._check_container(name, caller)
         elif caller.plane == "input":
@@ -104,20 +147,19 @@ class Gate:
         else:
             await self._hang()
             self._check_token(name, caller)
-        if fault := self.faults.take("rpc", rpc=name):
+        failure = None
+        if fault := self.faults.take("rpc", rpc=name, plane="client" if caller.is_client else "container"):
             await asyncio.sleep(fault.option("delay", 0.0))
-            status = fault.option("status", "")
-            if status:
-                details: list[Message] = []
-                if (retry_after := fault.option("retry_after")) is not None:
-                    details.append(api_pb2.RPCRetryPolicy(retry_after_secs=retry_after))
-                raise GRPCError(Status[status], fault.option("message", f"loopback fault: {status}"), details)
+            failure = _failure(fault)
+            if failure is not None and not fault.option("done"):
+                raise failure
+        self.faults.heard(name)
+        return failure
 
     async def _hang(self) -> None:
         fault = self.faults.find("hang")
         if fault is not None:
-            left = fault.since + fault.option("seconds", 3600.0) - time.monotonic()
-            await self.faults.changed.until(lambda: fault not in self.faults.active, left)
+            await self.faults.changed.until(lambda: fault not in self.faults.active, min(fault.left(), 3600.0))
 
     def _check_token(self, name: str, caller: Caller) -> None:
         if name in OPEN_TO_ALL:
@@ -142,3 +184,16 @@ class Gate:
         """Ask clients for the token of `AuthTokenGet`; containers are known by their header."""
         if not caller.task_id and not caller.metadata.get("x-modal-token-id"):
             raise GRPCError(Status.UNAUTHENTICATED, "Token missing. Could not authenticate client.")
+
+
+def _failure(fault: Fault) -> Exception | None:
+    """Return how a request ends; None when it was only to be late."""
+    if fault.option("reset"):
+        return ResetError()
+    status = fault.option("status")
+    if status is None:
+        return None
+    details: list[Message] = []
+    if (retry_after := fault.option("retry_after")) is not None:
+        details.append(api_pb2.RPCRetryPolicy(retry_after_secs=retry_after))
+    return GRPCError(Status[status], fault.option("message", f"loopback fault: {status}"), details)

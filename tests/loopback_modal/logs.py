@@ -1,4 +1,4 @@
-"""Output of containers: kept for each app, streamed, and read again later.
+"""Output of containers: kept for each app, streamed, and read again later; late, in part, or for a while only.
 
 `AppGetLogs` follows (that is `modal.enable_output()`, and `modal app logs -f`); `AppFetchLogs` and
 `AppCountLogs` read history (that is `app.logs.fetch()`, `call.logs.tail()`, `modal app logs`).
@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
@@ -14,27 +16,47 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from modal_proto import api_pb2
 
 from .rpc import Caller, rpc
-from .state import App, Container, LogEntry, World
+from .state import App, Container, Function, LogEntry, Settings, World
 
 Filters = api_pb2.AppGetLogsRequest | api_pb2.AppFetchLogsRequest | api_pb2.AppCountLogsRequest
 
 
-def write(container: Container, data: str, fd: api_pb2.FileDescriptor.ValueType = api_pb2.FILE_DESCRIPTOR_INFO) -> None:
-    """Add a container's output to its app's log, with the input that it belongs to if there is just one."""
-    app = container.function.app
-    entry = LogEntry(
-        number=len(app.logs) + 1,
-        timestamp=time.time(),
-        data=data,
-        fd=fd,
-        task_id=container.id,
-        function_id=container.function.id,
-    )
-    if len(container.running) == 1:
-        (item,) = container.running.values()
-        entry.input_id, entry.function_call_id = item.id, item.call.id
-    app.logs.append(entry)
-    app.changed.notify()
+INFO = api_pb2.FILE_DESCRIPTOR_INFO
+
+
+class Journal:
+    """What gets into the logs, and when."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._random = random.Random(0)
+
+    def write(self, container: Container, data: str, fd: api_pb2.FileDescriptor.ValueType = INFO) -> None:
+        """Add a container's output to its app's log, with the input that it belongs to if there is just one."""
+        entry = LogEntry(time.time(), data, fd, task_id=container.id, function_id=container.function.id)
+        if len(container.running) == 1:
+            (item,) = container.running.values()
+            entry.input_id, entry.function_call_id = item.id, item.call.id
+        self._add(container.function.app, entry)
+
+    def tell(self, function: Function, data: str) -> None:
+        """Add a word of the server's own about a function."""
+        self._add(function.app, LogEntry(time.time(), data, INFO, function_id=function.id))
+
+    def _add(self, app: App, entry: LogEntry) -> None:
+        if self._random.random() < self.settings.log_share:
+            return
+        if self.settings.log_delay:
+            asyncio.get_running_loop().call_later(self.settings.log_delay, app.add_to_log, entry)
+        else:
+            app.add_to_log(entry)
+
+    def kept(self, app: App) -> list[LogEntry]:
+        """Return an app's log, or what is left of it."""
+        retention = self.settings.log_retention
+        if retention is None:
+            return app.logs
+        return [entry for entry in app.logs if entry.timestamp > time.time() - retention]
 
 
 def _batch(entry: LogEntry) -> api_pb2.TaskLogsBatch:
@@ -63,8 +85,9 @@ def _seconds(stamp: Timestamp) -> float:
 class Logs:
     """The RPCs about logs."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, journal: Journal) -> None:
         self.world = world
+        self.journal = journal
 
     @rpc("AppGetLogs")
     async def follow(self, request: api_pb2.AppGetLogsRequest, caller: Caller) -> AsyncIterator[api_pb2.TaskLogsBatch]:
@@ -73,8 +96,8 @@ class Logs:
         seen = int((request.last_entry_id or "0").split("-")[0])
         deadline = time.monotonic() + request.timeout
         while True:
-            entries = app.logs[seen:]
-            seen += len(entries)
+            entries = [entry for entry in self.journal.kept(app) if entry.number > seen]
+            seen = len(app.logs)
             for entry in self._matching(entries, request, request.file_descriptor):
                 yield _batch(entry)
             if self._done(app) and seen == len(app.logs):
@@ -127,7 +150,7 @@ class Logs:
 
     def _between(self, request: api_pb2.AppFetchLogsRequest | api_pb2.AppCountLogsRequest) -> list[LogEntry]:
         since, until = _seconds(request.since), _seconds(request.until)
-        entries = (entry for entry in self._app(request).logs if since <= entry.timestamp <= until)
+        entries = (entry for entry in self.journal.kept(self._app(request)) if since <= entry.timestamp <= until)
         return self._matching(entries, request, request.source)
 
     def _matching(

@@ -7,19 +7,23 @@ generator) that answers it. What no area answers is UNIMPLEMENTED, and counted: 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
+from urllib.parse import quote
 
 import grpclib.const
+import grpclib.events
 from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.encoding.proto import ProtoCodec
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
+from h2.settings import SettingCodes
 from modal_proto import api_pb2
 from modal_proto.api_grpc import ModalClientBase
 
@@ -79,24 +83,31 @@ class Caller:
         """The container, from the header that every container is started with; empty for a client."""
         return self.metadata.get("x-loopback-task", "")
 
+    @property
+    def is_client(self) -> bool:
+        """Whether it isn't a container, which calls through the input plane too."""
+        return self.plane != "container" and not self.task_id
+
+
+class ResetError(Exception):
+    """The stream of a request is to be reset: the client gets no answer, not even a status."""
+
 
 class Gate(Protocol):
     """Decides, before anything else, whether a request gets through."""
 
-    async def admit(self, name: str, caller: Caller) -> None:
-        """Return, wait, or raise."""
+    async def admit(self, name: str, caller: Caller) -> Exception | None:
+        """Return, wait, or raise; what is returned is raised after the request was carried out."""
 
 
 class Servicer(ModalClientBase):
     """All areas behind one port."""
 
-    def __init__(
-        self, areas: Iterable[object], world: World, gate: Gate, plane: str, settings: Settings | None = None
-    ) -> None:
+    def __init__(self, areas: Iterable[object], world: World, gate: Gate, plane: str, settings: Settings) -> None:
+        self.settings = settings
+        self.plane = plane
         self._world = world
         self._gate = gate
-        self._plane = plane
-        self._latency = settings.latency if settings else 0.0
         self._once: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._answers: dict[str, Callable[..., Any]] = {}
         for area in areas:
@@ -114,40 +125,65 @@ class Servicer(ModalClientBase):
 
     def _handler(self, name: str) -> Callable[[Any], Any]:
         async def handle(stream: Stream[Any, Any]) -> None:
-            world = self._world
-            world.open[self._plane] += 1
-            if any(app.published and not app.stopped for app in world.apps.values()):
-                world.most_open[self._plane] = max(world.open[self._plane], world.most_open[self._plane])
-            try:
-                await asyncio.sleep(self._latency)
-                await serve(stream)
-            finally:
-                world.open[self._plane] -= 1
-
-        async def serve(stream: Stream[Any, Any]) -> None:
-            world = self._world
             request = await stream.recv_message()
-            caller = Caller(self._plane, cast(Mapping[str, str], stream.metadata or {}))
-            await self._gate.admit(name, caller)
-            answer = self._answers.get(name)
-            if answer is None:
-                world.unknown[f"{name} ({self._plane})"] += 1
-                raise GRPCError(Status.UNIMPLEMENTED, f"The loopback server doesn't know {name} here")
-            world.rpcs[name] += 1
-            try:
-                if inspect.isasyncgenfunction(answer):
-                    stream_of = cast(AsyncIterator[Any], answer(request, caller))
-                    async for message in stream_of:
-                        await stream.send_message(message)
-                else:
-                    await stream.send_message(await self._unary(name, answer, request, caller))
-            except (GRPCError, ConnectionError):
-                raise
-            except Exception as error:  # a mistake of the server: fail the test, and keep the traceback
-                world.errors.append(f"{name}: {traceback.format_exc()}")
-                raise GRPCError(Status.FAILED_PRECONDITION, f"loopback server, {name}: {error!r}") from error
+            caller = Caller(self.plane, cast(Mapping[str, str], stream.metadata or {}))
+            with self._counted(name, caller):
+                try:
+                    await self._answer(name, request, caller, stream)
+                except ResetError:
+                    await stream.cancel()
 
         return handle
+
+    @contextlib.contextmanager
+    def _counted(self, name: str, caller: Caller) -> Iterator[None]:
+        """Keep count of the requests of clients that are being answered at once: each is an open stream."""
+        if not caller.is_client:
+            yield
+            return
+        now, most = self._world.open_rpcs, self._world.most_rpcs
+        for each in ("", name):
+            now[each] += 1
+            most[each] = max(most[each], now[each])
+        if any(app.published and not app.stopped for app in self._world.apps.values()):
+            running = self._world.most_rpcs_of_running_apps
+            running[""] = max(running[""], now[""])
+        try:
+            yield
+        finally:
+            now.subtract(("", name))
+
+    async def _answer(self, name: str, request: Any, caller: Caller, stream: Stream[Any, Any]) -> None:
+        failure = await self._gate.admit(name, caller)
+        world = self._world
+        answer = self._answers.get(name)
+        if answer is None:
+            world.unknown[f"{name} ({self.plane})"] += 1
+            raise GRPCError(Status.UNIMPLEMENTED, f"The loopback server doesn't know {name} here")
+        world.rpcs[name] += 1
+        try:
+            if inspect.isasyncgenfunction(answer):
+                stream_of = cast(AsyncIterator[Any], answer(request, caller))
+                async for message in stream_of:
+                    await stream.send_message(message)
+            else:
+                message = await self._unary(name, answer, request, caller)
+                if failure is not None:
+                    raise failure
+                if "server_warnings" in message.DESCRIPTOR.fields_by_name:
+                    del message.server_warnings[:]  # an answer may be given twice
+                    message.server_warnings.extend(api_pb2.Warning(message=text) for text in self.warnings)
+                await stream.send_message(message)
+        except (GRPCError, ResetError, ConnectionError):
+            raise
+        except Exception as error:  # a mistake of the server: fail the test, and keep the traceback
+            world.errors.append(f"{name}: {traceback.format_exc()}")
+            raise GRPCError(Status.FAILED_PRECONDITION, f"loopback server, {name}: {error!r}") from error
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is told with every answer; containers are spared."""
+        return () if self.plane == "container" else self.settings.server_warnings
 
     async def _unary(self, name: str, answer: Callable[..., Any], request: Any, caller: Caller) -> Any:
         key = caller.metadata.get("x-idempotency-key", "")
@@ -184,9 +220,16 @@ class Listener(Server):
 
     def __init__(self, servicer: Servicer) -> None:
         super().__init__([servicer], codec=ProtoCodec(), status_details_codec=Details())
+        self._servicer = servicer
         self._protocols: list[H2Protocol] = []
         self.refusing = False
         self.port = 0
+        grpclib.events.listen(self, grpclib.events.SendTrailingMetadata, self._warn)
+
+    async def _warn(self, event: grpclib.events.SendTrailingMetadata) -> None:
+        """Add warnings to the end of an answer, also of one that is an error."""
+        for text in self._servicer.warnings:
+            event.metadata.add("x-modal-warning", quote(text))
 
     async def open(self) -> int:
         """Listen on a free port of 127.0.0.1, and return it."""
@@ -203,6 +246,11 @@ class Listener(Server):
                 cast(asyncio.Transport, transport).abort()
                 transport.close()
             made(transport)
+            connection = protocol.connection
+            connection._connection.update_settings(
+                {SettingCodes.MAX_CONCURRENT_STREAMS: self._servicer.settings.streams}
+            )
+            connection.flush()
 
         protocol.connection_made = connection_made  # type: ignore[method-assign]
         self._protocols = [*(p for p in self._protocols if p.handler is not None), protocol][-500:]

@@ -31,7 +31,6 @@ class Failure:
     traceback: tuple[str, ...] = ()
     stderr: tuple[str, ...] = ()
     attempts: int = 1
-    modes: tuple[Mode, ...] = MODES
     environment: str = ""  # of a container fixture
     users: int = 3  # of a container fixture
 
@@ -145,7 +144,6 @@ CALLS = {
         "add the package to packages=, or, if it is a module of yours whose name is put together at run time, "
         "set local_packages=",
         traceback=(TRACEBACK, "ModuleNotFoundError: No module named 'hypothesis'"),
-        modes=(MODAL,),
     ),
 }
 # Kinds that fail in a remote fixture too, which another one takes.

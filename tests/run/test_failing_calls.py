@@ -53,7 +53,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @pytest.mark.parametrize(
     ("run", "kind"),
-    [pytest.param(mode, kind, id=f"{mode.name}-{kind}") for kind, call in CALLS.items() for mode in call.modes],
+    [pytest.param(mode, kind, id=f"{mode.name}-{kind}") for kind in CALLS for mode in MODES],
     indirect=["run"],
 )
 def test_a_failing_call_is_an_error_that_names_its_cause(run: Run, kind: str) -> None:
@@ -106,21 +106,18 @@ def test_a_container_fixture_that_fails_after_its_yield_is_an_error_at_teardown(
 
 
 def test_the_other_calls_go_on(run: Run) -> None:
-    errors = {f"test_work[{kind}]" for kind, call in CALLS.items() if run.mode in call.modes}
+    errors = {f"test_work[{kind}]" for kind in CALLS}
     errors |= {f"{test}[{kind}]" for kind in TAKEN for test in ("test_answer", "test_after")}
     for name, load in LOADS.items():
         errors |= {f"{test}[{user}]" for user in range(load.users) for test in (f"test_{name}", f"test_after_{name}")}
     errors |= {"test_untidy"}  # at its teardown
     assert set(re.findall(r"(?m)^ERROR test_it\.py::(\S+)", run.result.stdout.str())) == errors
-    if run.mode is LOCAL:
-        run.result.assert_outcomes(passed=8, errors=32)
-    else:
-        run.result.assert_outcomes(passed=7, errors=33)
+    run.result.assert_outcomes(passed=7, errors=33)
     assert run.result.ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_the_summary_counts_the_calls_of_each_status(run: Run) -> None:
-    counts = Counter(call.status for call in CALLS.values() if run.mode in call.modes)
+    counts = Counter(call.status for call in CALLS.values())
     counts += Counter(CALLS[kind].status for kind in TAKEN)
     counts += Counter({load.status: load.users for load in LOADS.values()})
     counts["dependency failed"] = len(TAKEN) + sum(load.users for load in LOADS.values())

@@ -82,7 +82,7 @@ def test_an_image_that_can_not_be_built_shows_its_log(pytester: pytest.Pytester,
         [
             "modal: an image could not be built: error: no space left on device",
             "an image could not be built: error: no space left on device",
-            "  what to do: fix packages=*",
+            "  what to do: run pytest again: the build was cut short, *",
             "  | downloading numpy",
             "image build: an image could not be built: error: no space left on device (1 call)",
         ]

@@ -39,7 +39,7 @@ def test_many_small_calls_are_few_inputs(pytester: pytest.Pytester, modal_server
     facts = modal_server.facts()
     assert len(facts["inputs"]) < 20
     assert len(facts["containers"]) == 1
-    assert facts["most_open_rpcs"]["client"] < 10
+    assert facts["most_rpcs_of_running_apps"] < 10
 
 
 def test_more_environments_than_results_can_be_waited_for_share_the_connection(
@@ -60,7 +60,7 @@ def test_{number}(modal_result, x): assert modal_result == x
     run(pytester).assert_outcomes(passed=6 * environments)
     facts = modal_server.facts()
     # Two packs for each container would be 48 results to wait for.
-    assert 16 < facts["most_open_rpcs"]["client"] <= MOST_RPCS
+    assert 16 < facts["most_rpcs_of_running_apps"] <= MOST_RPCS
     assert facts["apps"][0]["stop_reason"] == "entrypoint_completed"
 
 
@@ -240,7 +240,7 @@ def test_an_app_that_was_stopped_ends_the_session_whatever_modal_says_of_its_cal
         def test_it(answer): pass
         """
     )
-    with LoopbackModal(grace=0.5, cancel_grace=0.5, stop_silently=True) as server:
+    with LoopbackModal(grace=0.5, cancel_grace=0.5, stop_silent=True) as server:
         command = [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"]
         process = subprocess.Popen(command, cwd=pytester.path, env=server.environ(), stdout=subprocess.PIPE, text=True)
         server.wait_for(lambda facts: begun.exists(), timeout=40)

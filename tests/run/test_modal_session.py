@@ -396,7 +396,7 @@ def test_a_poisoned_process_is_not_used_again(pytester: pytest.Pytester, modal_s
 def test_ctrl_c_stops_the_session_and_reaches_pytest(
     pytester: pytest.Pytester, modal_server: LoopbackModal, mode: str
 ) -> None:
-    started = pytester.path / "started"
+    started = (modal_server.shared if mode == "modal" else pytester.path) / "started"
     pytester.makepyfile(
         f"""
         import pathlib, pytest_modal

@@ -289,7 +289,7 @@ def test_secrets_never_enter(pytester: pytest.Pytester, monkeypatch: pytest.Monk
         """
         import os, pytest_modal
 
-        @pytest_modal.fixture(env={"MY_TOKEN": "another-secret-value", "GREETING": "hello"})
+        @pytest_modal.fixture(env={"MY_TOKEN": "another-secret-value", "GREETING": "hello"}, secrets=["HF_TOKEN"])
         def leaks():
             import os
             return "token is " + os.environ["HF_TOKEN"]

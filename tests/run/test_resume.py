@@ -69,7 +69,7 @@ def test_a_killed_run_goes_on_where_it_was(pytester: pytest.Pytester, seed: int)
 
 
 def test_ctrl_c_on_modal_keeps_what_had_arrived(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
-    hurry = pytester.path / "hurry"
+    hurry = modal_server.shared / "hurry"
     pytester.makepyfile(
         f"""
         import pytest_modal

@@ -11,7 +11,8 @@ from pytest_modal.checks.rule import Rule
 from pytest_modal.checks.script.image import image_of, local_module, own_package
 from pytest_modal.checks.script.imports import Imported, needed_in_container
 from pytest_modal.checks.script.script import GpuFunction, Script
-from pytest_modal.code.distributions import canonical, is_standard
+from pytest_modal.code.distributions import is_standard
+from pytest_modal.remote.installed import canonical
 
 
 def check(script: Script, functions: list[GpuFunction]) -> Iterator[Finding]:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.requirements import Requirements
-from pytest_modal.code.local_packages import is_left_out
 from pytest_modal.code.pins import needs_git
 from pytest_modal.code.requirements import layers, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
@@ -24,8 +24,10 @@ from pytest_modal.remote.child import START_TIMEOUT
 from pytest_modal.remote.modal_worker import CACHE
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import PYTHON, entry_class
+from pytest_modal.run.staging import stage
 
 CACHE_PATH = "/cache/huggingface"
+ROOT = "/root"  # where Modal's runtime looks for modules, before the installed ones
 SCALEDOWN_WINDOW = 60  # seconds that an idle container, which is paid for, waits for calls that depend on others
 _LONGEST_NAME = 63
 PACK_SECONDS = 1.0  # of work that a container gets at a time: enough to hide the round trip
@@ -50,7 +52,7 @@ class Service:
 
 
 def build_app(
-    batch: Batch, environments: Mapping[str, Environment], rootdir: Path, options: SessionOptions
+    batch: Batch, environments: Mapping[str, Environment], rootdir: Path, options: SessionOptions, scratch: Path
 ) -> tuple[Any, list[Service]]:
     """Define the App of a batch and its Functions; nothing is sent yet.
 
@@ -58,6 +60,8 @@ def build_app(
     ----------
     environments : mapping
         Those of the batch that it is to have, by the name of their Function.
+    scratch : Path
+        A directory for the files that are sent, which has to be there until the App runs.
 
     Raises
     ------
@@ -70,14 +74,19 @@ def build_app(
     app = modal.App(project_name(rootdir), tags=tags(rootdir), include_source=False)
     services = []
     for name, environment in environments.items():
-        settings = function_settings(environment, requirements_of(batch, environment), options)
+        packages = scratch / digest_of(*environment.local_packages) if environment.local_packages else None
+        if packages is not None and not packages.exists():
+            stage(environment.local_packages, packages)
+        settings = function_settings(environment, requirements_of(batch, environment), options, packages)
         instance = app.cls(serialized=True, **settings)(entry_class(name, bundle()))
         services.append(Service(name, environment, instance))
     return app, services
 
 
-def function_settings(environment: Environment, requirements: Requirements, options: SessionOptions) -> dict[str, Any]:
-    """Return the arguments of ``app.cls`` for an environment."""
+def function_settings(
+    environment: Environment, requirements: Requirements, options: SessionOptions, packages: Path | None = None
+) -> dict[str, Any]:
+    """Return the arguments of ``app.cls`` for an environment; `packages` is a directory with its local packages."""
     import modal
 
     gpu = environment.gpu
@@ -90,7 +99,7 @@ def function_settings(environment: Environment, requirements: Requirements, opti
         volumes = volumes if own else {CACHE_PATH: _volume(options.cache_volume), **volumes}
     region = environment.region
     return {
-        "image": image(environment, requirements),
+        "image": image(environment, requirements, packages),
         "gpu": [*map(as_modal_takes, gpu)] if isinstance(gpu, tuple) else gpu and as_modal_takes(gpu),
         "timeout": min(_DAY, math.ceil(pack_timeout(environment))),
         "startup_timeout": min(_DAY, math.ceil(options.startup_timeout)),
@@ -116,7 +125,7 @@ def pack_timeout(environment: Environment) -> float:
     return PACK_SECONDS + (2 + environment.retries) * (environment.timeout + START_TIMEOUT)
 
 
-def image(environment: Environment, requirements: Requirements) -> Any:
+def image(environment: Environment, requirements: Requirements, packages: Path | None = None) -> Any:
     """Return the image of an environment: the declared one, or the smallest that has what is needed."""
     import modal
 
@@ -125,10 +134,11 @@ def image(environment: Environment, requirements: Requirements) -> Any:
         described = modal.Image.debian_slim(python_version=PYTHON)
         if any(map(needs_git, requirements.packages)):
             described = described.apt_install("git")
-    for packages in layers(environment, requirements.packages):
-        described = described.uv_pip_install(*packages)
-    if environment.local_packages:
-        described = described.add_local_python_source(*environment.local_packages, ignore=is_left_out)
+    for layer in layers(environment, requirements.packages):
+        described = described.uv_pip_install(*layer)
+    if packages is not None:
+        # It comes last: nothing can be built after it. Modal compares its files by content, and sends what is new.
+        described = described.add_local_dir(packages, ROOT)
     return described
 
 

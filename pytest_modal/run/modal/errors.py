@@ -137,17 +137,16 @@ async def of_session(error: BaseException, url: str, *, environment: str = "") -
     environment : str
         The name of the one that is at fault; empty for the whole session.
     """
+    if isinstance(error, InfrastructureError):
+        return error
     import modal
 
     what = f"the environment {environment}" if environment else "the session"
-
-    if isinstance(error, InfrastructureError):
-        return error
     if isinstance(error, modal.exception.ImageBuildError):
         return await _image_build(error, f"the image of {environment}" if environment else "an image")
     text = str(error) or type(error).__name__
     if isinstance(error, modal.exception.AuthError):
-        return _auth(text)
+        return InfrastructureError("auth", f"Modal does not accept the token: {text}", TOKEN_REMEDY)
     kinds: list[tuple[type[BaseException], str, str]] = [
         (modal.exception.PermissionDeniedError, "permission", "get access to it, or use another token or environment"),
         (modal.exception.VersionError, "version", "upgrade: pip install -U modal"),
@@ -173,14 +172,6 @@ async def of_session(error: BaseException, url: str, *, environment: str = "") -
             return InfrastructureError(kind, message, remedy, of_project=kind == "setting")
     remedy = "run pytest again; if it happens again, see the app's log"
     return InfrastructureError("unexpected", f"{what} failed: {type(error).__name__}: {text}", remedy)
-
-
-def _auth(text: str) -> InfrastructureError:
-    from modal.config import config
-
-    if config.get("token_id") and config.get("token_secret"):
-        return InfrastructureError("auth", f"Modal does not accept the token: {text}", TOKEN_REMEDY)
-    return InfrastructureError("auth", "there is no token for Modal on this machine", TOKEN_REMEDY)
 
 
 async def _image_build(error: Any, what: str) -> InfrastructureError:

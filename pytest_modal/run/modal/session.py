@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -19,6 +20,7 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
+from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
@@ -62,6 +64,7 @@ class Session:
         self._batch = batch
         self._dispatch = dispatch
         self._rootdir = rootdir
+        self._scratch = Path()
         self._options = options
         self._emit = emit
         self._progress = progress
@@ -88,7 +91,9 @@ class Session:
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
-                await self._in_sessions(url)
+                with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
+                    self._scratch = Path(scratch)
+                    await self._in_sessions(url)
             finally:
                 watch.cancel()
         except Exception as error:
@@ -100,6 +105,8 @@ class Session:
         )
 
     async def _connect(self) -> tuple[Any, str]:
+        if (fault := fault_of_configuration()) is not None:
+            raise fault
         import modal.config
 
         url = str(modal.config.config.get("server_url"))
@@ -158,7 +165,7 @@ class Session:
 
     async def _failure_of(self, name: str, environment: Environment, url: str) -> InfrastructureError | None:
         try:
-            app, _ = build_app(self._batch, {name: environment}, self._rootdir, self._options)
+            app, _ = build_app(self._batch, {name: environment}, self._rootdir, self._options, self._scratch)
             async with self._opened(app):
                 return None
         except Exception as error:
@@ -181,7 +188,7 @@ class Session:
                 await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
-        app, services = build_app(self._batch, environments, self._rootdir, self._options)
+        app, services = build_app(self._batch, environments, self._rootdir, self._options, self._scratch)
         async with self._opened(app):
             self.app_id = app.app_id
             with contextlib.suppress(Exception):
