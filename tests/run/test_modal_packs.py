@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,14 +89,14 @@ COUNTED = """
 
 
 def test_a_wrong_estimate_costs_nothing(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
-    pytester.makepyfile(COUNTED.replace("{folder}", str(pytester.path)))
+    pytester.makepyfile(COUNTED.replace("{folder}", str(modal_server.shared)))
     result = run(pytester)
     result.assert_outcomes(passed=120)
-    calls = (pytester.path / "calls").read_text().split()
+    calls = (modal_server.shared / "calls").read_text().split()
     assert Counter(calls) == {f"{model}-{number}": 1 for model in ("small", "large") for number in range(60)}
     # Each model is built once, and released before the next one.
-    assert (pytester.path / "loads").read_text() == "small large "
-    assert (pytester.path / "releases").read_text() == "small large "
+    assert (modal_server.shared / "loads").read_text() == "small large "
+    assert (modal_server.shared / "releases").read_text() == "small large "
     assert calls.index("large-0") == 60
     assert len(modal_server.facts()["containers"]) == 1
 
@@ -221,9 +220,10 @@ def test_an_output_that_gets_lost_is_given_up(pytester: pytest.Pytester, modal_s
 
 
 def test_an_app_that_was_stopped_ends_the_session_whatever_modal_says_of_its_calls(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
-    begun = pytester.path / "begun"
+    begun = modal_server.shared / "begun"
+    modal_server.change(stop_silent=True)
     pytester.makeconftest("import pytest_modal.run.modal.session as session\nsession.APP_INTERVAL = 2.0")
     pytester.makepyfile(
         f"""
@@ -240,24 +240,22 @@ def test_an_app_that_was_stopped_ends_the_session_whatever_modal_says_of_its_cal
         def test_it(answer): pass
         """
     )
-    with LoopbackModal(grace=0.5, cancel_grace=0.5, stop_silent=True) as server:
-        command = [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"]
-        process = subprocess.Popen(command, cwd=pytester.path, env=server.environ(), stdout=subprocess.PIPE, text=True)
-        server.wait_for(lambda facts: begun.exists(), timeout=40)
-        server.stop_app(server.facts()["apps"][0]["id"])
-        output, _ = process.communicate(timeout=40)
+    command = [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True)
+    modal_server.wait_for(lambda facts: begun.exists(), timeout=40)
+    modal_server.stop_app(modal_server.facts()["apps"][0]["id"])
+    output, _ = process.communicate(timeout=40)
     assert process.returncode == 70, output
     assert "1 passed, 2 errors" in output
     assert "the session was stopped from outside" in output
 
 
-def test_each_round_trip_is_shared_by_many_calls(pytester: pytest.Pytester, tmp_path: Path) -> None:
+def test_each_round_trip_is_shared_by_many_calls(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.change(latency=0.05)
     pytester.makepyfile(ONE.replace("range(3)", "range(300)"))
-    with LoopbackModal(grace=0.5, latency=0.05) as server:
-        command = [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"]
-        done = subprocess.run(command, cwd=pytester.path, env=server.environ(), capture_output=True, text=True)
-        facts = server.facts()
-    assert done.returncode == 0, done.stdout
+    run(pytester).assert_outcomes(passed=300)
+    facts = modal_server.facts()
     (container,) = facts["containers"]
-    # One by one, 300 calls would wait 30 s for input and output alone.
-    assert container["ended_at"] - container["ready_at"] < 10
+    # One by one, with two on their way, 300 calls would wait 15 s for what the client sends and asks for.
+    assert container["ended_at"] - container["ready_at"] < 8
+    assert facts["rpcs"]["FunctionMap"] < 10

@@ -70,7 +70,7 @@ def test_a_call_that_takes_its_process_along_costs_no_container(
     pytester: pytest.Pytester, modal_server: LoopbackModal, name: str
 ) -> None:
     falls, said, attempts = FALLS[name]
-    loads = pytester.path / "loads"
+    loads = modal_server.shared / "loads"
     suite = textwrap.dedent(SUITE).replace("{loads!r}", repr(str(loads))).replace("{falls}", falls)
     # The fixtures of one environment: that of the call that falls has its time limit.
     pytester.makepyfile(suite.replace("params=range(8)", "params=range(8), timeout=2"))
@@ -88,7 +88,7 @@ def test_a_call_that_takes_its_process_along_costs_no_container(
 def test_a_broken_container_fixture_is_not_built_for_each_of_its_users(
     pytester: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
-    loads = pytester.path / "loads"
+    loads = modal_server.shared / "loads"
     pytester.makepyfile(
         f"""
         import pytest_modal
@@ -151,7 +151,7 @@ def test_a_call_that_takes_its_container_along_is_found_among_those_that_were_se
 def test_what_a_container_that_was_killed_once_had_is_run_again(
     pytester: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
-    once = pytester.path / "once"
+    once = modal_server.shared / "once"
     dies = f"""
             import pathlib
             if not pathlib.Path({str(once)!r}).exists():
@@ -168,7 +168,7 @@ def test_what_a_container_that_was_killed_once_had_is_run_again(
 def test_code_after_a_yield_runs_where_modal_ends_the_container(
     pytester: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
-    left, begun = pytester.path / "left", pytester.path / "begun"
+    left, begun = modal_server.shared / "left", modal_server.shared / "begun"
     pytester.makepyfile(
         f"""
         import pytest_modal
