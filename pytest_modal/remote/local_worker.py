@@ -33,38 +33,27 @@ def main(name: str, output: str) -> None:
     output : str
         File for the output of the functions: the parent reads it even after a crash.
     """
-    requests, replies = _streams(output)
+    limits: Limits
+    limits, requests, replies = _begin(output)
     refuse_breakpoints()
-    first = read_message(requests)
-    if first is None:
-        os._exit(1)
-    limits: Limits = first[0]
     hide(limits["roots"])
     isolation = Isolation(limits)
     isolation.begin()
     _serve(name, output, requests, replies, notes=isolation.notes)
 
 
-def main_in_container(given: str, name: str, output: str) -> None:
-    """Serve the supervisor in a container of Modal.
-
-    Parameters
-    ----------
-    given : str
-        The name of the GPU; empty without one.
-    name, output : str
-        As in `main`.
-    """
-    requests, replies = _streams(output)
+def main_in_container(name: str, output: str) -> None:
+    """Serve the supervisor in a container of Modal, whose first message says which GPU it has; otherwise as `main`."""
+    first, requests, replies = _begin(output)
     refuse_breakpoints("a container has no terminal")
     # Where memory runs out, this process is killed, and not the one that says so.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    _serve(name, output, requests, replies, given=given)
+    _serve(name, output, requests, replies, given=first["given"])
 
 
-def _streams(output: str) -> tuple[IO[bytes], IO[bytes]]:
-    """Return the streams of requests and replies; the standard ones are the functions' from here on."""
+def _begin(output: str) -> tuple[Any, IO[bytes], IO[bytes]]:
+    """Return the first message and the streams of requests and replies; functions get the standard streams."""
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -72,7 +61,10 @@ def _streams(output: str) -> tuple[IO[bytes], IO[bytes]]:
         os.dup2(opened, target)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
-    return requests, replies
+    first = read_message(requests)
+    if first is None:
+        os._exit(1)
+    return first[0], requests, replies
 
 
 def _serve(
