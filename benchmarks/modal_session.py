@@ -1,6 +1,6 @@
 """Modal mode on the loopback server against a hand-written script: the same work, and many small calls.
 
-python benchmarks/modal_session.py [CALLS]
+python benchmarks/modal_session.py [CALLS [CALLS_WITH_LATENCY]]
 """
 
 from __future__ import annotations
@@ -81,7 +81,13 @@ MANY = """
 
     def test_it(doubled): pass
 """
-PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
+PLAIN = """
+    import pytest
+
+    @pytest.mark.parametrize("x", range(12))
+    def test_it(x): pass
+"""
+PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
 
 
 def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float, str]:
@@ -102,33 +108,51 @@ def session_seconds(printed: str) -> float:
     return sum(others)
 
 
-def main(calls: int = 1000) -> None:
+def small_calls(server: LoopbackModal, root: Path, calls: int) -> None:
+    """Compare many small calls with `Function.map`."""
+    server.reset()
+    _, printed = run(server, root, "map.py")
+    mapped = float(printed.split()[-1])
+    server.reset()
+    _, printed = run(server, root, *PYTEST, "--modal", "test_many.py")
+    many = session_seconds(printed)
+    facts = server.facts()
+    print(
+        f"{calls:,} small calls, ms each: Function.map {1e3 * mapped / calls:.2f}, "
+        f"pytest --modal {1e3 * many / calls:.2f}"
+    )
+    print(f"ratio: {many / mapped:.3f}")
+    print(
+        f"sessions: {len(facts['apps'])}, containers: {len(facts['containers'])}, inputs: {len(facts['inputs'])}, "
+        f"most RPCs at a time: {facts['most_rpcs_at_once']}"
+    )
+
+
+def main(calls: int = 10_000, slow_calls: int = 1_000) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
         root = Path(folder)
-        for name, source in {"script": WORK + SCRIPT, "test_same": WORK + SUITE, "map": MAP, "test_many": MANY}.items():
-            text = textwrap.dedent(source).replace("CALLS", str(calls))
-            (root / f"{name}.py").write_text(text, encoding="utf-8")
+        write_files(root, calls)
         run(server, root, "script.py")  # builds the images
         by_hand = [run(server, root, "script.py")[0] for _ in range(3)]
         ours = [run(server, root, *PYTEST, "--modal", "test_same.py")[0] for _ in range(3)]
-        start = [run(server, root, *PYTEST, "--collect-only", "test_same.py")[0] for _ in range(3)]
+        start = [run(server, root, *PYTEST, "test_plain.py")[0] for _ in range(3)]
         hand, whole, alone = (statistics.median(each) for each in (by_hand, ours, start))
-        print(
-            f"the same work: by hand {hand:.2f} s; pytest --modal {whole:.2f} s, {alone:.2f} s of it pytest's own start"
-        )
-        print(f"ratio, pytest's start aside: {(whole - alone) / hand:.2f}")
-        server.reset()
-        _, printed = run(server, root, "map.py")
-        mapped = float(printed.split()[-1])
-        _, printed = run(server, root, *PYTEST, "--modal", "test_many.py")
-        many = session_seconds(printed)
-        print(
-            f"{calls:,} small calls, ms each: Function.map {1e3 * mapped / calls:.2f}, "
-            f"pytest --modal {1e3 * many / calls:.2f}"
-        )
-        print(f"ratio: {many / mapped:.2f}")
-        print(f"sessions: {len(server.facts()['apps']) - 1}, containers: {len(server.facts()['containers']) - 1}")
+        print(f"the same work: by hand {hand:.2f} s; pytest --modal {whole:.2f} s, {alone:.2f} s of it pytest's own")
+        print(f"ratio, pytest's own aside: {(whole - alone) / hand:.2f}")
+        small_calls(server, root, calls)
+    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5, latency=0.05) as server:
+        print("with 50 ms of latency:")
+        write_files(Path(folder), slow_calls)
+        small_calls(server, Path(folder), slow_calls)
+
+
+def write_files(root: Path, calls: int) -> None:
+    """Write the scripts and suites."""
+    sources = {"script": WORK + SCRIPT, "test_same": WORK + SUITE, "test_plain": PLAIN, "map": MAP, "test_many": MANY}
+    for name, source in sources.items():
+        text = textwrap.dedent(source).replace("CALLS", str(calls))
+        (root / f"{name}.py").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,11 +26,17 @@ class Use(NamedTuple):
 
 
 class Device:
-    """Watches the GPU from call to call."""
+    """Watches the GPU from call to call.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    given : str or None
+        Its name, where that is known already.
+    """
+
+    def __init__(self, given: str | None = None) -> None:
         self._name = ""
-        self._given: str | None = None
+        self._given = given
         self._allocations = 0
 
     @property

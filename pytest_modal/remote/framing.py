@@ -106,8 +106,6 @@ class CallRequest(TypedDict):
         Paths of the volumes.
     own_image : bool
         Whether the project defines the image, which may have packages of the project.
-    alone : bool
-        Whether the container ends after the call.
     """
 
     call: Bound
@@ -116,7 +114,53 @@ class CallRequest(TypedDict):
     position: int
     mounts: list[str]
     own_image: bool
-    alone: NotRequired[bool]
+
+
+class Pack(TypedDict):
+    """Calls that go to a container together.
+
+    Attributes
+    ----------
+    id : str
+        Names the pack in the app's log.
+    calls : list of CallRequest
+        In order. Blobs that several need are with the first of them.
+    timeout : float
+        Seconds that a call may take.
+    retries : int
+        How often a call that raised is run again.
+    seconds : float
+        When so much work is done, the calls that have not begun go back.
+    alone : bool
+        Whether each call begins in a fresh process.
+    last : bool
+        Whether the environment has no other calls: the container ends after these.
+    """
+
+    id: str
+    calls: list[CallRequest]
+    timeout: float
+    retries: int
+    seconds: float
+    alone: bool
+    last: bool
+
+
+class PackReply(TypedDict):
+    """What comes back of a pack; the replies follow, each with its value.
+
+    Attributes
+    ----------
+    keys : list of str
+        Of the calls that have replies, in the order of these.
+    spent : list of float
+        Seconds that each of them took, without loading container fixtures.
+    """
+
+    pack: str
+    container: str
+    keys: list[str]
+    spent: list[float]
 
 
 class Loaded(TypedDict):
@@ -127,33 +171,52 @@ class Loaded(TypedDict):
     seconds: float
 
 
+class Ended(TypedDict, total=False):
+    """How a process ended, or the seconds that it was given."""
+
+    exit_status: int
+    limit: float
+
+
 class Reply(TypedDict, total=False):
     """The outcome of a call as data.
 
     Attributes
     ----------
+    ended : Ended
+        What became of the process, where the call took it along.
+    process : str
+        Name of the process that ran it; a container may have had several.
     device : str
         The device that the call used: the name of a GPU, or "cpu".
     given : str
         The name of the GPU that the process has; empty without one.
     poisoned : bool
         Whether the process is unusable from now on, after a CUDA fault.
+    attempts : int
+        How often it was tried.
+    fallen : list of str
+        Names of the processes that ended under it before.
     """
 
-    status: Literal["ok", "raised", "not data", "skipped", "xfailed"]
+    status: Literal["ok", "raised", "not data", "skipped", "xfailed", "timed out", "crashed"]
     container: str
+    process: str
     phase: str
     loads: list[Loaded]
     teardown_errors: list[Described]
     lost_files: list[str]
     warnings: list[PythonWarning]
     error: Described
+    ended: Ended
     container_key: str
     seconds: float
     device: str
     given: str
     peak_memory: int
     poisoned: bool
+    attempts: int
+    fallen: list[str]
     stdout: str
     stderr: str
 

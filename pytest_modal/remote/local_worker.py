@@ -1,33 +1,62 @@
-"""The local worker process: requests on standard input, replies on standard output.
+"""The worker process: requests on standard input, replies on standard output.
 
 Standard library only; it travels beside `pytest_modal.remote.worker`, which does the work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
-from pytest_modal.remote.worker import Worker
+from pytest_modal.remote.worker import Worker, no_notes
 
 
 def main(name: str, output: str) -> None:
-    """Serve the local backend, whose first message are the `Limits` of this process.
+    """Serve local mock mode, whose first message are the `Limits` of this process."""
+    refuse_breakpoints()
+    serve(name, output, is_limited=True)
+
+
+def main_in_container(given: str, name: str, output: str) -> None:
+    """Serve the supervisor in a container of Modal.
+
+    Parameters
+    ----------
+    given : str
+        The name of the GPU; empty without one.
+    """
+    refuse_breakpoints("a container has no terminal")
+    # Where memory runs out, this process is killed, and not the one that says so.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    serve(name, output, given)
+
+
+def serve(name: str, output: str, given: str | None = None, *, is_limited: bool = False) -> None:
+    """Serve the process that has started this one.
 
     Parameters
     ----------
     name : str
-        Name of this container.
+        Name of this process in outcomes.
     output : str
         File for the output of the functions: the parent reads it even after a crash.
+    given : str or None
+        The name of the GPU, where it is known already.
+    is_limited : bool
+        Whether the first message says what this process must do without.
     """
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
@@ -36,7 +65,51 @@ def main(name: str, output: str) -> None:
         os.dup2(opened, target)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
-    refuse_breakpoints()
+    isolation = _isolated(requests) if is_limited else None
+    interrupt = _Interrupt()
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while (message := read_message(requests)) is not None:
+            if "interrupt" in message[0]:
+                if not interrupt.happen():
+                    inbox.put(message[0])
+            else:
+                inbox.put(message[0])
+        # The parent has ended: a call that still runs would occupy a GPU for nothing.
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    phases = os.open(Path(output).with_name(PHASE), os.O_WRONLY)
+
+    def notify(phase: str, key: str) -> None:
+        note_phase(phases, phase, key)
+        if key:
+            write_message(replies, {"event": phase, "key": key})
+
+    worker = Worker(
+        name,
+        notify=notify,
+        is_fatal=lambda error: interrupt.happened,
+        given=given,
+        notes=isolation.notes if isolation is not None else no_notes,
+    )
+    write_message(replies, {"event": "ready", "key": ""})
+    while "stop" not in (request := inbox.get()):
+        answer: tuple[Any, Any] = {"event": "interrupted", "key": ""}, None
+        try:
+            if "interrupt" not in request:
+                with interrupt.possible():
+                    answer = worker.handle(request)
+        except BaseException:
+            if not interrupt.happened:
+                raise
+        write_message(replies, *answer)
+    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
+    os._exit(0)
+
+
+def _isolated(requests: IO[bytes]) -> Isolation:
     first = read_message(requests)
     if first is None:
         os._exit(1)
@@ -44,23 +117,36 @@ def main(name: str, output: str) -> None:
     hide(limits["roots"])
     isolation = Isolation(limits)
     isolation.begin()
-    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    return isolation
 
-    def listen() -> None:
-        while (message := read_message(requests)) is not None:
-            inbox.put(message[0])
-        # The parent has ended: a call that still runs would occupy a GPU for nothing.
-        os._exit(1)
 
-    threading.Thread(target=listen, daemon=True).start()
-    worker = Worker(
-        name, notify=lambda phase, key: write_message(replies, {"event": phase, "key": key}), notes=isolation.notes
-    )
-    write_message(replies, {"event": "ready", "key": ""})
-    while "stop" not in (request := inbox.get()):
-        write_message(replies, *worker.handle(request))
-    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
-    os._exit(0)
+class _Interrupt:
+    """Ends a running call by a KeyboardInterrupt from another thread, and nothing but a call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs = False
+        self.happened = False
+
+    @contextlib.contextmanager
+    def possible(self) -> Iterator[None]:
+        """Let it happen in the block."""
+        self.happened, self._runs = False, True
+        try:
+            yield
+        finally:
+            while self._runs:
+                # A signal that was sent arrives here at the latest: while waiting for the lock.
+                with contextlib.suppress(KeyboardInterrupt), self._lock:
+                    self._runs = False
+
+    def happen(self) -> bool:
+        """Return whether a call runs that is ended."""
+        with self._lock:
+            if self._runs:
+                self.happened = True
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            return self._runs
 
 
 def hide(forbidden: list[str]) -> None:

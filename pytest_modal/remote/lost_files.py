@@ -75,7 +75,7 @@ def watching(mounts: Iterable[str] = ()) -> Iterator[list[str]]:
         written |= {str(Path(home, name)): None for name in sorted(_listing(home) - before)}
         # Without a working directory relative paths lead nowhere; a call doesn't fail for what is only reported.
         with contextlib.suppress(OSError, RuntimeError):
-            found += _lost(written, home, list(mounts))
+            found += _lost(written, home, list(mounts)) if written else ()
 
 
 def _working_directory() -> str:

@@ -1,27 +1,39 @@
-"""The worker inside a Modal container: requests and replies as bytes, phases as lines in the app's log.
+"""The worker inside a Modal container: packs of calls as bytes in and out, run in a process under Modal's own.
 
-Standard library only; it travels beside `pytest_modal.remote.worker`, which does the work.
+Standard library only. Modal's process never runs code of the project: it stays alive when a call takes its process
+along, and says what became of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
-import signal
 import sys
-import types
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pytest_modal.remote import data
-from pytest_modal.remote.debugger import refuse_breakpoints
-from pytest_modal.remote.framing import CallRequest, write_message
-from pytest_modal.remote.worker import Worker
+from pytest_modal.remote.child import Child
+from pytest_modal.remote.device import Device
+from pytest_modal.remote.framing import Bound, CallRequest, Missing, Pack, PackReply, Reply, write_message
+from pytest_modal.remote.supervisor import Supervisor
 
 MARK = "[pytest-modal]"
 # Where the Hugging Face hub's downloads are kept, for images and secrets that don't say where.
 CACHE = "PYTEST_MODAL_CACHE"
+INTERRUPT_TIMEOUT = 5.0  # seconds for a call to end when Modal ends its container
+STOP_TIMEOUT = 20.0  # seconds for the code after the `yield` of container fixtures: Modal grants 30 for it all
+MOST_RESULTS = 4 << 20  # bytes: with more, the calls that have not begun go back
+_SMALL = 64 << 10  # bytes: larger blobs are kept on disk
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from pytest_modal.remote.local_worker import main_in_container; main_in_container(*sys.argv[2:])"
+)
 
 
 class ModalWorker:
@@ -31,64 +43,190 @@ class ModalWorker:
     ----------
     environment : str
         Name of the Modal Function.
-    cancelled : type of exception
-        What Modal raises in a function that is timed out.
     recycle : callable
-        Makes this container the last one to see it: it ends after the current call.
+        Makes the current input the last one of this container.
     """
 
-    def __init__(self, environment: str, cancelled: type[BaseException], recycle: Callable[[], None]) -> None:
+    def __init__(self, environment: str, recycle: Callable[[], None]) -> None:
         self._environment = environment
-        self._cancelled = cancelled
         self._recycle = recycle
-        self._call = ""
-        # The output of functions is captured; these lines must not be part of it.
-        self._log = sys.stderr
-        self._interrupted = False
-        self._listen_for_interrupts()
-        refuse_breakpoints("a container has no terminal")
+        self._name = os.environ.get("MODAL_TASK_ID", "")
+        self._scratch = Path(tempfile.mkdtemp(prefix="pytest-modal-"))
+        self._blobs = _Blobs(self._scratch / "blobs")
         if cache := os.environ.pop(CACHE, ""):
             os.environ.setdefault("HF_HOME", cache)
             os.environ.setdefault("HF_XET_HIGH_PERFORMANCE", "1")
-        self._worker = Worker(os.environ.get("MODAL_TASK_ID", ""), self._notify, self._is_fatal)
-        self._say("ready", self._worker.device.given)
+        self._device = Device()
+        self._started = 0
+        self._supervisor = Supervisor(self._start)
+        self._supervisor.renew()
+        self._log = _Log(environment, self._supervisor)
+        self._log.say("ready", f"{self._name} {self._device.given}")
 
     def run(self, payload: bytes) -> bytes:
-        """Run one call; request and reply are as in `pytest_modal.remote.local_worker`."""
-        request: CallRequest = data.decode(payload, copy=False)
-        self._call = request["call"]["key"]
-        self._say("start", f"{self._call} {request['call']['label']}")
-        reply, value = self._worker.handle(request)
-        if reply["status"] != "missing" and (reply["poisoned"] or request.get("alone")):
-            self._recycle()
+        """Run a pack; see `Pack` and `PackReply`."""
+        pack: Pack = data.decode(payload, copy=False)
+        self._log.say("pack", f"{pack['id']} {self._name}")
+        head: PackReply = {"pack": pack["id"], "container": self._name, "keys": [], "spent": []}
+        results = io.BytesIO()
+        spent, complete = 0.0, True
+        for request in pack["calls"]:
+            self._blobs.keep(request)
+        for request in pack["calls"]:
+            if spent >= pack["seconds"] or results.tell() > MOST_RESULTS:
+                complete = False
+                break
+            if pack["alone"]:
+                self._release()
+            began = time.monotonic()
+            reply, value = self._run(request, pack)
+            head["keys"].append(request["call"]["key"])
+            complete &= reply["status"] != "missing"
+            loading = 0.0 if reply["status"] == "missing" else sum(load["seconds"] for load in reply["loads"])
+            head["spent"].append(time.monotonic() - began - loading)
+            spent += head["spent"][-1]
+            write_message(results, reply, [value])
+        if pack["last"] and complete:
+            # What is finished is kept, whatever Modal answers.
+            with contextlib.suppress(Exception):
+                self._recycle()
         packed = io.BytesIO()
-        write_message(packed, reply, value)
-        return packed.getvalue()
+        write_message(packed, head)
+        return packed.getvalue() + results.getvalue()
 
     def close(self) -> None:
         """Release what is left; there is no outcome to report errors with, so they go to the log."""
-        for error in self._worker.release_all():
-            self._say("teardown", f"{error['type']}: {error['message']}")
+        self._release()
+        self._supervisor.close()
 
-    def _notify(self, phase: str, key: str) -> None:
-        self._say(phase, f"{self._call} {key}")
+    def _release(self) -> None:
+        """End the process, unless it has not been used yet."""
+        for error in self._supervisor.stop(STOP_TIMEOUT):
+            self._log.say("teardown", f"{error['type']}: {error['message']}")
+        self._log.look()
 
-    def _say(self, event: str, detail: str) -> None:
+    def _run(self, request: CallRequest, pack: Pack) -> tuple[Reply | Missing, bytes]:
+        self._log.call(request)
+        try:
+            ask = self._blobs.request(request)
+            reply, value = self._supervisor.run(ask, pack["timeout"], pack["retries"], self._log)
+        except BaseException as error:
+            # Modal ends this container, or takes the pack back; nothing else is raised here.
+            self._log.say("interrupted", f"{self._name} {type(error).__name__}")
+            self._supervisor.interrupt(INTERRUPT_TIMEOUT)
+            raise
+        if reply["status"] != "missing":
+            reply |= {"process": reply["container"], "container": self._name, "fallen": []}
+        return reply, value
+
+    def _start(self) -> Child:
+        self._started += 1
+        name = self._name if self._started == 1 else f"{self._name}, process {self._started}"
+        # The same modules are found as here. Connections and signal handlers of Modal's client don't get there.
+        command = [sys.executable, "-P", "-X", "faulthandler", "-c", _START, json.dumps(sys.path), self._device.given]
+        return Child(name, self._scratch / "output", command)
+
+
+class _Log:
+    """Writes what functions print to the app's log, with lines between that say whose it is.
+
+    Parameters
+    ----------
+    environment : str
+        Name of the Modal Function.
+    """
+
+    def __init__(self, environment: str, supervisor: Supervisor) -> None:
+        self._environment = environment
+        self._supervisor = supervisor
+        self._call = ""
+        self._label = ""
+        self._named: set[str] = set()  # streams in which the call has been named
+
+    def say(self, event: str, detail: str, kind: str = "stderr") -> None:
         """Write a line that the local side reads from the app's log, and people in `modal app logs`."""
-        print(f"{MARK} {event} {self._environment} {detail}", file=self._log, flush=True)
+        self._write(kind, f"{MARK} {event} {self._environment} {detail}\n".encode("utf-8", "backslashreplace"))
 
-    def _is_fatal(self, error: BaseException) -> bool:
-        return isinstance(error, self._cancelled) or self._interrupted
+    def call(self, request: CallRequest) -> None:
+        """Note the call that runs from now on."""
+        self.look()
+        self._call, self._label = request["call"]["key"], request["call"]["label"]
+        self._named.clear()
 
-    def _listen_for_interrupts(self) -> None:
-        previous = signal.getsignal(signal.SIGINT)
+    def phase(self, phase: str, key: str) -> None:
+        """Write the phase of the call: of a call that takes a moment only, there is none."""
+        self.look()
+        self._name("stderr")
+        self.say(phase, f"{self._call} {key}")
 
-        def handler(number: int, frame: types.FrameType | None) -> Any:
-            # Modal ends a container by this signal. A KeyboardInterrupt that a function raises is its outcome.
-            self._interrupted = True
-            if callable(previous):
-                return previous(number, frame)
-            raise KeyboardInterrupt
+    def look(self) -> None:
+        """Write what was printed."""
+        for kind, piece in self._supervisor.news():
+            self._name(kind)
+            self._write(kind, piece)
 
-        with contextlib.suppress(ValueError):  # not in the main thread: interrupts don't arrive here
-            signal.signal(signal.SIGINT, handler)
+    def _name(self, kind: str) -> None:
+        if kind not in self._named and self._call:
+            self._named.add(kind)
+            self.say("start", f"{self._call} {self._label}", kind)
+
+    def _write(self, kind: str, piece: bytes) -> None:
+        stream: Any = getattr(sys, kind)
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+            stream.buffer.write(piece)
+            stream.buffer.flush()
+
+
+class _Blobs:
+    """Blobs that several calls need: functions, modules, and the arguments of container fixtures.
+
+    A fresh process gets them from here. What only one call needs is not kept.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._small: dict[str, bytes] = {}
+        self._large: dict[str, Path] = {}
+
+    def keep(self, request: CallRequest) -> None:
+        """Keep what comes with a request and others may need too."""
+        shared = {key for spec in request["containers"] for key in _needed(spec)}
+        shared |= {request["call"]["function"], *request["call"]["modules"]}
+        for key in shared & request["blobs"].keys():
+            blob = request["blobs"][key]
+            if len(blob) <= _SMALL:
+                self._small[key] = bytes(blob)
+            elif key not in self._large:
+                self._directory.mkdir(exist_ok=True)
+                path = self._directory / str(len(self._large))
+                path.write_bytes(blob)
+                self._large[key] = path
+
+    def request(self, request: CallRequest) -> Callable[[Collection[str]], CallRequest]:
+        """Return what makes the request for a process from the blobs that it knows."""
+
+        def ask(known: Collection[str]) -> CallRequest:
+            wanted = [spec for spec in [*request["containers"], request["call"]] if spec["key"] not in known]
+            keys = {key for spec in wanted for key in _needed(spec)} - {*known}
+            blobs = dict(self._found(keys, request))
+            return {**request, "blobs": blobs}
+
+        return ask
+
+    def _found(self, keys: Iterable[str], request: CallRequest) -> Iterator[tuple[str, bytes]]:
+        for key in keys:
+            if key in request["blobs"]:
+                yield key, request["blobs"][key]
+            elif key in self._small:
+                yield key, self._small[key]
+            elif key in self._large:
+                yield key, self._large[key].read_bytes()
+
+
+def _needed(spec: Bound) -> Iterator[str]:
+    yield spec["function"]
+    yield from spec["modules"]
+    for kind, key in [*spec["arguments"].values(), *([spec["param"]] if spec["param"] else [])]:
+        if kind != "container":
+            yield key

@@ -242,11 +242,13 @@ class State:
         now = self._read()
         for name in now.keys() | wanted.keys():
             value = wanted.get(name)
+            if value is not _FRESH and now.get(name) == value:
+                continue
             if name.startswith(_ENVIRONMENT):
                 _set_variable(name.removeprefix(_ENVIRONMENT), value)
             elif value is _FRESH:
                 self._begin(name, now.get(name))
-            elif value is not None and now.get(name) != value:
+            elif value is not None:
                 each = _SETTINGS.get(name) or _STREAMS[name]
                 with contextlib.suppress(Exception):
                     each.write(self._modules[each.module], value)
@@ -263,5 +265,5 @@ class State:
 def _set_variable(name: str, value: str | None) -> None:
     if value is None:
         os.environ.pop(name, None)
-    elif os.environ.get(name) != value:
+    else:
         os.environ[name] = value

@@ -59,7 +59,12 @@ class Request:
 Notes = Callable[[BaseException], Iterable[str]]
 
 
-def describe(error: BaseException, notes: Notes = lambda error: (), seen: frozenset[int] = frozenset()) -> Described:
+def no_notes(error: BaseException) -> Iterable[str]:
+    """Say nothing about an exception."""
+    return ()
+
+
+def describe(error: BaseException, notes: Notes = no_notes, seen: frozenset[int] = frozenset()) -> Described:
     """Turn an exception into data: type, message, notes, frames, causes.
 
     Frames are ``(file, line, function)``; the source lines are looked up on the user's machine. `notes` says more of an
@@ -118,6 +123,8 @@ class Worker:
         Says more of an exception that goes back.
     capture : bool
         Whether what functions print is captured.
+    given : str or None
+        The name of the GPU, where it is known already.
     """
 
     def __init__(
@@ -127,8 +134,9 @@ class Worker:
         is_fatal: Callable[[BaseException], bool] = lambda error: False,
         *,
         raised: Callable[[str, BaseException], None] = lambda key, error: None,
-        notes: Notes = lambda error: (),
+        notes: Notes = no_notes,
         capture: bool = True,
+        given: str | None = None,
     ) -> None:
         self.name = name
         self._notify = notify
@@ -144,7 +152,7 @@ class Worker:
         self._failed: dict[str, Described] = {}
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
-        self.device = Device()
+        self.device = Device(given)
         self._state = State()
         self._slices = slices.Slices(self._state)
 
@@ -180,6 +188,7 @@ class Worker:
             # A remote SystemExit or KeyboardInterrupt must not end the container: it is this call's outcome.
             except BaseException as error:
                 if self._is_fatal(error):
+                    self._state.leave()
                     raise
                 self._raised(request["call"]["key"], error)
                 described = describe(error, self._notes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Literal
 
 from pytest_modal.batch.calls import Argument, Batch, Call, Code, Container, Data, FromCall, FromContainer, Node
 from pytest_modal.batch.outcomes import Load, Outcome
 from pytest_modal.remote.framing import Bound, CallRequest, Reply
+from pytest_modal.run.endings import ending
 
 
 class Dispatch:
@@ -103,24 +104,36 @@ class Dispatch:
 
     def outcome(self, call: Call, reply: Reply) -> Outcome:
         """Turn a worker's reply into an outcome."""
+        process = reply.get("process", reply["container"])
         return Outcome(
             key=call.key,
             status=reply["status"],
             seconds=reply["seconds"],
             phase=reply["phase"],
-            error=reply.get("error"),
+            error=_error(reply),
             container_key=reply.get("container_key"),
             container=reply["container"],
             device=reply["device"],
             given=reply["given"],
-            peak_memory=reply["peak_memory"],
+            peak_memory=reply.get("peak_memory"),
             stdout=reply["stdout"],
             stderr=reply["stderr"],
-            loads=[Load(load["key"], load["label"], reply["container"], load["seconds"]) for load in reply["loads"]],
+            loads=[Load(load["key"], load["label"], process, load["seconds"]) for load in reply["loads"]],
             teardown_errors=[*reply["teardown_errors"]],
+            attempts=reply.get("attempts", 1),
             lost_files=reply.get("lost_files", []),
             warnings=[*reply.get("warnings", [])],
+            fallen=[*reply.get("fallen", [])],
         )
+
+
+def _error(reply: Reply) -> Mapping[str, Any] | None:
+    ended = reply.get("ended")
+    if ended is None:
+        return reply.get("error")
+    if "limit" in ended:
+        return {"limit": ended["limit"]}
+    return {"message": ending("the worker process", ended["exit_status"])}
 
 
 def _bound(node: Node) -> Bound:

@@ -11,6 +11,17 @@ _HINTS = {
 }
 
 
+# Of containers that ran out of memory, as reported from Modal; 128 and the number of a signal is that signal.
+_OUT_OF_MEMORY = (2, 9, -1)
+
+
+def container_ending(status: int) -> str:
+    """Return how a container ended, as a sentence, from the exit status that Modal reports."""
+    if status in _OUT_OF_MEMORY:
+        return f"the container ended with exit status {status} (often out of memory)"
+    return ending("the container", 128 - status if status > 128 else status)
+
+
 def ending(subject: str, status: int) -> str:
     """Return how a process ended, as a sentence.
 

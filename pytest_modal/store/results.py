@@ -14,7 +14,7 @@ from pytest_modal.batch.calls import Batch, Buffers, Data
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
-from pytest_modal.store.files import atomic_path, link
+from pytest_modal.store.files import DRAFT, atomic_path, link
 from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
 from pytest_modal.wording import count
 
@@ -93,8 +93,11 @@ class Results:
     def put(self, outcome: Outcome, value: Buffers) -> None:
         """Keep an outcome and its encoded value on disk."""
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
-        with atomic_path(self.path(outcome.key)) as draft, draft.open("wb") as stream:
+        path = self.path(outcome.key)
+        draft = path.with_name(f"{DRAFT}{path.name}")
+        with draft.open("wb") as stream:
             write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+        draft.replace(path)
         self.outcomes[outcome.key] = outcome
 
     def adopt(self, outcome: Outcome, path: Path) -> None:

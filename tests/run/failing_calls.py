@@ -12,12 +12,11 @@ class Mode:
 
     name: str
     arguments: tuple[str, ...]
-    process: str
     container: str
 
 
-LOCAL = Mode("local", ("-Werror", "-pno:asyncio"), "the worker process", "local-*")
-MODAL = Mode("modal", ("--modal",), "the container", "ta-*")
+LOCAL = Mode("local", ("-Werror", "-pno:asyncio"), "local-*")
+MODAL = Mode("modal", ("--modal",), "ta-*")
 MODES = (LOCAL, MODAL)
 
 
@@ -27,7 +26,7 @@ class Failure:
 
     source: str
     status: str
-    what: str  # with the {call}, its {function} and the {process}
+    what: str  # with the {call} and its {function}
     remedy: str
     traceback: tuple[str, ...] = ()
     stderr: tuple[str, ...] = ()
@@ -38,7 +37,7 @@ class Failure:
     def message(self, mode: Mode, call: str, at: str = "test_it.py:*") -> list[str]:
         """Return the lines of the message, with the call's label and the place of the function."""
         return [
-            self.what.format(call=call, function=call.partition("[")[0], process=mode.process),
+            self.what.format(call=call, function=call.partition("[")[0]),
             f"  where: {at}, in container {mode.container}",
             f"  what to do: {self.remedy}",
             *([f"  tried: {self.attempts} times"] if self.attempts > 1 else []),
@@ -110,7 +109,7 @@ CALLS = {
         os.kill(os.getpid(), signal.SIGKILL)
         """,
         "crashed",
-        "{call} crashed: {process} was killed by SIGKILL (most often: out of memory) (phase: call)",
+        "{call} crashed: the worker process was killed by SIGKILL (most often: out of memory) (phase: call)",
         SEND_LESS,
         stderr=("last words",),
         attempts=2,
@@ -121,7 +120,7 @@ CALLS = {
         ctypes.string_at(0)
         """,
         "crashed",
-        "{call} crashed: {process} was killed by SIGSEGV (segmentation fault) (phase: call)",
+        "{call} crashed: the worker process was killed by SIGSEGV (segmentation fault) (phase: call)",
         SEND_LESS,
         attempts=2,
     ),
@@ -134,7 +133,7 @@ CALLS = {
     "os-exit": Failure(
         "os._exit(0)",
         "crashed",
-        "{call} crashed: {process} ended with exit status 0 (phase: call)",
+        "{call} crashed: the worker process ended with exit status 0 (phase: call)",
         SEND_LESS,
         attempts=2,
     ),
@@ -170,7 +169,7 @@ LOADS = {
         """,
         "crashed",
         "container fixture crashing, which {call} uses, crashed: "
-        "{process} was killed by SIGABRT (aborted) (phase: load crashing)",
+        "the worker process was killed by SIGABRT (aborted) (phase: load crashing)",
         SEND_LESS,
         environment='gpu="L4"',
     ),

@@ -23,7 +23,9 @@ def test_waiting_for_a_gpu_begins_with_the_first_call_and_not_with_the_machine()
     calls = deque([Call("1", "f[1]", function, {}, Environment()), Call("2", "f[2]", function, {}, Environment())])
     queue = EnvironmentQueue(Service("T4", Environment(), handle), calls, asyncio.Event())
     before = time.monotonic()
-    assert queue.next(lambda call: True) is not None
+    pack = queue.next(lambda call: True)
+    assert pack is not None
+    queue.sent(pack)
     first = queue.seen_at
     assert before <= first <= time.monotonic()
     assert queue.next(lambda call: True) is not None

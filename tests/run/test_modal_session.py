@@ -193,7 +193,11 @@ def test_the_image_is_the_smallest_that_will_do(pytester: pytest.Pytester, modal
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     assert {images[function["image"]]["python"] for function in base_functions(facts)} == {python}
     (declared,) = (function for function in base_functions(facts) if function["name"] == "A100.*")
-    assert (declared["memory"], declared["cpu"], declared["timeout"]) == (512, 2, 1800)
+    assert (declared["memory"], declared["cpu"], declared["timeout"]) == (
+        512,
+        2,
+        3841,
+    )  # what the container holds is shorter
 
 
 def test_the_hub_s_cache_is_a_volume_unless_it_is_off(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
@@ -330,8 +334,9 @@ def test_more_containers_share_the_calls_and_each_loads_the_model_once(
     result.stdout.fnmatch_lines(["loaded model: 2 times, *"])
     facts = modal_server.facts()
     assert Counter(container["function_name"] for container in facts["containers"]) == {"T4.*": 2}
-    heavy = [item for item in facts["inputs"] if item["blob"]]
-    assert len(heavy) < len(facts["inputs"]) / 2
+    heavy = [item for item in facts["inputs"] if len(modal_server.received(item["id"])) > 100_000]
+    # Those that were sent before both containers had reported.
+    assert len(heavy) <= 4 < len(facts["inputs"])
 
 
 def test_a_call_takes_the_result_of_another_environment(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
@@ -361,7 +366,7 @@ def test_a_call_takes_the_result_of_another_environment(pytester: pytest.Pyteste
     assert len(facts["containers"]) == 2
 
 
-def test_a_poisoned_container_is_not_used_again(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+def test_a_poisoned_process_is_not_used_again(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
     pytester.makepyfile(
         """
         import pytest_modal
@@ -384,7 +389,7 @@ def test_a_poisoned_container_is_not_used_again(pytester: pytest.Pytester, modal
     result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", timeout=60)
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["RuntimeError: CUDA error: device-side assert triggered"])
-    assert len(modal_server.facts()["containers"]) == 2
+    assert len(modal_server.facts()["containers"]) == 1
 
 
 @pytest.mark.parametrize("mode", ["local", "modal"])

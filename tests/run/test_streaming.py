@@ -12,6 +12,7 @@ from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.run.modal.app_log import News
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.printed import LONGEST_LINE, Lines, lines_of
 
@@ -145,9 +146,9 @@ START = "[pytest-modal] start T4 {} label\n"
 
 def test_the_reply_brings_what_the_log_lacks() -> None:
     log = PrintedLog()
-    log.opened()
-    seen = [*log.add(entry(START.format("one"), source="stderr")), *log.add(entry("a\nb\nhal"))]
-    assert seen == [("one", "a"), ("one", "b")]
+    for source in ("stdout", "stderr"):
+        assert list(log.add(entry(START.format("one"), source=source))) == []
+    assert list(log.add(entry("a\nb\nhal"))) == [("one", "a"), ("one", "b")]
     outcome = Outcome("one", "ok", stdout="a\nb\nhalf\nend", stderr="error\n")
     assert list(log.rest("one", outcome)) == ["half", "end", "error"]
     # What comes late was shown already.
@@ -156,21 +157,22 @@ def test_the_reply_brings_what_the_log_lacks() -> None:
 
 
 def test_a_log_that_begins_again_is_not_shown_again() -> None:
-    log = PrintedLog()
+    news = News()
     seen = []
     for _ in range(2):
-        log.opened()
-        for message in (START.format("one"), "same\n", "same\n"):
-            seen += log.add(entry(message))
-    assert seen == [("one", "same"), ("one", "same")]
+        news.opened()
+        seen += [each for each in (entry("same\n"), entry("same\n"), entry("same\n", at=1)) if news.is_new(each)]
+    assert len(seen) == 3
+    assert news.is_new(entry("same\n", at=2))
 
 
-def test_lines_without_the_id_of_a_call_belong_to_the_one_that_its_container_runs() -> None:
+def test_lines_belong_to_the_call_that_was_named_last_in_their_stream() -> None:
     log = PrintedLog()
-    log.opened()
-    seen = [*log.add(entry("starting up\n", call=""))]
+    seen = [*log.add(entry("starting up\n"))]
     for number, key in enumerate(("one", "two")):
-        seen += log.add(entry(START.format(key), call="", at=number))
-        seen += log.add(entry(f"{key}\nno end of {key}", call="", at=number))
-    seen += log.add(entry("other\n", call="", container="ta-2"))
+        # Both calls came in one pack, so they have one id on Modal.
+        seen += log.add(entry(START.format(key), at=number))
+        seen += log.add(entry(f"{key}\nno end of {key}", at=number))
+    seen += log.add(entry("other\n", container="ta-2"))
+    seen += log.add(entry("other\n", source="stderr"))
     assert seen == [("one", "one"), ("one", "no end of one"), ("two", "two")]

@@ -20,6 +20,7 @@ from pytest_modal.code.pins import needs_git
 from pytest_modal.code.requirements import layers, requirements_of
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.child import START_TIMEOUT
 from pytest_modal.remote.modal_worker import CACHE
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import PYTHON, entry_class
@@ -29,6 +30,7 @@ CACHE_PATH = "/cache/huggingface"
 ROOT = "/root"  # where Modal's runtime looks for modules, before the installed ones
 SCALEDOWN_WINDOW = 60  # seconds that an idle container, which is paid for, waits for calls that depend on others
 _LONGEST_NAME = 63
+PACK_SECONDS = 1.0  # of work that a container gets at a time: enough to hide the round trip
 _DAY = 24 * 3600
 
 
@@ -41,7 +43,7 @@ class Service:
     name : str
         Name of the Modal Function, unique in the App.
     instance : callable
-        Returns the handle whose ``run`` takes calls; another ``isolation`` has its own containers.
+        Returns the handle whose ``run`` takes packs of calls.
     """
 
     name: str
@@ -99,7 +101,7 @@ def function_settings(
     return {
         "image": image(environment, requirements, packages),
         "gpu": [*map(as_modal_takes, gpu)] if isinstance(gpu, tuple) else gpu and as_modal_takes(gpu),
-        "timeout": min(_DAY, math.ceil(environment.timeout)),
+        "timeout": min(_DAY, math.ceil(pack_timeout(environment))),
         "startup_timeout": min(_DAY, math.ceil(options.startup_timeout)),
         "scaledown_window": SCALEDOWN_WINDOW,
         "max_containers": environment.max_containers,
@@ -111,6 +113,16 @@ def function_settings(
         "region": list(region) if isinstance(region, tuple) else region,
         **dict(environment.modal),
     }
+
+
+def pack_timeout(environment: Environment) -> float:
+    """Return the seconds within which a pack of calls ends, whatever they do.
+
+    The supervisor in the container holds the time limit of each call; Modal's is only there for a supervisor that
+    can't.
+    """
+    # The last call of a pack may begin late, and is tried again after a crash.
+    return PACK_SECONDS + (2 + environment.retries) * (environment.timeout + START_TIMEOUT)
 
 
 def image(environment: Environment, requirements: Requirements, packages: Path | None = None) -> Any:

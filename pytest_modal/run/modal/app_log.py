@@ -1,15 +1,20 @@
-"""Lines in the app's log by which containers report, read while the batch runs."""
+"""Lines in the app's log by which containers report, read while the batch runs.
+
+They say what runs, and that a container has ended before Modal says so; no outcome depends on them.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_modal.remote.modal_worker import MARK
 
-_LINE = re.compile(rf"^{re.escape(MARK)} (?P<event>\w+) (?P<service>\w+) ?(?P<key>\S*) ?(?P<rest>.*)$", re.MULTILINE)
+_LINE = re.compile(rf"{re.escape(MARK)} (?P<event>\w+) (?P<service>\w+) ?(?P<key>\S*) ?(?P<rest>.*)$", re.MULTILINE)
+_EXIT = re.compile(r"exit code: (-?\d+)")
 
 
 @dataclass(frozen=True)
@@ -19,64 +24,96 @@ class Sign:
     Attributes
     ----------
     event : str
-        "ready" (a container is up), "start", "load" (a container fixture is being built), "import" (the modules of
-        a function are being filled), "call".
+        "ready" (a container is up), "pack" (it has got one), "interrupted" (Modal ends it in good order), "start" (what
+        follows is printed by a call), "load" (a container fixture is being built), "import" (the modules of a function
+        are being filled), "call".
     service : str
         Name of the Modal Function.
     key : str
-        Key of the call; for "ready" the beginning of the device's name.
+        Id of the container or the pack, or key of the call.
     rest : str
-        Key of the container fixture, or the rest of the line.
-    container : str
-        Id of the container, where it is known.
+        Name of the device, id of the container, label of the call, key of the container fixture.
     """
 
     event: str
     service: str
     key: str
     rest: str
-    container: str = ""
 
 
 @dataclass
-class Phases:
-    """The last reported phase of each call: (phase, key of a container fixture or ""); and its containers."""
+class Sightings:
+    """What the log has shown.
 
-    seen: dict[str, tuple[str, str]] = field(default_factory=dict)
+    Attributes
+    ----------
+    phases : dict
+        The last reported phase of each call: (phase, key of a container fixture or "").
+    containers : dict
+        The containers that had each pack.
+    exits : dict
+        Exit statuses of containers that have ended.
+    interrupted : set of str
+        Containers that Modal has ended in good order: it runs their packs elsewhere.
+    """
+
+    phases: dict[str, tuple[str, str]] = field(default_factory=dict)
     containers: dict[str, list[str]] = field(default_factory=dict)
+    exits: dict[str, int] = field(default_factory=dict)
+    interrupted: set[str] = field(default_factory=set)
 
     def note(self, sign: Sign) -> None:
-        """Note the phase that a container reports."""
-        if sign.event in ("start", "load", "import", "call") and sign.container:
-            tried = self.containers.setdefault(sign.key, [])
-            if sign.container not in tried:
-                tried.append(sign.container)
-        if sign.event == "start":
-            self.seen[sign.key] = "start", ""
-        elif sign.event in ("load", "import", "call"):
-            self.seen[sign.key] = sign.event, sign.rest.strip()
+        """Note what a container reports."""
+        if sign.event in ("load", "import", "call"):
+            self.phases[sign.key] = sign.event, sign.rest.strip()
+        elif sign.event == "interrupted":
+            self.interrupted.add(sign.key)
+        elif sign.event == "pack" and sign.rest not in (had := self.containers.setdefault(sign.key, [])):
+            had.append(sign.rest)
 
-    def of(self, key: str) -> tuple[str, str] | None:
-        """Return the last reported phase of a call, or None if no container has had it."""
-        return self.seen.get(key)
+    def note_end(self, entry: Any) -> None:
+        """Note that a container has ended, if an entry of the log says so."""
+        if entry.source not in ("stdout", "stderr") and (found := _EXIT.search(entry.message)):
+            self.exits[id_in(entry, "ta-")] = int(found[1])
+
+    def has_begun(self, pack: str) -> bool:
+        """Whether a container has reported that it has the pack."""
+        return pack in self.containers
+
+    def fell(self, pack: str) -> bool:
+        """Whether a container has ended under a pack; Modal would try it again in another one."""
+        *before, last = self.containers.get(pack, [""])
+        return last in self.exits or any(container not in self.interrupted for container in before)
 
 
-def signs(entry: Any) -> list[Sign]:
-    """Return the reports of containers in an entry of a log."""
-    container = next((each for each in reversed(entry.context_ids) if each.startswith("ta-")), "")
-    return signs_in(entry.message, container)
-
-
-def signs_in(text: str, container: str = "") -> list[Sign]:
+def signs_in(text: str) -> list[Sign]:
     """Return the reports of containers in a piece of a log."""
-    return [
-        Sign(match["event"], match["service"], match["key"], match["rest"], container) for match in _LINE.finditer(text)
-    ]
+    return [Sign(match["event"], match["service"], match["key"], match["rest"]) for match in _LINE.finditer(text)]
 
 
 def without_signs(text: str) -> str:
     """Return the output of the function itself."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
+
+
+class News:
+    """Tells the new entries of a log from the others: a stream begins at the app's start each time it is opened."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
+
+    def opened(self) -> None:
+        """Note that the log comes from its beginning."""
+        self._counts.clear()
+
+    def is_new(self, entry: Any) -> bool:
+        """Return whether an entry has not come before."""
+        content = hash((entry.timestamp, entry.source, tuple(entry.context_ids), entry.message))
+        self._counts[content] += 1
+        new = self._counts[content] > self._seen[content]
+        self._seen[content] += new
+        return new
 
 
 async def follow(app: Any) -> AsyncIterator[Any]:
@@ -85,12 +122,15 @@ async def follow(app: Any) -> AsyncIterator[Any]:
         yield entry
 
 
-async def last_output(call: Any, phases: Phases, entries: int = 400) -> dict[str, str]:
-    """Return the last output of a call, by stream; note the phases that are reported there."""
+async def last_output(call: Any, entries: int = 400) -> dict[str, str]:
+    """Return the last output of a call on Modal, by stream."""
     printed = {"stdout": "", "stderr": ""}
     async for entry in call.logs.tail.aio(entries):
-        for sign in signs(entry):
-            phases.note(sign)
         if entry.source in printed:
             printed[entry.source] += without_signs(entry.message)
     return printed
+
+
+def id_in(entry: Any, prefix: str) -> str:
+    """Return the id of a kind that an entry of the log belongs to."""
+    return next((each for each in reversed(entry.context_ids) if each.startswith(prefix)), "")

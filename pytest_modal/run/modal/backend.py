@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,9 @@ __all__ = ["ModalBackend"]
 
 @dataclass
 class _Stored:
-    """An outcome that is to be stored."""
+    """Outcomes that are to be stored, each with its value."""
 
-    outcome: Outcome
-    value: bytes
+    outcomes: Sequence[tuple[Outcome, bytes]]
     done: Future[None]
 
 
@@ -80,8 +79,8 @@ class ModalBackend:
         """Run the calls in one session; see `Backend.run`."""
         inbox: queue.SimpleQueue[_Stored | Progress | BaseException | None] = queue.SimpleQueue()
 
-        async def emit(outcome: Outcome, value: bytes) -> None:
-            stored = _Stored(outcome, value, Future())
+        async def emit(outcomes: Sequence[tuple[Outcome, bytes]]) -> None:
+            stored = _Stored(outcomes, Future())
             inbox.put(stored)
             await asyncio.wrap_future(stored.done)
 
@@ -98,7 +97,8 @@ class ModalBackend:
                     if isinstance(event, Progress):
                         progress(event)
                         continue
-                    yield event.outcome, [event.value]
+                    for outcome, value in event.outcomes:
+                        yield outcome, [value]
                     # The session may have failed and dropped the future meanwhile.
                     if event.done.set_running_or_notify_cancel():
                         event.done.set_result(None)

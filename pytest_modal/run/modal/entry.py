@@ -1,7 +1,6 @@
-"""The class that Modal's runtime calls: it travels by value and starts the worker from the bundle.
+"""The class that Modal's runtime calls: it travels by value and starts the worker from the bundle."""
 
-No ``from __future__ import annotations`` here: Modal reads the annotation of ``isolation``.
-"""
+from __future__ import annotations
 
 import re
 import sys
@@ -38,7 +37,6 @@ class _RunsWhereItIsRead:
 def entry_class(name: str, bundle: bytes) -> type:
     """Return the class of one environment.
 
-    Its instances with another ``isolation`` have their own containers: so a call can run in isolation.
     The class is local, so cloudpickle ships it by value, and what it imports, it imports in the container.
 
     Parameters
@@ -53,7 +51,6 @@ def entry_class(name: str, bundle: bytes) -> type:
     class Entry:
         # The first of the class, so that it is read first.
         python = _RunsWhereItIsRead(_CHECK.format(python=PYTHON, name=name))
-        isolation: str = modal.parameter(default="")
 
         @modal.enter()
         def start(self) -> None:
@@ -69,12 +66,9 @@ def entry_class(name: str, bundle: bytes) -> type:
             except Exception as error:
                 # The local side would take an OSError, for example, for one of its own network.
                 raise RuntimeError(f"the worker could not start: {type(error).__name__}: {error}") from error
-            import modal.exception
             import modal.experimental
 
-            self.container = ModalWorker(
-                name, modal.exception.InputCancellation, modal.experimental.stop_fetching_inputs
-            )
+            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs)
 
         @modal.method()
         def run(self, payload: bytes) -> bytes:

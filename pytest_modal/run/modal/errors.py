@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modal.batch.calls import Call
 from pytest_modal.batch.outcomes import Outcome
-from pytest_modal.run.endings import ending
+from pytest_modal.run.endings import container_ending
 
 TOKEN_REMEDY = (
     "run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET (in CI: from the repository's secrets)"
@@ -85,6 +85,24 @@ def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
         "no GPU",
         f"no container with {gpu} within {seconds:,.0f} s (phase: queue)",
         'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini',
+    )
+
+
+def no_answer(environment: str, seconds: float) -> InfrastructureError:
+    """Return the error for calls that nothing is heard of."""
+    return InfrastructureError(
+        "no answer",
+        f"Modal has not answered for {seconds:,.0f} s what became of calls on {environment}",
+        "run pytest --modal --modal-resume; if it happens again, see the app's log and https://status.modal.com",
+    )
+
+
+def no_container(environment: str, message: str) -> InfrastructureError:
+    """Return the error for an environment whose containers all end."""
+    return InfrastructureError(
+        "container",
+        f"no container of {environment} stays up: {message}",
+        "see the app's log; the image, the volumes or the memory of the environment may be at fault",
     )
 
 
@@ -190,11 +208,11 @@ def _cause(log: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def crash_message(error: BaseException) -> str:
-    """Return how a container ended, from the error that the client raised."""
+def crash_message(error: BaseException, status: int | None = None) -> str:
+    """Return how a container ended, from the error that the client raised, or its exit status."""
     text = str(error)
     if match := _EXIT_STATUS.search(text):
         status = int(match[1])
-        # Modal adds 128 to the number of a signal, as a shell does.
-        return ending("the container", 128 - status if status > 128 else status)
-    return f"the container ended: {text or type(error).__name__}"
+    if status is None:
+        return f"the container ended: {text or 'Modal did not say why'}"
+    return container_ending(status)

@@ -1,9 +1,12 @@
-"""The calls of one environment: which wait, which were sent, what each is sent with."""
+"""The calls of one environment: which wait, which were sent, what each pack of them is sent with."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import itertools
+import math
+import secrets
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +17,52 @@ from typing import Any
 from pytest_modal.batch.calls import Call, Container, FromCall
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
-from pytest_modal.remote.framing import Missing, Reply, read_message
+from pytest_modal.remote.framing import Missing, Pack, PackReply, Reply, read_message
 from pytest_modal.run.dispatch import Dispatch
-from pytest_modal.run.modal.app import Service
+from pytest_modal.run.modal.app import PACK_SECONDS, Service
 from pytest_modal.run.modal.errors import InfrastructureError
 
-CALLS_PER_CONTAINER = 16  # sent at a time: enough to hide the round trip
-MOST_CALLS = 512
-MOST_BYTES = 256 << 20  # of payloads that are sent at a time
-SMALL = 4096  # bytes: what is smaller is sent with each call
+PACKS_PER_CONTAINER = 2  # one runs, one waits
+MOST_CALLS = 2_000  # of a pack
+MOST_BYTES = 2 << 20  # of a pack, unless one call is larger
+_REQUEST = 700  # bytes of a call without its arguments, about
+SMALL = 4096  # bytes: what is smaller is sent with each pack
+_run_id, _numbers = secrets.token_hex(4), itertools.count(1)
+
+
+@dataclass(eq=False)
+class SentPack:
+    """Calls that are sent together.
+
+    Attributes
+    ----------
+    id : str
+        Names it in the app's log.
+    alone : bool
+        Whether it is tried again, after its container has ended.
+    last : bool
+        Whether the environment has no other calls.
+    call : modal.FunctionCall or None
+        The pack on Modal.
+    seen_at : float
+        When it was sent, or a container has last reported about it; monotonic seconds.
+    verdict : exception or None
+        What becomes of it without an answer of Modal.
+    """
+
+    calls: list[Call]
+    alone: bool = False
+    last: bool = False
+    id: str = field(default_factory=lambda: f"{_run_id}-{next(_numbers)}")
+    call: Any = None
+    seen_at: float = field(default_factory=time.monotonic)
+    verdict: Exception | None = None
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def give_up(self, verdict: Exception) -> None:
+        """Wait for it no longer."""
+        self.verdict = self.verdict or verdict
+        self.decided.set()
 
 
 @dataclass
@@ -33,110 +73,173 @@ class EnvironmentQueue:
     ----------
     waiting : deque of Call
         In order; the first is sent as soon as what it depends on is done.
+    suspects : deque of Call
+        Those whose container has ended: they are tried again, each alone, before anything else is sent.
     moved : asyncio.Event
-        Set when a call has reached Modal's queue.
-    out : dict
-        Payload bytes of each call that was sent and has no outcome.
-    sending : set of str
-        Calls that have not reached the queue yet. They can overtake each other, so they must be independent.
+        Set when something has changed for those that wait.
+    out : list of SentPack
+        Those that were sent and have not come back.
+    sending : set of SentPack
+        Those that have not reached Modal's queue yet. They can overtake each other, so they must be independent.
     known : set
         Functions and container fixtures that every container has, as far as can be known.
+    whole : set of str
+        Calls that a container has requested more for: they are sent with everything.
     seen_at : float
-        When one of its containers last reported, or the first call was sent; monotonic seconds.
+        When one of its containers last reported, or something was sent to none; monotonic seconds.
+    fallen : dict
+        By call, the containers that ended under it.
+    falls : int
+        How many calls have taken their container along since the last reply.
     """
 
     service: Service
     waiting: deque[Call]
     moved: asyncio.Event
-    sending: set[str] = field(default_factory=set)
-    out: dict[str, int] = field(default_factory=dict)
+    suspects: deque[Call] = field(default_factory=deque)
+    out: list[SentPack] = field(default_factory=list)
+    sending: set[SentPack] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
+    whole: set[str] = field(default_factory=set)
     seen_at: float = 0.0
     failure: InfrastructureError | None = None
-    one_alone: asyncio.Lock = field(default_factory=asyncio.Lock)
-    handles: dict[str, Any] = field(default_factory=dict)
-    _in_order: set[str] = field(default_factory=set)
-    _turn: str = ""
+    fallen: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    falls: int = 0
+    _handle: Any = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _in_order: set[str] = field(default_factory=set)
+    _starts: set[str] = field(default_factory=set)
+    _turn: SentPack | None = None
+    _seconds: dict[str, float] = field(default_factory=dict)
     _holders: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def __post_init__(self) -> None:
-        # The first call that uses a container fixture brings it, the last one has it released.
+        # The first call that uses a container fixture brings it, the last one has it released. The last of all has the
+        # container end.
         calls = list(self.waiting)
         last_users = {key: call.key for call in calls for key in call.containers}
-        starts = {after.key for before, after in pairwise(calls) if before.containers != after.containers}
-        self._in_order = starts | set(last_users.values()) | {call.key for call in calls[:1] if call.containers}
+        self._starts = {after.key for before, after in pairwise(calls) if before.containers != after.containers}
+        self._in_order = self._starts | set(last_users.values()) | {call.key for call in calls[:1] if call.containers}
+        self._in_order |= {call.key for call in calls[-1:]}
 
-    def next(self, done: Callable[[Call], bool]) -> Call | None:
-        """Take the first call in line, if it may be sent.
+    def next(self, takes: Callable[[Call], bool]) -> SentPack | None:
+        """Take the first calls in line, if they may be sent.
 
-        It waits for what it needs, and the others wait behind it: in this order each model is built once. The first
+        They wait for what they need, and the others wait behind them: in this order each model is built once. The first
         unfinished call of the whole batch never waits for another, so there is no deadlock.
 
         Parameters
         ----------
-        done : callable
-            Whether all that a call depends on has its outcome.
+        takes : callable
+            Whether a call can run now: all that it depends on has a result.
         """
-        if not self.waiting or not self.has_room or self.one_alone.locked():
-            return None
-        first = self.waiting[0]
-        if self.sending and (first.key in self._in_order or self._turn in self.sending):
-            return None
-        if not done(first):
-            return None
-        self._turn = first.key if first.key in self._in_order else ""
-        # The time without a GPU counts from the first call on, not from the start of the machine.
-        self.seen_at = self.seen_at or time.monotonic()
-        self.out[first.key] = first.payload_bytes
-        self.sending.add(first.key)
-        return self.waiting.popleft()
+        if self.suspects or any(pack.alone for pack in self.out):
+            pack = self._next_suspect(takes)
+        elif len(self.out) >= PACKS_PER_CONTAINER * self.service.environment.max_containers:
+            pack = None
+        else:
+            pack = self._next_pack(takes)
+        if pack is not None:
+            if not self.out:
+                # The time without a GPU counts from here on, not from the start of the machine.
+                self.seen_at = time.monotonic()
+            self.out.append(pack)
+            self.sending.add(pack)
+        return pack
 
-    def sent(self, call: Call) -> None:
-        """Note that a call has reached the queue, or won't."""
-        self.sending.discard(call.key)
+    def _next_suspect(self, takes: Callable[[Call], bool]) -> SentPack | None:
+        if self.out or not self.suspects or not takes(self.suspects[0]):
+            return None
+        return SentPack([self.suspects.popleft()], alone=True)
+
+    def _next_pack(self, takes: Callable[[Call], bool]) -> SentPack | None:
+        if self._turn in self.sending:
+            return None
+        # What comes back of a pack would be overtaken by what was sent behind it.
+        settled = not self.sending and all(len(pack.calls) == 1 for pack in self.out)
+        taken: list[Call] = []
+        seconds, size, ordered = 0.0, 0, False
+        # Each container gets its share.
+        most = min(MOST_CALLS, math.ceil(len(self.waiting) / self.service.environment.max_containers))
+        while self.waiting and len(taken) < most and takes(self.waiting[0]):
+            call = self.waiting[0]
+            estimate = self._seconds.get(call.function.key, PACK_SECONDS)
+            seconds, size = seconds + estimate, size + call.payload_bytes + _REQUEST
+            if taken and (seconds > PACK_SECONDS or size > MOST_BYTES or call.key in self._starts):
+                break
+            if call.key in self._in_order:
+                if not settled:
+                    break
+                ordered = True
+            taken.append(self.waiting.popleft())
+        if not taken:
+            return None
+        pack = SentPack(taken, last=settled and not self.waiting)
+        self._turn = pack if ordered else None
+        return pack
+
+    def sent(self, pack: SentPack) -> None:
+        """Note that a pack has reached Modal's queue, or won't."""
+        self.sending.discard(pack)
         self.moved.set()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another call may be sent."""
-        limit = min(MOST_CALLS, CALLS_PER_CONTAINER * self.service.environment.max_containers)
-        return len(self.out) < limit and (not self.out or sum(self.out.values()) < MOST_BYTES)
+    def back(self, pack: SentPack, left: Sequence[Call]) -> None:
+        """Note that a pack is back; the calls of it that are left go first."""
+        self.out.remove(pack)
+        self.waiting.extendleft(reversed(left))
+        self.sent(pack)
 
-    async def handle(self, isolation: str = "") -> Any:
-        """Return the handle that takes calls; another `isolation` has its own containers."""
+    async def handle(self) -> Any:
+        """Return the handle that takes packs."""
         async with self._opening:
-            if isolation not in self.handles:
-                self.handles[isolation] = self.service.instance(isolation=isolation).run
-                # Otherwise each of the first calls would look it up on Modal.
-                await self.handles[isolation].hydrate.aio()
-        return self.handles[isolation]
+            if self._handle is None:
+                handle = self.service.instance().run
+                # Otherwise each of the first packs would look it up on Modal.
+                await handle.hydrate.aio()
+                self._handle = handle
+        return self._handle
 
     def sign_of_life(self) -> None:
-        """Note that a container has reported, or a call was sent."""
+        """Note that a container has reported."""
         self.seen_at = time.monotonic()
 
-    def payload(self, call: Call, dispatch: Dispatch, *, whole: bool, alone: bool) -> bytes:
-        """Return the message that runs a call.
+    def measured(self, calls: Sequence[Call], spent: Sequence[float]) -> None:
+        """Note the seconds that calls took: so many of the same function make a pack."""
+        by_function: defaultdict[str, list[float]] = defaultdict(list)
+        for call, seconds in zip(calls, spent, strict=True):
+            by_function[call.function.key].append(seconds)
+        for key, seen in by_function.items():
+            self._seconds[key] = sum(seen) / len(seen)
 
-        Parameters
-        ----------
-        whole : bool
-            Send everything. Otherwise what an earlier call has brought is left out, and a container that lacks it
-            requests it.
-        alone : bool
-            The container ends after the call.
-        """
-        request = dispatch.request(call, () if whole else self.known)
-        if not alone and self.service.environment.max_containers == 1:
-            # Calls arrive in order at the only container: those behind this one can rely on it.
-            self.known |= set(_heavy(call, dispatch.containers(call)))
-        return b"".join(data.encode(request | {"alone": alone}, where="request"))
+    def payload(self, pack: SentPack, dispatch: Dispatch) -> bytes:
+        """Return the message that runs a pack; a container that lacks something requests it."""
+        environment = self.service.environment
+        known = (
+            set[str]() if pack.alone or not self.whole.isdisjoint(call.key for call in pack.calls) else {*self.known}
+        )
+        requests = []
+        for call in pack.calls:
+            requests.append(dispatch.request(call, known))
+            containers = dispatch.containers(call)
+            known.update(_shared(call, containers))
+            if environment.max_containers == 1:
+                # Packs arrive in order at the only container: those behind this one can rely on it.
+                self.known.update(_heavy(call, containers))
+        message: Pack = {
+            "id": pack.id,
+            "calls": requests,
+            "timeout": environment.timeout,
+            "retries": environment.retries,
+            "seconds": PACK_SECONDS,
+            "alone": pack.alone,
+            "last": pack.last,
+        }
+        return b"".join(data.encode(message, where="request"))
 
     def loaded(self, outcome: Outcome) -> None:
         """Note which container has built which fixtures; a fixture that all have is known."""
         for load in outcome.loads:
-            self._holders[load.key].add(load.container)
+            self._holders[load.key].add(outcome.container)
             if len(self._holders[load.key]) == self.service.environment.max_containers:
                 self.known.add(load.key)
 
@@ -144,6 +247,13 @@ class EnvironmentQueue:
         """Forget what containers have: a new one has nothing."""
         self.known.clear()
         self._holders.clear()
+
+
+def _shared(call: Call, containers: Sequence[Container]) -> Iterator[str]:
+    for node in (call, *containers):
+        yield node.function.key
+        yield from (text.key for text in node.modules)
+    yield from (container.key for container in containers)
 
 
 def _heavy(call: Call, containers: Sequence[Container]) -> Iterator[str]:
@@ -156,9 +266,27 @@ def _heavy(call: Call, containers: Sequence[Container]) -> Iterator[str]:
             yield container.key
 
 
-def read_reply(reply: bytes) -> tuple[Reply | Missing, bytes]:
-    """Return the parts of a reply: the outcome of the call, and its encoded result."""
-    message = read_message(io.BytesIO(reply))
+def read_reply(reply: Any) -> tuple[PackReply, list[tuple[Reply | Missing, bytes]]]:
+    """Return the parts of a pack's reply: whose the replies are, and each with its encoded result.
+
+    Raises
+    ------
+    CorruptDataError
+        It is no reply.
+    """
+    try:
+        stream = io.BytesIO(reply)
+        head: PackReply = _message(stream)[0]
+        replies = [_message(stream) for _ in head["keys"]]
+        for (each, _), _, _ in zip(replies, head["keys"], head["spent"], strict=True):
+            each["status"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise data.CorruptDataError(f"a container sent something that is not a reply: {error}") from error
+    return head, replies
+
+
+def _message(stream: io.BytesIO) -> tuple[Any, bytes]:
+    message = read_message(stream)
     if message is None:
         raise data.CorruptDataError("the reply is truncated")
     return message

@@ -7,7 +7,7 @@ import contextlib
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,22 @@ from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
-from pytest_modal.run.modal.app_log import Phases, Sign, follow, signs
-from pytest_modal.run.modal.call_runner import CallRunner
+from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
-from pytest_modal.run.modal.queues import EnvironmentQueue
+from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
+from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 
 CONNECT_TIMEOUT = 5.0  # seconds: two in a row stay below ten
 CLOSE_TIMEOUT = 20.0
 SILENT_TIMEOUT = 1.0
 POLL_INTERVAL = 1.0  # seconds
+APP_INTERVAL = 30.0  # seconds without news after which the app's state is looked at
 
-Emit = Callable[[Outcome, bytes], Coroutine[Any, Any, None]]
+Emit = Callable[[Sequence[tuple[Outcome, bytes]]], Coroutine[Any, Any, None]]
 
 
 class Session:
@@ -41,7 +43,7 @@ class Session:
     Parameters
     ----------
     emit : callable
-        Takes an outcome and its value; returns when they are stored.
+        Takes outcomes, each with its value; returns when they are stored.
     progress : callable
         Called with each event to show.
     stream : bool
@@ -66,7 +68,8 @@ class Session:
         self._options = options
         self._emit = emit
         self._progress = progress
-        self._phases = Phases()
+        self._sightings = Sightings()
+        self._news_at = 0.0
         self._printed = PrintedLog() if stream else None
         self._queues: dict[str, EnvironmentQueue] = {}
         self._labels = {call.key: call.label for call in batch.calls}
@@ -95,10 +98,11 @@ class Session:
                 watch.cancel()
         except Exception as error:
             self._failure = self._failure or await errors.of_session(error, url)
-        for call in self._batch.calls:
-            if call.key not in self._reported:
-                early = InfrastructureError("unexpected", "the session ended early", "run pytest again")
-                await self._finish(call, (self._failure or early).outcome(call), b"")
+        early = InfrastructureError("unexpected", "the session ended early", "run pytest again")
+        failure = self._failure or early
+        await self._finish(
+            [(call, failure.outcome(call), b"") for call in self._batch.calls if call.key not in self._reported]
+        )
 
     async def _connect(self) -> tuple[Any, str]:
         if (fault := fault_of_configuration()) is not None:
@@ -155,9 +159,8 @@ class Session:
         found = zip(environments, await asyncio.gather(*tried), strict=True)
         fallen = {name: failure for name, failure in found if failure is not None}
         for name, failure in fallen.items():
-            for call in self._batch.calls:
-                if call.environment.key == environments[name].key:
-                    await self._finish(call, failure.outcome(call), b"")
+            calls = [call for call in self._batch.calls if call.environment.key == environments[name].key]
+            await self._finish([(call, failure.outcome(call), b"") for call in calls])
         return set(fallen)
 
     async def _failure_of(self, name: str, environment: Environment, url: str) -> InfrastructureError | None:
@@ -198,17 +201,23 @@ class Session:
         for service in services:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
-        call_runner = CallRunner(app, self._dispatch, self._phases, self._options, self._fail)
-        beside = (self._listen(app), self._guarded(self._watch_queues(call_runner)))
+        streams = Streams()
+        note = self.notes.append
+        pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._fail, note)
+        beside = (self._listen(app), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
         try:
-            while not self._failure and (tasks or any(queue.waiting for queue in self._queues.values())):
+            while not self._failure:
                 for queue in self._queues.values():
-                    while (call := queue.next(self._is_ready)) is not None:
-                        task = asyncio.ensure_future(self._attend(call_runner, queue, call))
+                    while await self._finish(self._blocked(queue)):
+                        pass
+                    while (pack := queue.next(self._can_run)) is not None:
+                        task = asyncio.ensure_future(self._attend(pack_runner, queue, pack))
                         task.add_done_callback(lambda _: moved.set())
                         tasks.add(task)
+                if not tasks and not any(queue.waiting or queue.suspects for queue in self._queues.values()):
+                    break
                 await self._unless_failed(moved.wait())
                 moved.clear()
                 for task in [task for task in tasks if task.done()]:
@@ -219,29 +228,50 @@ class Session:
                 task.cancel()
             await asyncio.wait([*background, *tasks], timeout=self._grace)
 
+    def _can_run(self, call: Call) -> bool:
+        return self._is_ready(call) and self._dispatch.blocked(call) is None
+
     def _is_ready(self, call: Call) -> bool:
         # A dependency outside of this batch has a result from an earlier run.
         return all(key in self._done or key not in self._labels for key in self._batch.dependencies(call))
 
-    async def _attend(self, call_runner: CallRunner, queue: EnvironmentQueue, call: Call) -> None:
-        try:
-            outcome, value = await call_runner.run(queue, call)
-            tried = self._phases.containers.get(call.key, [])
-            outcome.fallen = [container for container in tried if container != outcome.container]
-            await self._finish(call, outcome, value)
-        finally:
-            queue.out.pop(call.key, None)
-            queue.sent(call)
+    def _blocked(self, queue: EnvironmentQueue) -> list[Ended]:
+        """Take the first calls in line that need not be sent, because what they need has failed."""
+        found: list[Ended] = []
+        for line in (queue.suspects, queue.waiting):
+            while line:
+                failure = queue.failure.outcome(line[0]) if queue.failure is not None else None
+                outcome = failure or (self._dispatch.blocked(line[0]) if self._is_ready(line[0]) else None)
+                if outcome is None:
+                    break
+                found.append((line.popleft(), outcome, b""))
+        return found
 
-    async def _finish(self, call: Call, outcome: Outcome, value: bytes) -> None:
-        self._reported.add(call.key)
-        if self._printed is not None:
-            for line in self._printed.rest(call.key, outcome):
-                self._show(call.key, line)
-        # Even when cancelled, the outcome is stored once.
-        await asyncio.shield(self._emit(outcome, value))
-        self._dispatch.finished(call, outcome)
-        self._done.add(call.key)
+    async def _attend(self, pack_runner: PackRunner, queue: EnvironmentQueue, pack: SentPack) -> None:
+        left: Sequence[Call] = ()
+        try:
+            returned = await pack_runner.run(queue, pack)
+            left = returned.left
+            queue.suspects.extend(returned.suspects)
+            self._news_at = time.monotonic()
+            await self._finish(returned.ended)
+        finally:
+            queue.back(pack, left)
+
+    async def _finish(self, ended: Sequence[Ended]) -> bool:
+        """Store outcomes; return whether there were any."""
+        for call, outcome, _ in ended:
+            self._reported.add(call.key)
+            if self._printed is not None:
+                for line in self._printed.rest(call.key, outcome):
+                    self._show(call.key, line)
+        if ended:
+            # Even when cancelled, the outcomes are stored once.
+            await asyncio.shield(self._emit([(outcome, value) for _, outcome, value in ended]))
+        for call, outcome, _ in ended:
+            self._dispatch.finished(call, outcome)
+            self._done.add(call.key)
+        return bool(ended)
 
     @property
     def _grace(self) -> float:
@@ -270,26 +300,37 @@ class Session:
     # Watchers in the background.
 
     async def _listen(self, app: object) -> None:
-        # The batch does not need the progress: it goes on if reading the log fails.
+        # The batch does not need the log: it goes on if reading it fails.
+        news = News()
         while True:
-            if self._printed is not None:
-                self._printed.opened()
+            news.opened()
             with contextlib.suppress(Exception):
                 async for entry in follow(app):
-                    for sign in signs(entry):
-                        self._heard(sign)
-                    for key, line in self._printed.add(entry) if self._printed is not None else ():
-                        self._show(key, line)
+                    if news.is_new(entry):
+                        self._heard(entry)
             await asyncio.sleep(POLL_INTERVAL)
 
-    def _heard(self, sign: Sign) -> None:
+    def _heard(self, entry: Any) -> None:
+        self._news_at = time.monotonic()
+        self._sightings.note_end(entry)
+        for sign in signs_in(entry.message):
+            self._note(sign)
+        for key, line in self._printed.add(entry) if self._printed is not None else ():
+            self._show(key, line)
+
+    def _note(self, sign: Sign) -> None:
         queue = self._queues.get(sign.service)
         if queue is None:
             return
         queue.sign_of_life()
-        self._phases.note(sign)
-        if sign.event == "ready":
-            device = f"{sign.key} {sign.rest}".strip()
+        self._sightings.note(sign)
+        if sign.event == "pack":
+            for pack in queue.out:
+                if pack.id == sign.key:
+                    pack.seen_at = time.monotonic()
+                    self._progress(Progress("running", pack.calls[0].label))
+        elif sign.event == "ready":
+            device = sign.rest.strip()
             self._progress(Progress("container up:", f"{sign.service}{f' on {device}' if device else ''}"))
         elif sign.event == "load":
             self._progress(Progress("loading", self._containers.get(sign.rest.strip(), sign.rest)))
@@ -322,25 +363,18 @@ class Session:
             if time.monotonic() - heard >= limit:
                 self._fail(errors.lost(time.monotonic() - heard))
 
-    async def _watch_queues(self, call_runner: CallRunner) -> None:
+    async def _watch_packs(self, pack_runner: PackRunner) -> None:
+        self._news_at = time.monotonic()
         while True:
             await asyncio.sleep(POLL_INTERVAL)
+            now = time.monotonic()
             for queue in self._queues.values():
-                if not queue.out or queue.failure:
-                    continue
-                await self._look_at(queue, call_runner)
-
-    async def _look_at(self, queue: EnvironmentQueue, call_runner: CallRunner) -> None:
-        """Abandon an environment whose containers don't start, or have not reported for too long."""
-        silent = time.monotonic() - queue.seen_at
-        limit = self._options.acquire_timeout
-        # Once a container has its GPU, Modal itself limits its start and its calls.
-        longest = limit + self._options.startup_timeout + queue.service.environment.timeout
-        if any(self._phases.of(key) for key in queue.out):
-            limit = longest
-        if silent > longest or (silent > limit and not await call_runner.has_containers(queue)):
-            queue.failure = errors.no_gpu(str(queue.service.environment).partition(";")[0], silent)
-            await call_runner.abandon(queue)
+                if queue.out and not queue.failure:
+                    await pack_runner.look_at(queue, now)
+            if now - self._news_at > APP_INTERVAL:
+                self._news_at = now
+                if await pack_runner.is_stopped():
+                    self._fail(errors.stopped())
 
 
 async def _hello() -> Any:

@@ -1,0 +1,107 @@
+"""The supervisor of an environment's calls: they run in a worker process, which it replaces when one ends.
+
+Standard library only, and it never runs code of the project, so it survives whatever a call does to its process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from pytest_modal.remote.child import STOP_TIMEOUT, Child, Watcher
+from pytest_modal.remote.framing import CallRequest, Missing, Reply
+
+Ask = Callable[[Collection[str]], CallRequest]
+
+
+class Supervisor:
+    """Runs calls one after the other.
+
+    Parameters
+    ----------
+    start : callable
+        Starts a worker process.
+    """
+
+    def __init__(self, start: Callable[[], Child]) -> None:
+        self._start = start
+        self._child: Child | None = None
+        self._failed: dict[str, Reply] = {}  # what became of container fixtures
+
+    def child(self) -> Child:
+        """Return the worker process, a fresh one if the last has ended."""
+        if self._child is None or not self._child.alive:
+            self.renew()
+        assert self._child is not None
+        return self._child
+
+    def renew(self) -> None:
+        """Start a fresh worker process."""
+        if self._child is not None:
+            self._child.close()
+        self._child = self._start()
+
+    def run(self, ask: Ask, timeout: float, retries: int, watcher: Watcher) -> tuple[Reply | Missing, bytes]:
+        """Run one call; whatever becomes of it is its reply.
+
+        A process can be killed for what earlier calls left in it: a call that falls is tried once more, in a fresh one.
+
+        Parameters
+        ----------
+        ask : callable
+            Returns the request, with the blobs that are not among those that a process knows.
+        timeout : float
+            Seconds that each attempt may take.
+        retries : int
+            How often a call that raised is run again.
+        """
+        attempts, fallen = 0, list[str]()
+        while True:
+            attempts += 1
+            child = self.child()
+            known = bool(child.known)
+            request = ask(child.known)
+            if (failed := self._of_fixture(request)) is not None:
+                return failed, b""
+            reply, value = child.run(request, timeout, watcher)
+            if reply["status"] == "missing":
+                if not known:
+                    return reply, value
+                # It lacks what it was thought to have: it gets everything.
+                attempts -= 1
+                continue
+            if reply["status"] == "crashed" and not fallen:
+                fallen.append(child.name)
+                watcher.phase("again", "")
+            elif reply["status"] != "raised" or "container_key" in reply or attempts > retries:
+                break
+        reply["attempts"], reply["fallen"] = attempts, fallen
+        if "container_key" in reply:
+            self._failed[reply["container_key"]] = reply
+        return reply, value
+
+    def news(self) -> Iterator[tuple[str, bytes]]:
+        """Yield what was printed since the last time, by stream."""
+        return self._child.news() if self._child is not None else iter(())
+
+    def stop(self, seconds: float = STOP_TIMEOUT) -> list[Any]:
+        """Shut the process down if it was used; return what went wrong in the teardown of container fixtures."""
+        return self._child.stop(seconds) if self._child is not None and self._child.used else []
+
+    def interrupt(self, seconds: float) -> None:
+        """Have the running call end, and with it the process if that takes longer."""
+        if self._child is not None:
+            self._child.interrupt(seconds)
+
+    def close(self) -> None:
+        """Kill the process."""
+        if self._child is not None:
+            self._child.close()
+
+    def _of_fixture(self, request: CallRequest) -> Reply | None:
+        """Return the reply to a call that needs a container fixture which has failed: it isn't built again."""
+        for spec in request["containers"]:
+            if (cause := self._failed.get(spec["key"])) is not None:
+                blank: Reply = {"seconds": 0.0, "loads": [], "teardown_errors": [], "stdout": "", "stderr": ""}
+                return {**cause, **blank, "warnings": [], "lost_files": [], "attempts": 1, "fallen": []}
+        return None
