@@ -26,13 +26,14 @@ from pytest_modal.run.modal.timeouts import within
 MAX_FALLS = 3  # of containers of an environment, one after the other and without a reply
 INTERNAL_FAILURES = 3
 LOG_TIMEOUT = 10.0  # seconds for an answer that the batch can do without
+MOST_ON_THE_WAY = 20.0  # seconds from a container's report to its results: they are lost then
 SLACK = 120.0  # seconds beyond all limits after which a pack is given up
 
 Ended = tuple[Call, Outcome, bytes]
 
 
 class ContainerDiedError(Exception):
-    """The log shows that a container has ended under a pack."""
+    """The log shows that a container has ended under a pack, or that its results got lost."""
 
 
 @dataclass
@@ -88,6 +89,8 @@ class PackRunner:
 
     async def run(self, queue: EnvironmentQueue, pack: SentPack) -> Returned:
         """Send a pack, and return what came of it."""
+        import modal
+
         internal = 0
         while True:
             try:
@@ -95,14 +98,13 @@ class PackRunner:
                 head, replies = read_reply(reply)
             except asyncio.CancelledError:
                 raise
-            except CorruptDataError as error:
-                remedy = "run pytest again; if it happens again, see the app's log"
-                failure = InfrastructureError("unexpected", str(error), remedy)
-                return self._without_reply(pack, failure)
             except BaseException as error:  # a container can raise anything
                 if message := another_python(error):
                     queue.failure = errors.another_python(message)
                     return Returned(left=pack.calls)
+                if isinstance(error, CorruptDataError | modal.exception.DeserializationError):
+                    remedy = "run pytest again; if it happens again, see the app's log"
+                    return self._without_reply(pack, InfrastructureError("unexpected", str(error), remedy))
                 match await self._classify(pack, error):
                     case InfrastructureError() as failure if failure.kind == "internal":
                         internal += 1
@@ -269,9 +271,10 @@ class PackRunner:
         # It may wait behind another pack.
         longest += 2 * (pack_timeout(environment) + PACK_SECONDS)
         for pack in queue.out:
-            if self._sightings.fell(pack.id):
+            is_lost = pack.returned_at is not None and now - pack.returned_at > MOST_ON_THE_WAY
+            if self._sightings.fell(pack.id) or (is_lost and not pack.alone):
                 pack.give_up(ContainerDiedError())
-            elif now - pack.seen_at > longest:
+            elif is_lost or now - pack.seen_at > longest:
                 pack.give_up(errors.no_answer(queue.service.name, now - pack.seen_at))
         silent = now - queue.seen_at
         begun = any(self._sightings.has_begun(pack.id) for pack in queue.out)

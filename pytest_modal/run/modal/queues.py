@@ -46,6 +46,8 @@ class SentPack:
         The pack on Modal.
     seen_at : float
         When it was sent, or a container has last reported about it; monotonic seconds.
+    returned_at : float or None
+        When its container reported that it had returned its results.
     verdict : exception or None
         What becomes of it without an answer of Modal.
     """
@@ -56,6 +58,7 @@ class SentPack:
     id: str = field(default_factory=lambda: f"{_run_id}-{next(_numbers)}")
     call: Any = None
     seen_at: float = field(default_factory=time.monotonic)
+    returned_at: float | None = None
     verdict: Exception | None = None
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 

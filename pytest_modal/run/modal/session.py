@@ -7,7 +7,7 @@ import contextlib
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
@@ -171,21 +172,8 @@ class Session:
         except Exception as error:
             return await errors.of_session(error, url, environment=name)
 
-    @contextlib.asynccontextmanager
-    async def _opened(self, app: Any) -> AsyncIterator[None]:
-        run = app.run()
-        await self._unless_failed(run.__aenter__())
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            # Modal records why a session ended: after Ctrl-C, that is a KeyboardInterrupt.
-            why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
-            with contextlib.suppress(Exception, KeyboardInterrupt):
-                await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
+    def _opened(self, app: Any) -> contextlib.AbstractAsyncContextManager[None]:
+        return opened(app, self._unless_failed, self._options.connection_timeout, lambda: self._grace)
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
         app, services = build_app(self._batch, environments, self._rootdir, self._options, self._scratch)
@@ -201,7 +189,7 @@ class Session:
         for service in services:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
-        streams = Streams()
+        streams = Streams(self._options.connection_timeout)
         note = self.notes.append
         pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._fail, note)
         beside = (self._listen(app), self._guarded(self._watch_packs(pack_runner)))
@@ -324,10 +312,12 @@ class Session:
             return
         queue.sign_of_life()
         self._sightings.note(sign)
-        if sign.event == "pack":
-            for pack in queue.out:
-                if pack.id == sign.key:
-                    pack.seen_at = time.monotonic()
+        if sign.event in ("pack", "returned"):
+            for pack in (pack for pack in queue.out if pack.id == sign.key):
+                pack.seen_at = time.monotonic()
+                if sign.event == "returned":
+                    pack.returned_at = time.monotonic()
+                else:
                     self._progress(Progress("running", pack.calls[0].label))
         elif sign.event == "ready":
             device = sign.rest.strip()
