@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,3 +165,28 @@ def test_an_app_that_is_stopped_without_a_word_ends_the_batch(
     assert counts["passed"] >= 1
     assert counts["passed"] + counts["errors"] == 12
     assert "the session was stopped from outside" in text
+
+
+def test_a_machine_that_slept_is_told_so(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.change(heartbeat_timeout=6.0)
+    pytester.makepyfile(SUITE.format(count=6, seconds=2.0))
+    pytester.makeini(INI)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"],
+        cwd=pytester.path,
+        env={**os.environ, "MODAL_HEARTBEAT_INTERVAL": "2"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        modal_server.wait_for(lambda facts: any(item["status"] == "success" for item in facts["inputs"]))
+        process.send_signal(signal.SIGSTOP)
+        modal_server.wait_for(lambda facts: facts["apps"][0]["state"] == "stopped")
+        time.sleep(5)  # a machine that is merely busy is late too, but not by that much
+        process.send_signal(signal.SIGCONT)
+        text, _ = process.communicate(timeout=MOST_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == 70, text
+    assert "s. Was this machine asleep?" in text
+    assert "run pytest --modal --modal-resume, which goes on" in text

@@ -70,8 +70,14 @@ def lost(seconds: float) -> InfrastructureError:
     )
 
 
-def stopped() -> InfrastructureError:
-    """Return the error for an app that somebody stopped."""
+def stopped(asleep: float) -> InfrastructureError:
+    """Return the error for an app that was stopped: by somebody, or after this machine was silent for some seconds."""
+    if asleep:
+        return InfrastructureError(
+            "stopped",
+            f"Modal stopped the session: it had no heartbeat for {asleep:,.0f} s. Was this machine asleep?",
+            "run pytest --modal --modal-resume, which goes on: results that have arrived are kept",
+        )
     return InfrastructureError(
         "stopped",
         "the session was stopped from outside, on the dashboard or with `modal app stop`",

@@ -19,6 +19,7 @@ from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
 from pytest_modal.run.modal.app_log import Sightings, last_output
 from pytest_modal.run.modal.entry import another_python
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
+from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack, read_reply
 from pytest_modal.run.modal.streams import RETRY_DELAY, Streams
 from pytest_modal.run.modal.timeouts import within
@@ -75,6 +76,7 @@ class PackRunner:
         sightings: Sightings,
         streams: Streams,
         options: SessionOptions,
+        naps: Naps,
         fail: Callable[[InfrastructureError], None],
         note: Callable[[str], None],
     ) -> None:
@@ -83,6 +85,7 @@ class PackRunner:
         self._sightings = sightings
         self._streams = streams
         self._options = options
+        self._naps = naps
         self._fail = fail
         self._note = note
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -246,7 +249,7 @@ class PackRunner:
                 "internal", f"Modal failed to run the call: {error}", "run pytest again; see https://status.modal.com"
             )
         if await self.is_stopped():
-            return stopped()
+            return stopped(self._naps.longest)
         if isinstance(error, modal.exception.RemoteError | modal.exception.ExecutionError):
             return "crashed"
         if isinstance(error, modal.exception.Error):

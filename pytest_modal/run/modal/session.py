@@ -22,6 +22,8 @@ from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.naps import Naps
+from pytest_modal.run.modal.network import nobody_listens
 from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
@@ -29,7 +31,8 @@ from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 
-CONNECT_TIMEOUT = 5.0  # seconds: two in a row stay below ten
+HELLO_TIMEOUT = 20.0  # seconds for the first answer: a service under load takes its time
+CONNECT_TIMEOUT = 5.0  # for what the batch can do without
 CLOSE_TIMEOUT = 20.0
 SILENT_TIMEOUT = 1.0
 POLL_INTERVAL = 1.0  # seconds
@@ -78,6 +81,7 @@ class Session:
         self._reported: set[str] = set()
         self._done: set[str] = set()
         self._failure: InfrastructureError | None = None
+        self._naps = Naps()
         self._failed = asyncio.Event()
         self.app_id: str | None = None
         self.dashboard_url: str | None = None
@@ -113,7 +117,9 @@ class Session:
         url = str(modal.config.config.get("server_url"))
         started = time.monotonic()
         try:
-            client = await within(CONNECT_TIMEOUT, _hello())
+            if await nobody_listens(url):
+                raise TimeoutError
+            client = await within(HELLO_TIMEOUT, _hello())
         except TimeoutError:
             raise errors.unreachable(url, time.monotonic() - started) from None
         except Exception as error:
@@ -191,8 +197,10 @@ class Session:
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
         streams = Streams(self._options.connection_timeout)
         note = self.notes.append
-        pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._fail, note)
-        beside = (self._listen(app), self._guarded(self._watch_packs(pack_runner)))
+        pack_runner = PackRunner(
+            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note
+        )
+        beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
         try:
@@ -364,7 +372,7 @@ class Session:
             if now - self._news_at > APP_INTERVAL:
                 self._news_at = now
                 if await pack_runner.is_stopped():
-                    self._fail(errors.stopped())
+                    self._fail(errors.stopped(self._naps.longest))
 
 
 async def _hello() -> Any:
