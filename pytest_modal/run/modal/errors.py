@@ -85,11 +85,11 @@ def stopped(asleep: float) -> InfrastructureError:
     )
 
 
-def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
-    """Return the error for a GPU that was not available in time."""
+def no_gpu(gpu: str, seconds: float, said: str = "") -> InfrastructureError:
+    """Return the error for a GPU that was not available in time; `said` is what Modal says of it."""
     return InfrastructureError(
         "no GPU",
-        f"no container with {gpu} within {seconds:,.0f} s (phase: queue)",
+        f"no container with {gpu} within {seconds:,.0f} s (phase: queue){f'; Modal says: {said}' if said else ''}",
         'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini',
     )
 

@@ -282,7 +282,7 @@ class PackRunner:
         silent = now - queue.seen_at
         begun = any(self._sightings.has_begun(pack.id) for pack in queue.out)
         if silent > self._options.acquire_timeout and not begun and not await self._has_containers(queue):
-            queue.failure = errors.no_gpu(str(environment).partition(";")[0], silent)
+            queue.failure = errors.no_gpu(str(environment).partition(";")[0], silent, queue.scheduling)
             for pack in queue.out:
                 pack.give_up(queue.failure)
             queue.moved.set()

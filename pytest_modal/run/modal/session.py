@@ -23,7 +23,7 @@ from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.naps import Naps
-from pytest_modal.run.modal.network import nobody_listens
+from pytest_modal.run.modal.network import hello, nobody_listens
 from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
@@ -36,6 +36,7 @@ CONNECT_TIMEOUT = 5.0  # for what the batch can do without
 CLOSE_TIMEOUT = 20.0
 SILENT_TIMEOUT = 1.0
 POLL_INTERVAL = 1.0  # seconds
+SCHEDULING = "waiting to be scheduled"  # in a line of Modal's own, while there is no GPU
 APP_INTERVAL = 30.0  # seconds without news after which the app's state is looked at
 
 Emit = Callable[[Sequence[tuple[Outcome, bytes]]], Coroutine[Any, Any, None]]
@@ -119,7 +120,7 @@ class Session:
         try:
             if await nobody_listens(url):
                 raise TimeoutError
-            client = await within(HELLO_TIMEOUT, _hello())
+            client = await within(HELLO_TIMEOUT, hello())
         except TimeoutError:
             raise errors.unreachable(url, time.monotonic() - started) from None
         except Exception as error:
@@ -208,7 +209,7 @@ class Session:
                 for queue in self._queues.values():
                     while await self._finish(self._blocked(queue)):
                         pass
-                    while (pack := queue.next(self._can_run)) is not None:
+                    while self._has_room(queue) and (pack := queue.next(self._can_run)) is not None:
                         task = asyncio.ensure_future(self._attend(pack_runner, queue, pack))
                         task.add_done_callback(lambda _: moved.set())
                         tasks.add(task)
@@ -223,6 +224,15 @@ class Session:
             for task in [*background, *tasks]:
                 task.cancel()
             await asyncio.wait([*background, *tasks], timeout=self._grace)
+
+    def _has_room(self, queue: EnvironmentQueue) -> bool:
+        """Whether the GPUs of an environment are free: those that work have theirs, and the others wait their turn.
+
+        One without packs holds none, so that environments that wait for each other's results can't block each other.
+        """
+        wanted, working = queue.gpus, [each for each in self._queues.values() if each.out]
+        used = sum(each.gpus for each in working)
+        return not wanted or queue in working or not used or used + wanted <= self._options.max_gpus
 
     def _can_run(self, call: Call) -> bool:
         return self._is_ready(call) and self._dispatch.blocked(call) is None
@@ -309,10 +319,18 @@ class Session:
     def _heard(self, entry: Any) -> None:
         self._news_at = time.monotonic()
         self._sightings.note_end(entry)
+        if entry.source not in ("stdout", "stderr") and SCHEDULING in entry.message:
+            self._scheduled(entry.message.strip())
         for sign in signs_in(entry.message):
             self._note(sign)
         for key, line in self._printed.add(entry) if self._printed is not None else ():
             self._show(key, line)
+
+    def _scheduled(self, line: str) -> None:
+        for name, queue in self._queues.items():
+            if f"`{name}." in line and queue.scheduling != line:
+                queue.scheduling = line
+                self._progress(Progress("Modal says:", line))
 
     def _note(self, sign: Sign) -> None:
         queue = self._queues.get(sign.service)
@@ -361,6 +379,9 @@ class Session:
             if time.monotonic() - heard >= limit:
                 self._fail(errors.lost(time.monotonic() - heard))
 
+    def _has_begun(self, queue: EnvironmentQueue) -> bool:
+        return any(self._sightings.has_begun(pack.id) for pack in queue.out)
+
     async def _watch_packs(self, pack_runner: PackRunner) -> None:
         self._news_at = time.monotonic()
         while True:
@@ -368,17 +389,10 @@ class Session:
             now = time.monotonic()
             for queue in self._queues.values():
                 if queue.out and not queue.failure:
+                    if any(map(self._has_begun, self._queues.values())):
+                        queue.sign_of_life()  # it may wait for a GPU that another environment has
                     await pack_runner.look_at(queue, now)
             if now - self._news_at > APP_INTERVAL:
                 self._news_at = now
                 if await pack_runner.is_stopped():
                     self._fail(errors.stopped(self._naps.longest))
-
-
-async def _hello() -> Any:
-    import modal
-
-    client: Any = modal.Client
-    client = await client.from_env.aio()
-    await client.hello.aio()
-    return client
