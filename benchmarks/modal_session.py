@@ -124,7 +124,7 @@ def small_calls(server: LoopbackModal, root: Path, calls: int) -> None:
     print(f"ratio: {many / mapped:.3f}")
     print(
         f"sessions: {len(facts['apps'])}, containers: {len(facts['containers'])}, inputs: {len(facts['inputs'])}, "
-        f"most RPCs at a time: {facts['most_rpcs_at_once']}"
+        f"most RPCs at a time: {facts['most_rpcs_of_running_apps']}"
     )
 
 

@@ -105,8 +105,8 @@ class Child:
         """Whether the process runs."""
         return self._popen.poll() is None
 
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Send what the process waits for before it is ready; one that fails to start is reported later."""
+    def tell(self, message: object) -> None:
+        """Send what the process expects before any call; that it failed to start is noticed with the first one."""
         with contextlib.suppress(OSError):
             write_message(self._stdin, message)
 

@@ -20,32 +20,11 @@ from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
-from pytest_modal.remote.worker import Worker, no_notes
+from pytest_modal.remote.worker import Notes, Worker, no_notes
 
 
 def main(name: str, output: str) -> None:
-    """Serve local mock mode, whose first message are the `Limits` of this process."""
-    refuse_breakpoints()
-    serve(name, output, is_limited=True)
-
-
-def main_in_container(given: str, name: str, output: str) -> None:
-    """Serve the supervisor in a container of Modal.
-
-    Parameters
-    ----------
-    given : str
-        The name of the GPU; empty without one.
-    """
-    refuse_breakpoints("a container has no terminal")
-    # Where memory runs out, this process is killed, and not the one that says so.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    serve(name, output, given)
-
-
-def serve(name: str, output: str, given: str | None = None, *, is_limited: bool = False) -> None:
-    """Serve the process that has started this one.
+    """Serve local mock mode, whose first message are the `Limits` of this process.
 
     Parameters
     ----------
@@ -53,11 +32,28 @@ def serve(name: str, output: str, given: str | None = None, *, is_limited: bool 
         Name of this process in outcomes.
     output : str
         File for the output of the functions: the parent reads it even after a crash.
-    given : str or None
-        The name of the GPU, where it is known already.
-    is_limited : bool
-        Whether the first message says what this process must do without.
     """
+    limits: Limits
+    limits, requests, replies = _begin(output)
+    refuse_breakpoints()
+    hide(limits["roots"])
+    isolation = Isolation(limits)
+    isolation.begin()
+    _serve(name, output, requests, replies, notes=isolation.notes)
+
+
+def main_in_container(name: str, output: str) -> None:
+    """Serve the supervisor in a container of Modal, whose first message says which GPU it has; otherwise as `main`."""
+    first, requests, replies = _begin(output)
+    refuse_breakpoints("a container has no terminal")
+    # Where memory runs out, this process is killed, and not the one that says so.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    _serve(name, output, requests, replies, given=first["given"])
+
+
+def _begin(output: str) -> tuple[Any, IO[bytes], IO[bytes]]:
+    """Return the first message and the streams of requests and replies; functions get the standard streams."""
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -65,7 +61,21 @@ def serve(name: str, output: str, given: str | None = None, *, is_limited: bool 
         os.dup2(opened, target)
         os.close(opened)
     sys.stdout = os.fdopen(1, "w", buffering=1, errors="backslashreplace", closefd=False)
-    isolation = _isolated(requests) if is_limited else None
+    first = read_message(requests)
+    if first is None:
+        os._exit(1)
+    return first[0], requests, replies
+
+
+def _serve(
+    name: str,
+    output: str,
+    requests: IO[bytes],
+    replies: IO[bytes],
+    *,
+    given: str | None = None,
+    notes: Notes = no_notes,
+) -> None:
     interrupt = _Interrupt()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -92,7 +102,7 @@ def serve(name: str, output: str, given: str | None = None, *, is_limited: bool 
         notify=notify,
         is_fatal=lambda error: interrupt.happened,
         given=given,
-        notes=isolation.notes if isolation is not None else no_notes,
+        notes=notes,
     )
     write_message(replies, {"event": "ready", "key": ""})
     while "stop" not in (request := inbox.get()):
@@ -107,17 +117,6 @@ def serve(name: str, output: str, given: str | None = None, *, is_limited: bool 
         write_message(replies, *answer)
     write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
     os._exit(0)
-
-
-def _isolated(requests: IO[bytes]) -> Isolation:
-    first = read_message(requests)
-    if first is None:
-        os._exit(1)
-    limits: Limits = first[0]
-    hide(limits["roots"])
-    isolation = Isolation(limits)
-    isolation.begin()
-    return isolation
 
 
 class _Interrupt:

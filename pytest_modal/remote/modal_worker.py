@@ -124,8 +124,11 @@ class ModalWorker:
         self._started += 1
         name = self._name if self._started == 1 else f"{self._name}, process {self._started}"
         # The same modules are found as here. Connections and signal handlers of Modal's client don't get there.
-        command = [sys.executable, "-P", "-X", "faulthandler", "-c", _START, json.dumps(sys.path), self._device.given]
-        return Child(name, self._scratch / "output", command)
+        command = [sys.executable, "-P", "-X", "faulthandler", "-c", _START, json.dumps(sys.path)]
+        child = Child(name, self._scratch / "output", command)
+        # What the GPU is is found out while the interpreter starts.
+        child.tell({"given": self._device.given})
+        return child
 
 
 class _Log:

@@ -145,6 +145,9 @@ class Servicer(ModalClientBase):
         for each in ("", name):
             now[each] += 1
             most[each] = max(most[each], now[each])
+        if any(app.published and not app.stopped for app in self._world.apps.values()):
+            running = self._world.most_rpcs_of_running_apps
+            running[""] = max(running[""], now[""])
         try:
             yield
         finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ def test_many_small_calls_are_few_inputs(pytester: pytest.Pytester, modal_server
     facts = modal_server.facts()
     assert len(facts["inputs"]) < 20
     assert len(facts["containers"]) == 1
-    assert facts["most_rpcs_at_once"] < 10
+    assert facts["most_rpcs_of_running_apps"] < 10
 
 
 def test_more_environments_than_results_can_be_waited_for_share_the_connection(
@@ -60,7 +59,7 @@ def test_{number}(modal_result, x): assert modal_result == x
     run(pytester).assert_outcomes(passed=6 * environments)
     facts = modal_server.facts()
     # Two packs for each container would be 48 results to wait for.
-    assert 16 < facts["most_rpcs_at_once"] <= MOST_RPCS
+    assert 16 < facts["most_rpcs_of_running_apps"] <= MOST_RPCS
     assert facts["apps"][0]["stop_reason"] == "entrypoint_completed"
 
 
@@ -220,13 +219,43 @@ def test_an_output_that_gets_lost_is_given_up(pytester: pytest.Pytester, modal_s
     assert result.ret == 70
 
 
-def test_each_round_trip_is_shared_by_many_calls(pytester: pytest.Pytester, tmp_path: Path) -> None:
+def test_an_app_that_was_stopped_ends_the_session_whatever_modal_says_of_its_calls(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    begun = modal_server.shared / "begun"
+    modal_server.change(stop_silent=True)
+    pytester.makeconftest("import pytest_modal.run.modal.session as session\nsession.APP_INTERVAL = 2.0")
+    pytester.makepyfile(
+        f"""
+        import pytest_modal
+
+        @pytest_modal.fixture(params=range(3))
+        def answer(request):
+            import pathlib, time
+            if request.param:
+                pathlib.Path({str(begun)!r}).touch()
+                time.sleep(60)
+            return request.param
+
+        def test_it(answer): pass
+        """
+    )
+    command = [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"]
+    process = subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True)
+    modal_server.wait_for(lambda facts: begun.exists(), timeout=40)
+    modal_server.stop_app(modal_server.facts()["apps"][0]["id"])
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == 70, output
+    assert "1 passed, 2 errors" in output
+    assert "the session was stopped from outside" in output
+
+
+def test_each_round_trip_is_shared_by_many_calls(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.change(latency=0.05)
     pytester.makepyfile(ONE.replace("range(3)", "range(300)"))
-    with LoopbackModal(grace=0.5, latency=0.05) as server:
-        command = [sys.executable, "-m", "pytest", "--modal", "-p", "no:randomly"]
-        done = subprocess.run(command, cwd=pytester.path, env=server.environ(), capture_output=True, text=True)
-        facts = server.facts()
-    assert done.returncode == 0, done.stdout
+    run(pytester).assert_outcomes(passed=300)
+    facts = modal_server.facts()
     (container,) = facts["containers"]
-    # One by one, 300 calls would wait 30 s for input and output alone.
-    assert container["ended_at"] - container["ready_at"] < 10
+    # One by one, with two on their way, 300 calls would wait 15 s for what the client sends and asks for.
+    assert container["ended_at"] - container["ready_at"] < 8
+    assert facts["rpcs"]["FunctionMap"] < 10

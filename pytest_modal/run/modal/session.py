@@ -350,8 +350,9 @@ class Session:
             self._progress(Progress("container up:", f"{sign.service}{f' on {device}' if device else ''}"))
         elif sign.event == "load":
             self._progress(Progress("loading", self._containers.get(sign.rest.strip(), sign.rest)))
-        elif sign.event == "call":
-            self._progress(Progress("running", self._labels.get(sign.key, sign.key)))
+        elif sign.event in ("call", "again"):
+            what = "running" if sign.event == "call" else "crashed, trying again:"
+            self._progress(Progress(what, self._labels.get(sign.key, sign.key)))
 
     def _show(self, key: str, line: str) -> None:
         self._progress(Progress("printed", self._labels.get(key, key), line))
