@@ -315,6 +315,18 @@ class Batch:
         return list({call.environment.key: call.environment for call in self.calls}.values())
 
     @property
+    def gpus_at_once(self) -> dict[str, int]:
+        """How many GPUs of each kind it keeps busy at most."""
+        found: dict[str, int] = {}
+        for environment in self.environments:
+            calls = sum(call.environment.key == environment.key for call in self.calls)
+            kind = environment.gpu if isinstance(environment.gpu, str) else " or ".join(environment.gpu or ())
+            number = environment.gpus * min(calls, environment.max_containers)
+            if number:
+                found[kind.partition(":")[0]] = found.get(kind.partition(":")[0], 0) + number
+        return found
+
+    @property
     def tests(self) -> int:
         """How many tests wait for results."""
         return len({nodeid for call in self.calls for nodeid in call.tests})

@@ -70,6 +70,13 @@ class Environment:
         """Digest of what decides on the image: calls that are alike in it share one, whatever else they declare."""
         return digest_of(*(f"{name}={getattr(self, name)!r}" for name in _IMAGE), *_identities([self.image]))
 
+    @property
+    def gpus(self) -> int:
+        """How many GPUs one of its containers has."""
+        first = self.gpu if isinstance(self.gpu, str) else next(iter(self.gpu or ()), "")
+        number = first.partition(":")[2]
+        return int(number) if number.isdecimal() else int(bool(first))
+
     def _settings(self, *left_out: str) -> list[str]:
         # What came later counts only where it is set: keys of what was computed before stay valid.
         later = {"seed": self.seed is not None, "modal": bool(self.modal), "round": self.round > 0}

@@ -13,6 +13,7 @@ from pytest_modal.wording import three_parts
 
 MODES = ("local", "modal", "replay", "skip")
 MOST_ROUNDS = 100
+MAX_GPUS = 10_000
 # Values of an ini that mean none.
 OFF = ("off", "none", "no", "false", "0")
 ON = ("", "on", "yes", "true", "1")
@@ -120,6 +121,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_isolation", isolation, type="string", default="")
     variables = "Environment variables that functions have in local mode: names or patterns, one per line."
     parser.addini("modal_local_env", variables, type="linelist")
+    gpus = f"GPUs that a session uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
+    parser.addini("modal_max_gpus", gpus, type="string", default="")
     confirm = "Fresh rounds for a suspicious accuracy gate (default: 2 with Modal, 0 in local mode)."
     parser.addini("modal_gate_confirm", confirm, type="string", default="")
     parser.addini("modal_gate", "strict: an inconclusive accuracy gate fails.", type="string", default="")
@@ -157,7 +160,8 @@ def resolve(config: pytest.Config) -> Settings:
     given_seconds = {name: text for name in _SECONDS if (text := config.getini(f"modal_{name}"))}
     timeouts = {name: seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
-    session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume)
+    max_gpus = _whole(config, "modal_max_gpus", SessionOptions.max_gpus, least=1, what="GPUs", most=MAX_GPUS)
+    session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume, max_gpus=max_gpus)
     option = config.getoption
     record = bool(option("modal_record"))
     if record and mode in ("replay", "skip"):
@@ -219,12 +223,14 @@ def _gates(config: pytest.Config, mode: str) -> GateSettings:
     )
 
 
-def _whole(config: pytest.Config, name: str, default: int, *, least: int) -> int:
+def _whole(
+    config: pytest.Config, name: str, default: int, *, least: int, what: str = "rounds", most: int = MOST_ROUNDS
+) -> int:
     text = config.getini(name)
     if not text:
         return default
-    if not text.isdecimal() or not least <= int(text) <= MOST_ROUNDS:
-        raise not_valid(config, name, text, f"set it to a number of rounds, from {least} to {MOST_ROUNDS}")
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise not_valid(config, name, text, f"set it to a number of {what}, from {least} to {most:,}")
     return int(text)
 
 

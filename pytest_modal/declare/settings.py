@@ -49,12 +49,15 @@ class SessionOptions:
         Seconds: without a GPU, for a container to start, without an answer from Modal.
     cache_volume : str
         Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
+    max_gpus : int
+        How many GPUs the session uses at once, unless one environment alone has more.
     """
 
     acquire_timeout: float = 900.0
     startup_timeout: float = 900.0
     connection_timeout: float = 60.0
     cache_volume: str = "pytest-modal-huggingface"
+    max_gpus: int = 10
 
 
 @dataclass(frozen=True)

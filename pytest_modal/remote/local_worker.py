@@ -20,7 +20,7 @@ from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
-from pytest_modal.remote.worker import Notes, Worker
+from pytest_modal.remote.worker import Notes, Worker, no_notes
 
 
 def main(name: str, output: str) -> None:
@@ -74,7 +74,7 @@ def _serve(
     replies: IO[bytes],
     *,
     given: str | None = None,
-    notes: Notes = lambda error: (),
+    notes: Notes = no_notes,
 ) -> None:
     interrupt = _Interrupt()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -92,6 +92,7 @@ class ModalWorker:
                 self._recycle()
         packed = io.BytesIO()
         write_message(packed, head)
+        self._log.say("returned", f"{pack['id']} {self._name}")
         return packed.getvalue() + results.getvalue()
 
     def close(self) -> None:

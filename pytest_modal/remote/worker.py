@@ -59,7 +59,12 @@ class Request:
 Notes = Callable[[BaseException], Iterable[str]]
 
 
-def describe(error: BaseException, notes: Notes = lambda error: (), seen: frozenset[int] = frozenset()) -> Described:
+def no_notes(error: BaseException) -> Iterable[str]:
+    """Say nothing about an exception."""
+    return ()
+
+
+def describe(error: BaseException, notes: Notes = no_notes, seen: frozenset[int] = frozenset()) -> Described:
     """Turn an exception into data: type, message, notes, frames, causes.
 
     Frames are ``(file, line, function)``; the source lines are looked up on the user's machine. `notes` says more of an
@@ -129,7 +134,7 @@ class Worker:
         is_fatal: Callable[[BaseException], bool] = lambda error: False,
         *,
         raised: Callable[[str, BaseException], None] = lambda key, error: None,
-        notes: Notes = lambda error: (),
+        notes: Notes = no_notes,
         capture: bool = True,
         given: str | None = None,
     ) -> None:

@@ -47,6 +47,11 @@ def print_plan(
         for function in _functions(batch, environment):
             for line in travels(function) if verbose else _pickled(function):
                 screen.write_line(f"  {line}")
+    gpus = batch.gpus_at_once
+    if new_images is not None and gpus:
+        screen.write_line("")
+        kinds = ", ".join(f"{number:,} x {kind}" for kind, number in gpus.items())
+        screen.write_line(f"up to {count(sum(gpus.values()), 'GPU')} at once: {kinds}")
     if notes:
         screen.write_line("")
     for note in notes:

@@ -93,7 +93,7 @@ class LocalBackend:
         stage(isolation.packages(environment), packages)
         start = (
             "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.remote.local_worker import main; "
-            "main(sys.argv[2], sys.argv[3])"
+            "main(*sys.argv[2:])"
         )
         command = [sys.executable, "-P", "-X", "faulthandler", "-c", start, str(archive)]
         # PYTHONPATH usually names local code, which a container does not have.

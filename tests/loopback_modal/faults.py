@@ -28,7 +28,6 @@ KINDS = {
     "crash_on_start": "containers die before they take an input",
     "crash": "a container is killed at its Nth input",
     "preempt": "a container is preempted at its Nth input",
-    "lost_output": "an output gets lost, and nobody is told",
     "internal_failure": "an input ends as a failure of Modal's own",
     "output": "an output is lost, given twice, garbage, or comes with one for an unknown input",
 }

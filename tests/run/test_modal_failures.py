@@ -127,6 +127,12 @@ def test_before_the_session_there_is_an_answer_within_ten_seconds(
     assert modal_server.facts()["apps"] == []
 
 
+def test_the_first_answer_may_take_a_while(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.fail("rpc", times=1, rpc="ClientHello", delay=7)
+    pytester.makepyfile(ONE)
+    pytester.runpytest_subprocess("--modal", timeout=60).assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize(
     ("fault", "said", "remedy"),
     [

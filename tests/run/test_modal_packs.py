@@ -202,7 +202,7 @@ def test_an_output_that_is_not_a_reply_fails_its_calls(
 
 
 def test_an_output_that_gets_lost_is_given_up(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
-    modal_server.fail("lost_output")
+    modal_server.fail("output", how="lost")
     pytester.makeini("[pytest]\nmodal_acquire_timeout = 2\nmodal_startup_timeout = 1\n")
     pytester.makeconftest(
         """

@@ -20,6 +20,7 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.network import Network
+from pytest_modal.run.modal.server_warnings import as_notes
 from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
 from pytest_modal.run.protocol import Result
 
@@ -88,7 +89,7 @@ class ModalBackend:
             batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put, stream=self._stream
         )
         thread = _SessionThread(session, inbox.put)
-        with self._network.as_before():
+        with self._network.as_before(), as_notes(session.notes.append):
             thread.start()
             try:
                 while (event := inbox.get()) is not None:

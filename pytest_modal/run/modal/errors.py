@@ -70,8 +70,14 @@ def lost(seconds: float) -> InfrastructureError:
     )
 
 
-def stopped() -> InfrastructureError:
-    """Return the error for an app that somebody stopped."""
+def stopped(asleep: float) -> InfrastructureError:
+    """Return the error for an app that was stopped: by somebody, or after this machine was silent for some seconds."""
+    if asleep:
+        return InfrastructureError(
+            "stopped",
+            f"Modal stopped the session: it had no heartbeat for {asleep:,.0f} s. Was this machine asleep?",
+            "run pytest --modal --modal-resume, which goes on: results that have arrived are kept",
+        )
     return InfrastructureError(
         "stopped",
         "the session was stopped from outside, on the dashboard or with `modal app stop`",
@@ -79,11 +85,11 @@ def stopped() -> InfrastructureError:
     )
 
 
-def no_gpu(gpu: str, seconds: float) -> InfrastructureError:
-    """Return the error for a GPU that was not available in time."""
+def no_gpu(gpu: str, seconds: float, said: str = "") -> InfrastructureError:
+    """Return the error for a GPU that was not available in time; `said` is what Modal says of it."""
     return InfrastructureError(
         "no GPU",
-        f"no container with {gpu} within {seconds:,.0f} s (phase: queue)",
+        f"no container with {gpu} within {seconds:,.0f} s (phase: queue){f'; Modal says: {said}' if said else ''}",
         'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini',
     )
 

@@ -1,11 +1,53 @@
-"""The network as it was before the fixtures of the suite: some of them block it while tests run."""
+"""The way to Modal: whether it is open at all, and open in spite of fixtures that block it while tests run."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
+
+_LOOK_TIMEOUT = 5.0  # seconds
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+async def hello() -> Any:
+    """Return the client, once Modal has answered it."""
+    import modal
+
+    client: Any = modal.Client
+    client = await client.from_env.aio()
+    await client.hello.aio()
+    return client
+
+
+async def nobody_listens(urls: str) -> bool:
+    """Whether it is certain at once that no server answers: the client itself would try for a minute.
+
+    Parameters
+    ----------
+    urls : str
+        One, or several with commas between: the client takes the first that answers.
+    """
+    if any(os.environ.get(name) or os.environ.get(name.lower()) for name in _PROXIES):
+        return False
+    return all([await _is_closed(url) for url in urls.split(",")])
+
+
+async def _is_closed(url: str) -> bool:
+    parts = urlsplit(url.strip())
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, port), _LOOK_TIMEOUT)
+    except (ConnectionRefusedError, socket.gaierror):
+        return True
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return False
 
 
 class Network:

@@ -19,6 +19,7 @@ from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
 from pytest_modal.run.modal.app_log import Sightings, last_output
 from pytest_modal.run.modal.entry import another_python
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
+from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack, read_reply
 from pytest_modal.run.modal.streams import RETRY_DELAY, Streams
 from pytest_modal.run.modal.timeouts import within
@@ -26,13 +27,14 @@ from pytest_modal.run.modal.timeouts import within
 MAX_FALLS = 3  # of containers of an environment, one after the other and without a reply
 INTERNAL_FAILURES = 3
 LOG_TIMEOUT = 10.0  # seconds for an answer that the batch can do without
+MOST_ON_THE_WAY = 20.0  # seconds from a container's report to its results: they are lost then
 SLACK = 120.0  # seconds beyond all limits after which a pack is given up
 
 Ended = tuple[Call, Outcome, bytes]
 
 
 class ContainerDiedError(Exception):
-    """The log shows that a container has ended under a pack."""
+    """The log shows that a container has ended under a pack, or that its results got lost."""
 
 
 @dataclass
@@ -74,6 +76,7 @@ class PackRunner:
         sightings: Sightings,
         streams: Streams,
         options: SessionOptions,
+        naps: Naps,
         fail: Callable[[InfrastructureError], None],
         note: Callable[[str], None],
     ) -> None:
@@ -82,12 +85,15 @@ class PackRunner:
         self._sightings = sightings
         self._streams = streams
         self._options = options
+        self._naps = naps
         self._fail = fail
         self._note = note
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def run(self, queue: EnvironmentQueue, pack: SentPack) -> Returned:
         """Send a pack, and return what came of it."""
+        import modal
+
         internal = 0
         while True:
             try:
@@ -95,14 +101,13 @@ class PackRunner:
                 head, replies = read_reply(reply)
             except asyncio.CancelledError:
                 raise
-            except CorruptDataError as error:
-                remedy = "run pytest again; if it happens again, see the app's log"
-                failure = InfrastructureError("unexpected", str(error), remedy)
-                return self._without_reply(pack, failure)
             except BaseException as error:  # a container can raise anything
                 if message := another_python(error):
                     queue.failure = errors.another_python(message)
                     return Returned(left=pack.calls)
+                if isinstance(error, CorruptDataError | modal.exception.DeserializationError):
+                    remedy = "run pytest again; if it happens again, see the app's log"
+                    return self._without_reply(pack, InfrastructureError("unexpected", str(error), remedy))
                 match await self._classify(pack, error):
                     case InfrastructureError() as failure if failure.kind == "internal":
                         internal += 1
@@ -244,7 +249,7 @@ class PackRunner:
                 "internal", f"Modal failed to run the call: {error}", "run pytest again; see https://status.modal.com"
             )
         if await self.is_stopped():
-            return stopped()
+            return stopped(self._naps.longest)
         if isinstance(error, modal.exception.RemoteError | modal.exception.ExecutionError):
             return "crashed"
         if isinstance(error, modal.exception.Error):
@@ -269,14 +274,15 @@ class PackRunner:
         # It may wait behind another pack.
         longest += 2 * (pack_timeout(environment) + PACK_SECONDS)
         for pack in queue.out:
-            if self._sightings.fell(pack.id):
+            is_lost = pack.returned_at is not None and now - pack.returned_at > MOST_ON_THE_WAY
+            if self._sightings.fell(pack.id) or (is_lost and not pack.alone):
                 pack.give_up(ContainerDiedError())
-            elif now - pack.seen_at > longest:
+            elif is_lost or now - pack.seen_at > longest:
                 pack.give_up(errors.no_answer(queue.service.name, now - pack.seen_at))
         silent = now - queue.seen_at
         begun = any(self._sightings.has_begun(pack.id) for pack in queue.out)
         if silent > self._options.acquire_timeout and not begun and not await self._has_containers(queue):
-            queue.failure = errors.no_gpu(str(environment).partition(";")[0], silent)
+            queue.failure = errors.no_gpu(str(environment).partition(";")[0], silent, queue.scheduling)
             for pack in queue.out:
                 pack.give_up(queue.failure)
             queue.moved.set()

@@ -46,6 +46,8 @@ class SentPack:
         The pack on Modal.
     seen_at : float
         When it was sent, or a container has last reported about it; monotonic seconds.
+    returned_at : float or None
+        When its container reported that it had returned its results.
     verdict : exception or None
         What becomes of it without an answer of Modal.
     """
@@ -56,6 +58,7 @@ class SentPack:
     id: str = field(default_factory=lambda: f"{_run_id}-{next(_numbers)}")
     call: Any = None
     seen_at: float = field(default_factory=time.monotonic)
+    returned_at: float | None = None
     verdict: Exception | None = None
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,6 +92,8 @@ class EnvironmentQueue:
         When one of its containers last reported, or something was sent to none; monotonic seconds.
     fallen : dict
         By call, the containers that ended under it.
+    scheduling : str
+        What Modal says of the container that it waits for.
     falls : int
         How many calls have taken their container along since the last reply.
     """
@@ -104,6 +109,7 @@ class EnvironmentQueue:
     seen_at: float = 0.0
     failure: InfrastructureError | None = None
     fallen: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    scheduling: str = ""
     falls: int = 0
     _handle: Any = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -177,6 +183,12 @@ class EnvironmentQueue:
         pack = SentPack(taken, last=settled and not self.waiting)
         self._turn = pack if ordered else None
         return pack
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs its containers have."""
+        environment, calls = self.service.environment, len(self.waiting) + sum(len(pack.calls) for pack in self.out)
+        return environment.gpus * min(environment.max_containers, calls)
 
     def sent(self, pack: SentPack) -> None:
         """Note that a pack has reached Modal's queue, or won't."""

@@ -7,7 +7,7 @@ import contextlib
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,21 @@ from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.naps import Naps
+from pytest_modal.run.modal.network import hello, nobody_listens
+from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 
-CONNECT_TIMEOUT = 5.0  # seconds: two in a row stay below ten
+HELLO_TIMEOUT = 20.0  # seconds for the first answer: a service under load takes its time
+CONNECT_TIMEOUT = 5.0  # for what the batch can do without
 CLOSE_TIMEOUT = 20.0
 SILENT_TIMEOUT = 1.0
 POLL_INTERVAL = 1.0  # seconds
+SCHEDULING = "waiting to be scheduled"  # in a line of Modal's own, while there is no GPU
 APP_INTERVAL = 30.0  # seconds without news after which the app's state is looked at
 
 Emit = Callable[[Sequence[tuple[Outcome, bytes]]], Coroutine[Any, Any, None]]
@@ -77,6 +82,7 @@ class Session:
         self._reported: set[str] = set()
         self._done: set[str] = set()
         self._failure: InfrastructureError | None = None
+        self._naps = Naps()
         self._failed = asyncio.Event()
         self.app_id: str | None = None
         self.dashboard_url: str | None = None
@@ -112,7 +118,9 @@ class Session:
         url = str(modal.config.config.get("server_url"))
         started = time.monotonic()
         try:
-            client = await within(CONNECT_TIMEOUT, _hello())
+            if await nobody_listens(url):
+                raise TimeoutError
+            client = await within(HELLO_TIMEOUT, hello())
         except TimeoutError:
             raise errors.unreachable(url, time.monotonic() - started) from None
         except Exception as error:
@@ -171,21 +179,8 @@ class Session:
         except Exception as error:
             return await errors.of_session(error, url, environment=name)
 
-    @contextlib.asynccontextmanager
-    async def _opened(self, app: Any) -> AsyncIterator[None]:
-        run = app.run()
-        await self._unless_failed(run.__aenter__())
-        failure: BaseException | None = None
-        try:
-            yield
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            # Modal records why a session ended: after Ctrl-C, that is a KeyboardInterrupt.
-            why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
-            with contextlib.suppress(Exception, KeyboardInterrupt):
-                await within(self._grace, run.__aexit__(type(why) if why else None, why, None))
+    def _opened(self, app: Any) -> contextlib.AbstractAsyncContextManager[None]:
+        return opened(app, self._unless_failed, self._options.connection_timeout, lambda: self._grace)
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
         app, services = build_app(self._batch, environments, self._rootdir, self._options, self._scratch)
@@ -201,10 +196,12 @@ class Session:
         for service in services:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
-        streams = Streams()
+        streams = Streams(self._options.connection_timeout)
         note = self.notes.append
-        pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._fail, note)
-        beside = (self._listen(app), self._guarded(self._watch_packs(pack_runner)))
+        pack_runner = PackRunner(
+            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note
+        )
+        beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
         try:
@@ -212,7 +209,7 @@ class Session:
                 for queue in self._queues.values():
                     while await self._finish(self._blocked(queue)):
                         pass
-                    while (pack := queue.next(self._can_run)) is not None:
+                    while self._has_room(queue) and (pack := queue.next(self._can_run)) is not None:
                         task = asyncio.ensure_future(self._attend(pack_runner, queue, pack))
                         task.add_done_callback(lambda _: moved.set())
                         tasks.add(task)
@@ -227,6 +224,15 @@ class Session:
             for task in [*background, *tasks]:
                 task.cancel()
             await asyncio.wait([*background, *tasks], timeout=self._grace)
+
+    def _has_room(self, queue: EnvironmentQueue) -> bool:
+        """Whether the GPUs of an environment are free: those that work have theirs, and the others wait their turn.
+
+        One without packs holds none, so that environments that wait for each other's results can't block each other.
+        """
+        wanted, working = queue.gpus, [each for each in self._queues.values() if each.out]
+        used = sum(each.gpus for each in working)
+        return not wanted or queue in working or not used or used + wanted <= self._options.max_gpus
 
     def _can_run(self, call: Call) -> bool:
         return self._is_ready(call) and self._dispatch.blocked(call) is None
@@ -313,10 +319,18 @@ class Session:
     def _heard(self, entry: Any) -> None:
         self._news_at = time.monotonic()
         self._sightings.note_end(entry)
+        if entry.source not in ("stdout", "stderr") and SCHEDULING in entry.message:
+            self._scheduled(entry.message.strip())
         for sign in signs_in(entry.message):
             self._note(sign)
         for key, line in self._printed.add(entry) if self._printed is not None else ():
             self._show(key, line)
+
+    def _scheduled(self, line: str) -> None:
+        for name, queue in self._queues.items():
+            if f"`{name}." in line and queue.scheduling != line:
+                queue.scheduling = line
+                self._progress(Progress("Modal says:", line))
 
     def _note(self, sign: Sign) -> None:
         queue = self._queues.get(sign.service)
@@ -324,10 +338,12 @@ class Session:
             return
         queue.sign_of_life()
         self._sightings.note(sign)
-        if sign.event == "pack":
-            for pack in queue.out:
-                if pack.id == sign.key:
-                    pack.seen_at = time.monotonic()
+        if sign.event in ("pack", "returned"):
+            for pack in (pack for pack in queue.out if pack.id == sign.key):
+                pack.seen_at = time.monotonic()
+                if sign.event == "returned":
+                    pack.returned_at = time.monotonic()
+                else:
                     self._progress(Progress("running", pack.calls[0].label))
         elif sign.event == "ready":
             device = sign.rest.strip()
@@ -364,6 +380,9 @@ class Session:
             if time.monotonic() - heard >= limit:
                 self._fail(errors.lost(time.monotonic() - heard))
 
+    def _has_begun(self, queue: EnvironmentQueue) -> bool:
+        return any(self._sightings.has_begun(pack.id) for pack in queue.out)
+
     async def _watch_packs(self, pack_runner: PackRunner) -> None:
         self._news_at = time.monotonic()
         while True:
@@ -371,17 +390,10 @@ class Session:
             now = time.monotonic()
             for queue in self._queues.values():
                 if queue.out and not queue.failure:
+                    if any(map(self._has_begun, self._queues.values())):
+                        queue.sign_of_life()  # it may wait for a GPU that another environment has
                     await pack_runner.look_at(queue, now)
             if now - self._news_at > APP_INTERVAL:
                 self._news_at = now
                 if await pack_runner.is_stopped():
-                    self._fail(errors.stopped())
-
-
-async def _hello() -> Any:
-    import modal
-
-    client: Any = modal.Client
-    client = await client.from_env.aio()
-    await client.hello.aio()
-    return client
+                    self._fail(errors.stopped(self._naps.longest))

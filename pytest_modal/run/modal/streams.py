@@ -21,25 +21,36 @@ T = TypeVar("T")
 
 
 class Streams:
-    """The requests of one session. They are sent again while the network fails; others decide when it is lost."""
+    """The requests of one session. They are sent again while the network or Modal fails.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    patience : float
+        Seconds that Modal may fail for. When the network is lost, others decide.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self._polls = asyncio.Semaphore(MOST_POLLS)
         self._requests = asyncio.Semaphore(MOST_REQUESTS)
         self._wanted = 0
 
     async def request(self, action: Callable[[], Awaitable[T]]) -> T:
         """Return the answer to a request."""
+        failing = Failing(self._patience)
         while True:
             try:
                 async with self._requests:
                     return await action()
-            except _network_errors():
+            except Exception as error:
+                if not failing.may_pass(error):
+                    raise
                 await asyncio.sleep(RETRY_DELAY)
 
     async def result(self, call: Any) -> Any:
         """Return the result of a call on Modal; raise what the client raises for it."""
         self._wanted += 1
+        failing = Failing(self._patience)
         try:
             while True:
                 began = time.monotonic()
@@ -47,15 +58,36 @@ class Streams:
                     async with self._polls:
                         began = time.monotonic()
                         return await call.get.aio(timeout=SHORT_POLL if self._wanted > MOST_POLLS else LONG_POLL)
-                except _network_errors():  # that there is no result yet is one of them: a TimeoutError
+                except Exception as error:  # that there is no result yet is one that passes: a TimeoutError
+                    if not failing.may_pass(error):
+                        raise
                     if time.monotonic() - began < SHORT_POLL / 2:
                         await asyncio.sleep(RETRY_DELAY)
         finally:
             self._wanted -= 1
 
 
-def _network_errors() -> tuple[type[BaseException], ...]:
-    import modal
-    from grpclib.exceptions import StreamTerminatedError
+class Failing:
+    """Tells of errors one after the other whether they may pass.
 
-    return modal.exception.ConnectionError, modal.exception.ServiceError, StreamTerminatedError, OSError
+    Parameters
+    ----------
+    patience : float
+        Seconds that Modal may fail for, without anything else in between.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._since = 0.0
+
+    def may_pass(self, error: Exception) -> bool:
+        """Whether it is worth trying again: for a while where Modal fails, and always where the network does."""
+        import modal
+        from grpclib.exceptions import StreamTerminatedError
+
+        if isinstance(error, modal.exception.InternalError):
+            self._since = self._since or time.monotonic()
+            return time.monotonic() - self._since < self._patience
+        self._since = 0.0
+        network = (modal.exception.ConnectionError, modal.exception.ServiceError, StreamTerminatedError, OSError)
+        return isinstance(error, network)

@@ -1,0 +1,73 @@
+"""Apps on Modal, run for a while: opened and closed although Modal fails for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+from pytest_modal.run.modal.streams import RETRY_DELAY, Failing
+from pytest_modal.run.modal.timeouts import within
+
+Waiting = Callable[[Coroutine[object, object, object]], Coroutine[Any, Any, None]]
+
+
+@contextlib.asynccontextmanager
+async def opened(app: Any, unless_failed: Waiting, patience: float, grace: Callable[[], float]) -> AsyncIterator[None]:
+    """Run an app while the block runs.
+
+    Parameters
+    ----------
+    unless_failed : callable
+        Awaits something, unless the session fails meanwhile.
+    patience : float
+        Seconds that Modal may fail for.
+    grace : callable
+        Returns the seconds that closing may take.
+    """
+    run = await _entered(app, unless_failed, patience)
+    failure: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        # Modal records why a session ended: after Ctrl-C, that is a KeyboardInterrupt.
+        why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
+        with contextlib.suppress(Exception, KeyboardInterrupt):
+            await _left(app, run.__aexit__(type(why) if why else None, why, None), grace)
+
+
+async def _entered(app: Any, unless_failed: Waiting, patience: float) -> Any:
+    import modal
+
+    failing = Failing(patience)
+    while True:
+        run = app.run()
+        try:
+            await unless_failed(run.__aenter__())
+            return run
+        except modal.exception.InternalError as error:
+            if not failing.may_pass(error):
+                raise
+        await asyncio.sleep(RETRY_DELAY)
+
+
+async def _left(app: Any, leaving: Awaitable[object], grace: Callable[[], float]) -> None:
+    import modal
+
+    async def stopped() -> None:
+        while True:
+            try:
+                await app.stop.aio()
+                return
+            except modal.exception.InternalError:
+                await asyncio.sleep(RETRY_DELAY)
+
+    try:
+        await within(grace(), leaving)
+    except modal.exception.InternalError:
+        # Modal would let the app run on until it misses its heartbeats.
+        await within(grace(), stopped())

@@ -1,0 +1,77 @@
+"""GPUs are counted: a session uses as many at once as the workspace has, and the others wait their turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from loopback_modal import LoopbackModal
+
+SUITE = "import pytest, time\n" + "".join(
+    f"""
+def f{number}(x):
+    time.sleep(0.4)
+    return x
+
+@pytest.mark.modal_gpu(function=f{number}, gpu="{gpu}")
+@pytest.mark.parametrize("x", range(3))
+def test_{number}(modal_result, x): assert modal_result == x
+"""
+    for number, gpu in enumerate(("T4", "L4:2", "A10", "T4"))
+)
+
+
+def busy_at_once(facts: dict[str, Any]) -> int:
+    """Return how many containers worked at the same time at most."""
+    spans = [(each["started_at"], each["ended_at"]) for each in facts["containers"]]
+    return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
+
+
+def test_no_more_environments_run_than_there_are_gpus(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(SUITE)
+    result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", "-o", "modal_max_gpus=2", timeout=90)
+    result.assert_outcomes(passed=12)
+    facts = modal_server.facts()
+    # The two functions on a T4 are one environment; the L4s take all the room.
+    assert len(facts["containers"]) == 3
+    assert busy_at_once(facts) <= 2
+
+
+def test_a_gpu_that_another_environment_has_is_waited_for(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    modal_server.change(gpu_limit=2)
+    pytester.makepyfile(SUITE.replace("0.4", "1.5"))
+    pytester.makeini("[pytest]\nmodal_acquire_timeout = 3\n")
+    result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", timeout=90)
+    result.assert_outcomes(passed=12)
+
+
+def test_what_modal_says_of_a_gpu_that_does_not_come_is_shown(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    modal_server.fail("gpu", times=None, gpu="A10")
+    pytester.makepyfile(SUITE)
+    pytester.makeini("[pytest]\nmodal_acquire_timeout = 4\n")
+    result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", "-k", "test_2", timeout=90)
+    result.assert_outcomes(errors=3, deselected=9)
+    said = "Function `A10.*` (*) is waiting to be scheduled on a GPU_A10 worker.*"
+    result.stdout.fnmatch_lines(
+        [f"modal: Modal says: {said}", f"no container with A10 within * s*; Modal says: {said}"]
+    )
+
+
+def test_the_plan_says_how_many_gpus_work_at_once(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(SUITE)
+    result = pytester.runpytest_subprocess("--modal", "--modal-plan")
+    assert "up to 4 GPUs at once: 1 x T4, 2 x L4, 1 x A10" in result.outlines
+    assert not any("at once" in line for line in pytester.runpytest_subprocess("--modal-plan").outlines)
+
+
+def test_a_wrong_number_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(SUITE)
+    result = pytester.runpytest("-o", "modal_max_gpus=0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: modal_max_gpus = '0' is not valid", "*what to do: set it to a number of GPUs*"]
+    )
