@@ -68,9 +68,8 @@ def rounded(tensor: Any, bits: int) -> Any:
     return (np.round(tensor / step) * step).astype(tensor.dtype)
 
 
-@pytest_modal.fixture(scope="container", gpu="T4", timeout=600)
-def model(weights: dict[str, Any]) -> Any:
-    """The model and its vocabulary, on the GPU where there is one."""
+def network_of(weights: dict[str, Any]) -> Any:
+    """Return a model and its vocabulary, on the GPU where there is one."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -83,3 +82,9 @@ def model(weights: dict[str, Any]) -> Any:
     assert not unexpected, unexpected
     network.tie_weights()
     return network.to(device).eval(), weights["vocabulary"]
+
+
+@pytest_modal.fixture(scope="container", gpu="T4", timeout=600)
+def model(weights: dict[str, Any]) -> Any:
+    """The model and its vocabulary."""
+    return network_of(weights)

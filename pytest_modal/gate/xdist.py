@@ -44,6 +44,11 @@ def claim(shared: Path, gate: str, test: str) -> str:
     return taken.read_text(encoding="utf-8")
 
 
+def claimed(shared: Path) -> set[str]:
+    """Return marks of the names that all workers have reserved so far, to count them."""
+    return {path.name for path in shared.glob("*.name")}
+
+
 def leave(shared: Path, worker: str, count: int, held: dict[str, Held]) -> bool:
     """Hand over the tests that wait for fresh rounds; return whether this worker, the last of `count`, runs them."""
     from pytest_modal.remote import data
