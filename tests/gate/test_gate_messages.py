@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from gate_data import TEST, evaluation, judged, recorded, results_of
 
 from pytest_modal.gate.judge import messages
@@ -72,6 +73,14 @@ CHANGED  arithmetic  91.3% -> 90.7%, -0.7 points [-1.3, +0.0]
   22 of 1,200 items changed, far more than re-runs do: 15 got worse, 7 better. Whether it is worse on the whole """
         "can't be said."
     )
+
+
+@pytest.mark.parametrize(
+    ("failing", "words"),
+    [(5, "once in 8,000 times (p=0.00013)"), (20, "less than once in 1,000,000,000 times (p=2.7e-16)")],
+)
+def test_a_p_value_is_said_in_words(failing: int, words: str) -> None:
+    assert words in failure(evaluation([0] * failing + [1] * (200 - failing)), recorded(evaluation([5] * 200, 5)))
 
 
 def test_the_flips_are_a_table_for_csv() -> None:

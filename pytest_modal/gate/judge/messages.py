@@ -17,6 +17,8 @@ from pytest_modal.gate.judge.statistics import Change
 from pytest_modal.gate.judge.verdict import GateResult
 from pytest_modal.wording import count, first_few, safe_line, three_parts
 
+_OFTEN = 1_000_000_000  # more says nothing
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -177,7 +179,9 @@ def _by_chance(change: Change) -> str:
     """Return how often nothing but chance does this."""
     times = 1 / change.p
     digits = 10 ** math.floor(math.log10(times))
-    once = "almost always" if times < 2 else f"once in {round(times / digits) * digits:,} times"
+    once = f"once in {round(times / digits) * digits:,} times" if times > 1 else "always"
+    if times > _OFTEN:
+        once = f"less than once in {_OFTEN:,} times"
     return f"re-running the unchanged model would do that {once} (p={_p(change.p)})"
 
 

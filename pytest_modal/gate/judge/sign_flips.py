@@ -23,6 +23,7 @@ _LONGEST_LATTICE = 2_000_000
 # Sums that are equal on paper differ in their last digits: those are ties.
 _TOLERANCE = 1e-9
 _BATCH = 1_000
+_SMALLEST_P = 1e-14  # of convolutions by Fourier transforms
 
 
 def sign_flip_test(differences: ArrayLike) -> tuple[float, float]:
@@ -79,7 +80,7 @@ def _on_lattice(numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[fl
         null = signal.convolve(null, p)
     null = np.clip(null, 0, None)
     plus = int(numbers[numbers > 0].sum())
-    least = 0.5 ** min(1_000, len(numbers))
+    least = max(0.5 ** min(1_000, len(numbers)), _SMALLEST_P)
     down, up = float(null[: plus + 1].sum()), float(null[plus:].sum())
     return min(1.0, max(least, down)), min(1.0, max(least, up))
 
