@@ -28,7 +28,7 @@ from pytest_modal.gate.judge.verdict import GateResult, judge, judge_arms
 from pytest_modal.gate.ledger import CALLED, RECORDS, GateRecord, NewBaseline, ledger_of
 from pytest_modal.gate.origin import RECORD, mode_option, origin_of, rounds_in_recordings, sends_calls
 from pytest_modal.gate.project import gates_of_project
-from pytest_modal.gate.xdist import claim, claimed, shared_directory
+from pytest_modal.gate.xdist import claim, count_gates, shared_directory
 from pytest_modal.local.saver import Saver
 from pytest_modal.wording import count, shown_path, three_parts
 
@@ -211,9 +211,9 @@ class AccuracyGate:
         settings, ledger, shared = settings_of(config).gates, ledger_of(config), shared_directory(config)
         if ledger.recorded is None:
             ledger.recorded = gates_of_project(config.rootpath)
-        used = {*ledger.names} if shared is None else claimed(shared)
+        recorded = ledger.recorded
         return Policy(
-            gates=max(1, len(ledger.recorded | used)),
+            gates=len(recorded | {*ledger.names}) if shared is None else count_gates(shared, recorded),
             confirm=settings.confirm if sends_calls(self._item) else 0,
             strict=settings.strict,
             ci=settings.ci,

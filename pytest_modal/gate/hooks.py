@@ -25,7 +25,8 @@ class GateHooks:
         if report.when == "teardown":
             if records := item.stash.get(ledger.RECORDS, []):
                 setattr(report, ledger.REPORTED, ledger.pack(records))
-            setattr(report, ledger.UNCALLED, not item.stash.get(ledger.CALLED, True))
+            if not item.stash.get(ledger.CALLED, True):
+                setattr(report, ledger.UNCALLED, True)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

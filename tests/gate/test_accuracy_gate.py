@@ -370,6 +370,7 @@ def test_ten_gates_that_lose_a_little_each_fail_the_run_together(pytester: pytes
     result = run(pytester, "-n", workers)
     result.assert_outcomes(passed=10)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert {gate["result"]["outlook"]["level"] for gate in gates(pytester).values()} == {0.001}
     assert_lines(
         result.outlines,
         [

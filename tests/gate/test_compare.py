@@ -123,6 +123,15 @@ def test_items_of_one_file_only_are_counted(tmp_path: Path, capsys: pytest.Captu
     assert (status, lines[-1]) == (0, "  5 items in one file only, not compared")
 
 
+def test_it_is_one_command_beside_those_about_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "PM101"]) == 0
+    assert "PM101" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"    {command}" in shown for command in ("check", "explain", "compare"))
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -77,10 +77,18 @@ def read_items(items: Sequence[Mapping[str, Any]], k: int, anchor_k: int) -> tup
     """Return the results of the rounds and of the anchor; or the position of the first item that makes no sense."""
     key = "r" if items and "r" in items[0] else "s"
     rows, anchors = [], []
+    known: dict[tuple[type, object], list[float] | None] = {}  # of 100,000 items, few differ in what became of them
     for index, item in enumerate(items):
-        fits = isinstance(item.get("id"), str) and isinstance(item.get("in", ""), str)
-        fits = fits and not item.keys() - {"id", key, "in", "a"}
-        row = _row(item.get(key), k, key) if fits else None
+        value, unknown = item.get(key), len(item) - 2 - ("in" in item) - ("a" in item)
+        if unknown or not isinstance(item.get("id"), str) or not isinstance(item.get("in", ""), str):
+            return index
+        if key == "s":
+            row = _row(value, k, key)
+        else:
+            said = type(value), value if isinstance(value, int | str) else None
+            if said not in known:
+                known[said] = _row(value, k, key)
+            row = known[said]
         anchor = row
         if row is not None and "a" in item:
             anchor = [math.nan] * anchor_k if item["a"] is None else _row(item["a"], anchor_k, key)

@@ -166,11 +166,10 @@ def judge(
         arms = _arms(baseline, now, alignment)
         comparison = compare_arms(arms, demands, policy, confirmed=not policy.updating)
         verdict, reasons = _verdict(comparison, demands, policy)
-        compared = _compared(comparison) | {
-            "new": alignment.new,
-            "flip_rate": _flip_rate(baseline),
-            "outlook": _outlook(arms.then.sum(axis=1), baseline.k, now, policy, demands, arms.clusters),
-        }
+        compared = _compared(comparison) | {"new": alignment.new, "flip_rate": _flip_rate(baseline)}
+        if not policy.updating:
+            outlook = _outlook(arms.then.sum(axis=1), baseline.k, now, policy, demands, arms.clusters)
+            compared["outlook"] = outlook
         anchor = _against_anchor(baseline, now, alignment, demands, policy) if policy.updating else None
         if anchor is not None:
             compared |= {"anchor": anchor.change, "anchor_date": baseline.anchor.date}
