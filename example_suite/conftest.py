@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from arithmetic import EVALUATED_DIGITS, OPERATIONS, draw
+from inference import answer_all
 
 import pytest_modal
 
@@ -88,3 +89,9 @@ def network_of(weights: dict[str, Any]) -> Any:
 def model(weights: dict[str, Any]) -> Any:
     """The model and its vocabulary."""
     return network_of(weights)
+
+
+@pytest_modal.fixture
+def answers(model: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The full set."""
+    return answer_all(model, problems)

@@ -26,12 +26,6 @@ def rounded_model(rounded_weights: dict[str, Any]) -> Any:
 
 
 @pytest_modal.fixture
-def full_answers(model: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the full weights answer."""
-    return answer_all(model, problems)
-
-
-@pytest_modal.fixture
 def rounded_answers(rounded_model: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the rounded weights answer."""
     return answer_all(rounded_model, problems)
@@ -43,13 +37,13 @@ def graded(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_eight_bits_are_as_good_by_operation(
-    full_answers: list[dict[str, Any]], rounded_answers: list[dict[str, Any]], accuracy_gate: Any
+    answers: list[dict[str, Any]], rounded_answers: list[dict[str, Any]], accuracy_gate: Any
 ) -> None:
     accuracy_gate(
         "eight-bits",
         graded(rounded_answers),
         correct="is_correct",
         by="operation",
-        reference=graded(full_answers),
+        reference=graded(answers),
         margin=MARGIN,
     )

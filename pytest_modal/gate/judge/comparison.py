@@ -105,17 +105,22 @@ class Comparison:
     suspicious: bool = False
 
 
-def compare_arms(arms: Arms, demands: Demands, policy: Policy, *, confirmed: bool) -> Comparison:
+def compare_arms(
+    arms: Arms, demands: Demands, policy: Policy, *, confirmed: bool, error: float | None = None
+) -> Comparison:
     """Compare two arms.
 
     Parameters
     ----------
     confirmed : bool
         Whether all rounds but the first are fresh ones, which must show a drop by themselves.
+    error : float, optional
+        Probability at each end of the interval, if not that of the policy.
     """
-    change = arms.change(demands, policy.error)
+    at = policy.error if error is None else error
+    change = arms.change(demands, at)
     alone = arms.fresh() if confirmed else None
-    fresh = None if alone is None else alone.change(demands, policy.error)
+    fresh = None if alone is None else alone.change(demands, at)
     decision = decide(change, fresh, demands, policy, score=arms.score)
     categories, suspicious = _by_category(arms, demands, policy, confirmed=confirmed)
     worse, better = arms.moved(demands)

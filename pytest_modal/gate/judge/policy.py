@@ -13,6 +13,7 @@ from pytest_modal.wording import three_parts
 LEVEL = 0.01  # of all gates of a run together: how often an unchanged model may fail one of them
 ONE_SIDED = 0.05  # at each end of a 90% interval
 HONEST = 0.09  # of all gates of a run together: how often a change that makes nothing worse may fail one of them
+AGAINST_ANCHOR = 0.10  # at each end of the interval of a change since the anchor
 SUSPICIOUS = 0.12  # a p-value that causes fresh rounds
 REPLICATED = 0.02  # a p-value that fresh rounds alone must reach
 TOLERABLE = 0.03  # a drop that a gate has to speak of, decided or not

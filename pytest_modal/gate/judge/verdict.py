@@ -13,7 +13,7 @@ from pytest_modal.gate.judge.comparison import Arms, Category, Comparison, compa
 from pytest_modal.gate.judge.decision import Verdict
 from pytest_modal.gate.judge.exact import flip_rate
 from pytest_modal.gate.judge.intervals import mean_interval, wilson
-from pytest_modal.gate.judge.policy import Demands, Origin, Policy
+from pytest_modal.gate.judge.policy import AGAINST_ANCHOR, Demands, Origin, Policy
 from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity, sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
@@ -285,7 +285,10 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
 def _against_anchor(
     baseline: Baseline, now: Evaluation, alignment: Alignment, demands: Demands, policy: Policy
 ) -> Comparison | None:
-    """Compare with the anchor; None where it is the baseline itself, or has seen none of the items."""
+    """Compare with the anchor; None where it is the baseline itself, or has seen none of the items.
+
+    Losses since the anchor were let through one by one, so that less certainty is enough that there are some.
+    """
     old = baseline.anchor_results[alignment.then]
     if old.shape == baseline.results.shape and np.array_equal(old, baseline.results[alignment.then]):
         return None
@@ -294,7 +297,7 @@ def _against_anchor(
         return None
     clusters = None if now.clusters is None else np.array(now.clusters)[alignment.now][seen]
     arms = Arms(old[seen], now.results[alignment.now][seen], clusters, None, now.score)
-    return compare_arms(arms, demands, policy, confirmed=False)
+    return compare_arms(arms, demands, policy, confirmed=False, error=AGAINST_ANCHOR)
 
 
 def _figures(now: Evaluation, policy: Policy) -> dict[str, Any]:
