@@ -123,8 +123,13 @@ def test_a_slow_slide_names_the_anchor() -> None:
     first = recorded(evaluation([5] * 200, 5))
     second = recorded(evaluation([0] * 3 + [5] * 197, 5), first, date="2026-02-01")
     message = failure(evaluation([0] * 6 + [5] * 194, 5), second, updating=True)
-    assert message.startswith("ACCURACY REGRESSION  gsm8k  98.5% -> 97.0%, -1.5 points [")
-    assert "\n  against the anchor of 2026-01-31: 100.0% -> 97.0%, -3.0 points [-5.3, -0.7], p=" in message
+    assert message.startswith(
+        "ACCURACY REGRESSION  gsm8k  100.0% -> 97.0%, -3.0 points [-4.8, -1.2]\n  since the anchor of 2026-01-31; "
+    )
+    assert "\n  no single update fell as far: since the last one 98.5% -> 97.0%, -1.5 points [-3.3, +0.3]\n" in message
+    steep = failure(evaluation([0] * 20 + [5] * 180, 5), second, updating=True)
+    assert steep.startswith("ACCURACY REGRESSION  gsm8k  98.5% -> 90.0%, -8.5 points [")
+    assert "\n  and against the anchor of 2026-01-31: 100.0% -> 90.0%, -10.0 points [" in steep
 
 
 def test_categories_are_a_table() -> None:

@@ -71,9 +71,9 @@ def test_change_and_interval_of_a_real_regression() -> None:
     change = compare(THEN, 5, NOW, 1)
     assert (change.then, change.now) == (0.728, 0.685)
     assert change.change == pytest.approx(-0.043)
-    # 90%: -.043 -+ 1.644854 * .0155232, with the standard error of Bonett and Price.
+    # 90%: -.043 -+ 1.644854 * .0155243, with the standard error of Bonett and Price.
     assert change.interval == (pytest.approx(-0.068535, abs=5e-7), pytest.approx(-0.017465, abs=5e-7))
-    assert change.standard_error == pytest.approx(0.0155232, abs=5e-7)
+    assert change.standard_error == pytest.approx(0.0155243, abs=5e-7)
     assert flip_rate(THEN, 5) == pytest.approx(0.02)
 
 

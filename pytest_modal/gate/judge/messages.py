@@ -141,6 +141,12 @@ def _finding(result: GateResult) -> list[str]:
             f"  {_moved(result, change)}; a drop of {figures.points(TOLERABLE)} or more was seen, and chance may have "
             f"done it (p={_p(change.p)}): add items; it fails with modal_gate = strict",
         ]
+    elif result.anchor is not None and {*result.reasons} & {"drop", "category", "anchor"} == {"anchor"}:
+        lines = [
+            f"ACCURACY REGRESSION  {result.gate}  {figures.change(result.anchor)}",
+            f"  since the anchor of {result.anchor_date}; {_by_chance(result.anchor)}",
+            f"  no single update fell as far: since the last one {figures.change(change)}",
+        ]
     else:
         lines = [f"ACCURACY REGRESSION  {result.gate}  {figures.change(change)}"]
         lines.append(f"  {_moved(result, change)}; {_by_chance(change)}")
@@ -149,10 +155,9 @@ def _finding(result: GateResult) -> list[str]:
         word = "confirmed" if result.replicated else "not confirmed"
         level = figures.level(result.demands.sign * result.fresh_accuracy)
         lines.append(f"  {word} by {count(fresh, 'fresh round')}: {level}")
-    if "anchor" in result.reasons and result.anchor is not None:
-        lines.append(
-            f"  against the anchor of {result.anchor_date}: {figures.change(result.anchor)}, p={_p(result.anchor.p)}"
-        )
+    if {"drop", "anchor"} <= {*result.reasons} and result.anchor is not None:
+        since = f"{figures.change(result.anchor)}, p={_p(result.anchor.p)}"
+        lines.append(f"  and against the anchor of {result.anchor_date}: {since}")
     return [*lines, *category_table(result)]
 
 
