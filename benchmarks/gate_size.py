@@ -19,8 +19,8 @@ from typing import Any
 started = time.perf_counter()
 import numpy as np  # noqa: E402
 
-from pytest_modal.gate.judge.baseline_file import read_baseline, write_baseline  # noqa: E402
-from pytest_modal.gate.judge.messages import flips  # noqa: E402
+from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline  # noqa: E402
+from pytest_modal.gate.judge.flips import flips  # noqa: E402
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy  # noqa: E402
 from pytest_modal.gate.judge.rows import Columns, pool, read_rows  # noqa: E402
 from pytest_modal.gate.judge.statistics import compare  # noqa: E402
@@ -62,15 +62,16 @@ def main(n: int) -> None:
     then_scores, now_scores = ROUNDS * rng.random(n), rng.random(n)
     timed("statistics of scores", lambda: compare(then_scores, ROUNDS, now_scores, 1))
     table = rows(n, rng)
-    demands, policy, origin = Demands(), Policy(confirm=2), Origin()
+    demands, policy, origin = Demands(), Policy(confirm=4), Origin()
     each = timed("read one round of rows", lambda: read_rows(table, Columns(), "size", TEST))
     recorded = pool([each] * ROUNDS, "size", TEST)
     common: dict[str, Any] = {"demands": demands, "policy": policy, "origin": origin, "where": TEST, "test": TEST}
     first = judge("size", recorded, None, **common)
-    update = plan_update(first, recorded, None, origin=origin, rounds=(), date="2026-01-31")
+    update = plan_update(first, recorded, None, origins=[origin] * ROUNDS, date="2026-01-31")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "baselines", "size.jsonl")
-        timed("write the baseline", lambda: write_baseline(path, update.baseline))
+        path.parent.mkdir()
+        timed("write the baseline", lambda: path.write_text(baseline_texts(update.baseline)[0]))
         print(f"size of the baseline: {path.stat().st_size / 2**20:.1f} MiB")
         baseline = timed("read the baseline", lambda: read_baseline(path, "size", TEST))
     again = read_rows(rows(n, rng), Columns(), "size", TEST)

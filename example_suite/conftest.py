@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from arithmetic import EVALUATED_DIGITS, OPERATIONS, draw
+from inference import answer_all
 
 import pytest_modal
 
@@ -68,9 +69,8 @@ def rounded(tensor: Any, bits: int) -> Any:
     return (np.round(tensor / step) * step).astype(tensor.dtype)
 
 
-@pytest_modal.fixture(scope="container", gpu="T4", timeout=600)
-def model(weights: dict[str, Any]) -> Any:
-    """The model and its vocabulary, on the GPU where there is one."""
+def network_of(weights: dict[str, Any]) -> Any:
+    """Return a model and its vocabulary, on the GPU where there is one."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -83,3 +83,15 @@ def model(weights: dict[str, Any]) -> Any:
     assert not unexpected, unexpected
     network.tie_weights()
     return network.to(device).eval(), weights["vocabulary"]
+
+
+@pytest_modal.fixture(scope="container", gpu="T4", timeout=600)
+def model(weights: dict[str, Any]) -> Any:
+    """The model and its vocabulary."""
+    return network_of(weights)
+
+
+@pytest_modal.fixture
+def answers(model: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The full set."""
+    return answer_all(model, problems)

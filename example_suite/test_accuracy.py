@@ -14,12 +14,6 @@ PILOT = 16
 
 
 @pytest_modal.fixture
-def answers(model: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The full set."""
-    return answer_all(model, problems)
-
-
-@pytest_modal.fixture
 def pilot(model: Any, problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A few problems, one at a time: what batching must not change."""
     return answer_all(model, problems[:: len(problems) // PILOT], batch=1)

@@ -16,6 +16,7 @@ PACKAGE = Path(pytest_modal.__file__).parent
 # A part imports from itself and from lower floors: never beside, never up.
 FLOORS = {
     "plugin": 8,
+    "cli": 8,
     "gate": 7,
     "run": 6,
     "local": 6,
@@ -102,7 +103,7 @@ def test_there_is_no_circle() -> None:
 def test_every_part_has_a_floor_and_the_top_level_is_small() -> None:
     entries = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert entries - {"__init__"} == set(FLOORS)
-    assert len(entries) <= 15
+    assert len(entries) <= 16
 
 
 @pytest.mark.parametrize("closed", CLOSED)

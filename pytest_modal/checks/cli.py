@@ -1,4 +1,4 @@
-"""The command ``pytest-modal``: check files, explain rules."""
+"""The commands ``pytest-modal check`` and ``pytest-modal explain``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_modal.wording import count
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
+    """Run one of the commands by itself.
 
     Returns
     -------
@@ -26,14 +26,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 without findings, 1 with findings, 2 when something can't be read or the command line is wrong.
     """
     parser = argparse.ArgumentParser(prog="pytest-modal", description="Find the classic mistakes of Modal code.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    add_commands(parser.add_subparsers(dest="command", required=True))
+    return run(parser.parse_args(arguments))
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands about rules to a parser."""
     check = commands.add_parser("check", help="check files and directories; nothing in them is imported or run")
     check.add_argument("paths", nargs="+", metavar="PATH", help="a Python file, or a directory to search")
     check.add_argument("--format", choices=FORMATS, default="text", help="how findings are written (default: text)")
     rules = commands.add_parser("explain", help="explain a rule: why, and what to write instead")
     rules.add_argument("codes", nargs="*", metavar="CODE", help="such as PM101; all rules in short without one")
     rules.add_argument("--markdown", action="store_true", help="write the documentation page of all rules")
-    given = parser.parse_args(arguments)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run one of the commands about rules; return its exit status."""
     if given.command == "check":
         # Syntax trees are many objects without garbage: collecting them meanwhile would take a third of the time.
         threshold = gc.get_threshold()

@@ -91,8 +91,17 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--modal-update-baselines",
         dest="modal_update_baselines",
-        action="store_true",
+        action="store_const",
+        const="all",
         help="Record the baselines of the accuracy gates of tests that pass.",
+    )
+    # An option with an optional value would take the next argument, which may be a path.
+    group.addoption(
+        "--modal-update-baselines=add",
+        dest="modal_update_baselines",
+        action="store_const",
+        const="add",
+        help="Add the round of this run to the baselines of gates that pass; the newest rounds are kept.",
     )
     group.addoption(
         "--modal-accept-regression",
@@ -123,9 +132,11 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_env", variables, type="linelist")
     gpus = f"GPUs that a session uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
-    confirm = "Fresh rounds for a suspicious accuracy gate (default: 2 with Modal, 0 in local mode)."
+    confirm = "Fresh rounds for a suspicious accuracy gate (default: 4 with Modal, 0 in local mode)."
     parser.addini("modal_gate_confirm", confirm, type="string", default="")
-    parser.addini("modal_gate", "strict: an inconclusive accuracy gate fails.", type="string", default="")
+    parser.addini(
+        "modal_gate", "strict: an accuracy gate that changed, or is inconclusive, fails.", type="string", default=""
+    )
     rounds = f"Rounds of a recorded baseline (default: {GateSettings.rounds})."
     parser.addini("modal_baseline_rounds", rounds, type="string", default="")
     parser.addini("modal_baseline_per_gpu", "Record separate baselines for each device.", type="bool", default=False)
@@ -204,21 +215,23 @@ def _gates(config: pytest.Config, mode: str) -> GateSettings:
     strict = config.getini("modal_gate")
     if strict not in ("", "strict"):
         raise not_valid(config, "modal_gate", strict, "set it to strict, or remove it")
-    updating, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
+    what, reason = config.getoption("modal_update_baselines"), config.getoption("modal_accept_regression")
     if reason is not None:
         try:
-            reason = check_reason(reason, updating=updating)
+            reason = check_reason(reason, updating=what == "all")
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
-    confirm = _whole(config, "modal_gate_confirm", 2 if mode == "modal" else 0, least=0)
+    confirm = _whole(config, "modal_gate_confirm", 4 if mode == "modal" else 0, least=0)
     rounds = _whole(config, "modal_baseline_rounds", GateSettings.rounds, least=1)
     return GateSettings(
         confirm=confirm if mode in ("local", "modal") else 0,
         rounds=rounds,
+        rounds_are_set=bool(config.getini("modal_baseline_rounds")),
         strict=strict == "strict",
         ci=os.environ.get("CI", "").lower() not in ("", *OFF),
         per_gpu=config.getini("modal_baseline_per_gpu"),
-        updating=updating,
+        updating=what == "all",
+        adding=what == "add",
         accept=reason,
     )
 

@@ -18,24 +18,30 @@ class GateSettings:
         Fresh rounds that a suspicious gate gets.
     rounds : int
         Rounds of a recorded baseline.
+    rounds_are_set : bool
+        Whether the project says how many.
     strict : bool
-        Whether an inconclusive gate fails.
+        Whether a gate that changed, or is inconclusive, fails.
     ci : bool
         Whether a missing baseline fails.
     per_gpu : bool
         Whether each device has its own baselines.
     updating : bool
         Whether baselines are recorded.
+    adding : bool
+        Whether the round of this run is added to baselines.
     accept : str or None
         Why regressions are accepted.
     """
 
     confirm: int = 0
     rounds: int = 5
+    rounds_are_set: bool = False
     strict: bool = False
     ci: bool = False
     per_gpu: bool = False
     updating: bool = False
+    adding: bool = False
     accept: str | None = None
 
 

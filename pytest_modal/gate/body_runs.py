@@ -22,6 +22,7 @@ from pytest_modal.plan.rounds import ROUNDS, plan_in
 from pytest_modal.plan.state import PLAN, RESULTS, plan_of
 
 if TYPE_CHECKING:
+    from pytest_modal.gate.judge.policy import Origin
     from pytest_modal.gate.judge.rows import Evaluation
     from pytest_modal.store.results import Results
 
@@ -40,8 +41,8 @@ class BodyRun:
         Whether a suspicious gate can have fresh rounds.
     rounds : dict
         The evaluations so far, by gate.
-    names : list of str
-        Names of the rounds before this one.
+    origins : list of Origin
+        Where the rounds before this one were made.
     suspicious : list of str
         The summary lines of the gates that want fresh rounds.
     """
@@ -50,7 +51,7 @@ class BodyRun:
     last: bool = True
     can_hold: bool = False
     rounds: dict[str, list[Evaluation]] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     suspicious: list[str] = field(default_factory=list)
 
 
@@ -98,18 +99,18 @@ def _body_runs(
     item: pytest.Item, results: Results, numbers: Sequence[int], held: Held, following: pytest.Item | None
 ) -> tuple[list[pytest.TestReport], BodyRun]:
     """Run the body once a round, up to the first run that doesn't pass; return the reports of the last run."""
-    from pytest_modal.gate.origin import round_name
+    from pytest_modal.gate.origin import origin_of
 
     reports: list[pytest.TestReport] = []
-    names: list[str] = []
+    origins: list[Origin] = []
     confirm = settings_of(item.config).gates.confirm
     for number in numbers:
         alone = len(numbers) == 1
-        current = BodyRun(number, number == numbers[-1], alone and not numbers[0] and confirm > 0, held.rounds, names)
+        current = BodyRun(number, number == numbers[-1], alone and not numbers[0] and confirm > 0, held.rounds, origins)
         properties = [*item.user_properties]
         with _in_round(item, results, current):
             reports = compat.run_silently(item, following if alone and not number else None)
-            names.append(round_name(item, number))
+            origins.append(origin_of(item))
         if not all(report.passed for report in reports):
             break
         if not current.last:

@@ -15,20 +15,22 @@ import pytest
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.body_runs import body_run_of
 from pytest_modal.gate.judge import messages
-from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.baseline import Baseline, update_command
 from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline, same_items_elsewhere
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline
-from pytest_modal.gate.judge.errors import AccuracyRegression, AccuracyWarning
+from pytest_modal.gate.judge.errors import AccuracyRegression, AccuracyWarning, BaselineError
+from pytest_modal.gate.judge.flips import Flip, flip_rows, flips, flips_between
+from pytest_modal.gate.judge.joint import pooled
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy, check_demands
 from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
-from pytest_modal.gate.judge.update import plan_update
-from pytest_modal.gate.judge.verdict import GateResult, judge
-from pytest_modal.gate.ledger import RECORDS, GateRecord, NewBaseline, ledger_of
-from pytest_modal.gate.origin import mode_option, origin_of, round_name, sends_calls
-from pytest_modal.gate.xdist import claim, shared_directory
+from pytest_modal.gate.judge.update import Update, plan_addition, plan_update
+from pytest_modal.gate.judge.verdict import GateResult, judge, judge_arms
+from pytest_modal.gate.ledger import CALLED, RECORDS, GateRecord, NewBaseline, ledger_of
+from pytest_modal.gate.origin import RECORD, mode_option, origin_of, rounds_in_recordings, sends_calls
+from pytest_modal.gate.project import gates_of_project
+from pytest_modal.gate.xdist import claim, count_gates, shared_directory
 from pytest_modal.local.saver import Saver
-from pytest_modal.plan.rounds import is_gated
-from pytest_modal.wording import shown_path, three_parts
+from pytest_modal.wording import count, shown_path, three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
 
@@ -43,6 +45,8 @@ class _Case:
         The file of the baseline that is compared with.
     path : Path
         The file of a new one: another, if each device has its own baselines.
+    reference : Evaluation or None
+        The other arm, if that is compared with instead.
     """
 
     gate: str
@@ -50,8 +54,8 @@ class _Case:
     found: Path | None
     path: Path
     baseline: Baseline | None
-    demands: Demands
     origin: Origin
+    reference: Evaluation | None = None
 
 
 class AccuracyGate:
@@ -70,7 +74,7 @@ class AccuracyGate:
         self._saver = saver
         self._used: set[str] = set()
         self._body_run = body_run_of(item)
-        item.stash[RECORDS] = []
+        item.stash[RECORDS], item.stash[CALLED] = [], False
 
     def __repr__(self) -> str:
         return f"<accuracy_gate of {self._item.nodeid}>"
@@ -85,11 +89,16 @@ class AccuracyGate:
         input: str = Columns.input,
         output: str = Columns.output,
         cluster: str | None = None,
+        by: str | None = None,
+        score: str | None = None,
+        higher_is_better: bool = True,
+        reference: object = None,
+        margin: float | None = None,
         min_accuracy: float | None = None,
         must_pass: Sequence[str] = (),
-        min_drop: float = Demands.min_drop,
+        min_drop: float | None = None,
     ) -> GateResult:
-        """Compare an evaluation with its committed baseline.
+        """Compare an evaluation with its committed baseline, or with another arm of the same run.
 
         Parameters
         ----------
@@ -101,12 +110,22 @@ class AccuracyGate:
             Names of columns. Without an ``input``, a column ``prompt``, ``question`` or ``problem`` is taken for it.
             ``correct`` is a bool, 0 or 1, or a score in [0, 1]; items of one ``cluster``, such as the questions about
             one text, are not independent.
+        by : str, optional
+            A column of categories, which are compared one by one too.
+        score : str, optional
+            A column of any real numbers that is compared instead of ``correct``; `min_drop` is then in its units.
+        higher_is_better : bool
+            False for errors, perplexities and the like.
+        reference : list of dict or pandas.DataFrame, optional
+            The same items by another arm of the same run, which is compared with instead of a baseline.
+        margin : float, optional
+            Against a reference: the gate fails unless a drop of that size is ruled out.
         min_accuracy : float, optional
             The accuracy must not be below, with and without a baseline.
         must_pass : sequence of str
-            Ids of items that must never fail.
-        min_drop : float
-            Smaller drops, as a share of the items, never fail.
+            Ids of items that must be right in most rounds.
+        min_drop : float, optional
+            Smaller drops, as a share of the items, never fail; .005 by default.
 
         Raises
         ------
@@ -118,12 +137,27 @@ class AccuracyGate:
             The rows, the name or a demand are not valid.
         """
         test = self._item.nodeid
+        self._item.stash[CALLED] = True
         try:
             gate = check_gate_name(name, test)
             self._claim(gate)
-            demands = check_demands(gate, test, min_accuracy=min_accuracy, must_pass=must_pass, min_drop=min_drop)
-            this = read_rows(rows, Columns(id, correct, input, output, cluster), gate, test)
-            return self._judge(gate, this, demands)
+            demands = check_demands(
+                gate,
+                test,
+                min_accuracy=min_accuracy,
+                must_pass=must_pass,
+                min_drop=min_drop,
+                score=score,
+                higher_is_better=higher_is_better,
+                reference=reference is not None,
+                margin=margin,
+            )
+            columns = Columns(id, correct, input, output, cluster, by, score)
+            this = read_rows(rows, columns, gate, test)
+            other = None
+            if reference is not None:
+                other = read_rows(reference, replace(columns, cluster=None, by=None), f"{gate} (reference)", test)
+            return self._judge(gate, this, other, demands)
         except (ValueError, AccuracyRegression) as error:
             # The traceback inside of the gate does not help.
             raise error.with_traceback(None) from None
@@ -139,18 +173,21 @@ class AccuracyGate:
         remedy = 'give each gate its own name, with the parameter in it: accuracy_gate(f"{model}-arithmetic", ...)'
         raise ValueError(three_parts(what, test, remedy))
 
-    def _judge(self, gate: str, this: Evaluation, demands: Demands) -> GateResult:
-        current, settings = self._body_run, settings_of(self._item.config).gates
-        rounds = [*current.rounds.get(gate, []), this]
-        current.rounds[gate] = rounds
-        now = pool(rounds, gate, self._item.nodeid) if current.last else this
-        origin = origin_of(self._item, this.n)
-        directory = self._item.path.parent
+    def _judge(self, gate: str, this: Evaluation, reference: Evaluation | None, demands: Demands) -> GateResult:
+        now = self._all_rounds(gate, this)
+        origin = origin_of(self._item)
+        directory, per_gpu = self._item.path.parent, settings_of(self._item.config).gates.per_gpu
+        if reference is not None:
+            other = self._all_rounds(f"{gate} (reference)", reference)
+            case = _Case(gate, now, None, baseline_path(directory, gate), None, origin, other)
+            policy = replace(self._policy(), updating=False, adding=False)
+            result = judge_arms(gate, now, other, demands=demands, policy=policy, test=self._item.nodeid)
+            return self._conclude(case, result) if self._body_run.last else result
         found = find_baseline(directory, gate, origin.gpu)
         baseline = None if found is None else read_baseline(found, gate, self._item.nodeid)
-        own = origin.gpu if settings.per_gpu else None
-        target = baseline_path(directory, gate, own) if found is None or settings.per_gpu else found
-        case = _Case(gate, now, found, target, baseline, demands, origin)
+        own = origin.gpu if per_gpu else None
+        target = baseline_path(directory, gate, own) if found is None or per_gpu else found
+        case = _Case(gate, now, found, target, baseline, origin)
         result = judge(
             gate,
             now,
@@ -161,28 +198,38 @@ class AccuracyGate:
             where=self._shown(found or target),
             test=self._item.nodeid,
         )
-        if not current.last:
-            return result
-        return self._conclude(case, result)
+        return self._conclude(case, result) if self._body_run.last else result
+
+    def _all_rounds(self, name: str, this: Evaluation) -> Evaluation:
+        """Return the rounds so far pooled, if the gate decides now; this one alone, if not."""
+        current = self._body_run
+        current.rounds[name] = [*current.rounds.get(name, []), this]
+        return pool(current.rounds[name], name, self._item.nodeid) if current.last else this
 
     def _policy(self) -> Policy:
-        settings, ledger = settings_of(self._item.config).gates, ledger_of(self._item.config)
-        if ledger.gates is None:
-            # A test that requests the gate by `getfixturevalue` is not known before it runs.
-            ledger.gates = sum(is_gated(item) for item in self._item.session.items)
+        config = self._item.config
+        settings, ledger, shared = settings_of(config).gates, ledger_of(config), shared_directory(config)
+        if ledger.recorded is None:
+            ledger.recorded = gates_of_project(config.rootpath)
+        recorded = ledger.recorded
         return Policy(
-            gates=max(1, ledger.gates),
+            gates=len(recorded | {*ledger.names}) if shared is None else count_gates(shared, recorded),
             confirm=settings.confirm if sends_calls(self._item) else 0,
             strict=settings.strict,
             ci=settings.ci,
             updating=settings.updating,
+            adding=settings.adding,
             accept=settings.accept,
         )
 
     def _conclude(self, case: _Case, result: GateResult) -> GateResult:
         """Record the result of the gate, raise if it fails, and hold the test if fresh rounds are to decide."""
-        flips = [] if case.baseline is None else messages.flips(case.now, case.baseline)
-        csv = self._save(case.gate, flips)
+        found: list[Flip] = []
+        if case.reference is not None:
+            found = flips_between(case.now, case.reference, result.demands)
+        elif case.baseline is not None:
+            found = flips(case.now, case.baseline, result.demands)
+        csv = self._save(case.gate, found)
         record = self._record(case, result)
         self._item.stash[RECORDS].append(record)
         if result.wants_confirmation and self._body_run.can_hold:
@@ -190,15 +237,16 @@ class AccuracyGate:
             return result
         self._item.user_properties += messages.properties(result).items()
         missing: dict[str, Any] = {
-            "mode": mode_option(self._item),
+            "mode": mode_option(self._item, 1 if case.baseline is None else case.baseline.k),
             "path": self._shown(case.path),
             "renamed_from": None,
         }
         if result.change is None and case.baseline is None:
             missing["renamed_from"] = self._renamed_from(case)
         if result.failed:
-            raise AccuracyRegression(messages.failure(result, flips, test=self._item.nodeid, csv=csv, **missing))
-        if case.baseline is None and not result.policy.updating:
+            raise AccuracyRegression(messages.failure(result, found, test=self._item.nodeid, csv=csv, **missing))
+        nothing_compared = case.baseline is None and case.reference is None
+        if nothing_compared and not (result.policy.updating or result.policy.adding):
             self._warn(messages.missing_baseline(result, test=self._item.nodeid, **missing))
         for note in record.notes:
             self._warn(note)
@@ -212,22 +260,15 @@ class AccuracyGate:
             failed=result.failed,
             compared=result.change is not None,
             line=messages.summary_line(result),
-            # The speed varies: it is shown, without a warning.
-            notes=messages.warnings_of(replace(result, speed_ratio=None)),
-            remark=messages.unnoticed_inputs(case.now),
+            notes=messages.warnings_of(result),
+            remarks=messages.remarks_of(result, case.now),
             result=json.loads(json.dumps(result.record())),
             baseline=None if case.found is None else self._shown(case.found),
+            pooled=pooled(result),
         )
-        if not result.policy.updating:
+        if case.reference is not None or not (result.policy.updating or result.policy.adding):
             return record
-        update = plan_update(
-            result,
-            case.now,
-            case.baseline,
-            origin=case.origin,
-            rounds=[*self._body_run.names, round_name(self._item, self._body_run.number)],
-            date=datetime.date.today().isoformat(),
-        )
+        update = self._update(case, result)
         kept = update.baseline
         if kept is None and not update.refused and case.path != case.found:
             kept, update = (
@@ -238,11 +279,43 @@ class AccuracyGate:
         notes = [*record.notes, *(messages.shortcomings(result.outlook, case.gate) if new else [])]
         return replace(record, update=update.note, new_baseline=new, notes=notes)
 
-    def _save(self, gate: str, flips: Sequence[messages.Flip]) -> str | None:
-        if not flips:
+    def _update(self, case: _Case, result: GateResult) -> Update:
+        settings, date = settings_of(self._item.config).gates, datetime.date.today().isoformat()
+        if result.policy.adding:
+            origin = self._body_run.origins[0] if self._body_run.origins else case.origin
+            return plan_addition(result, case.now, case.baseline, origin=origin, date=date, most=settings.rounds)
+        if not result.failed:
+            self._check_rounds(case)
+        return plan_update(result, case.now, case.baseline, origins=[*self._body_run.origins, case.origin], date=date)
+
+    def _check_rounds(self, case: _Case) -> None:
+        """Refuse to make a baseline of fewer rounds from a replay than the old one has, unless the project wants it.
+
+        Raises
+        ------
+        BaselineError
+            Too few rounds are recorded.
+        """
+        settings, now, old = settings_of(self._item.config), case.now.rounds, case.baseline
+        if settings.mode != "replay" or old is None or now >= old.k:
+            return
+        if settings.gates.rounds_are_set and now >= settings.gates.rounds:
+            return
+        what = (
+            f"gate {case.gate!r}: {count(now, 'round')} of {self._item.nodeid} "
+            f"{'is' if rounds_in_recordings(self._item) == 1 else 'are'} recorded, but its baseline has {old.k:,}"
+        )
+        command = update_command(self._item.nodeid, RECORD)
+        if settings.gates.accept is not None:
+            command = messages.accept_command(self._item.nodeid, RECORD)
+        remedy = f"record as many: {command}; or set modal_baseline_rounds = {now}"
+        raise BaselineError(three_parts(what, self._shown(case.path), remedy))
+
+    def _save(self, gate: str, found: Sequence[Flip]) -> str | None:
+        if not found:
             return None
         name = f"{gate}.flips.csv"
-        self._saver.csv(name, messages.flip_rows(flips))
+        self._saver.csv(name, flip_rows(found))
         return self._shown(self._saver.directory / name)
 
     def _renamed_from(self, case: _Case) -> str | None:

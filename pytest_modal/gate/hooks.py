@@ -20,8 +20,13 @@ class GateHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
         report = yield
-        if report.when == "teardown" and (records := item.stash.get(ledger.RECORDS, [])):
-            setattr(report, ledger.REPORTED, ledger.pack(records))
+        if report.when == "call" and report.skipped and ledger.CALLED in item.stash:
+            item.stash[ledger.CALLED] = True
+        if report.when == "teardown":
+            if records := item.stash.get(ledger.RECORDS, []):
+                setattr(report, ledger.REPORTED, ledger.pack(records))
+            if not item.stash.get(ledger.CALLED, True):
+                setattr(report, ledger.UNCALLED, True)
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -53,8 +53,8 @@ class GateRecord:
         All of it in one line.
     notes : list of str
         Warnings, which fail nothing.
-    remark : str or None
-        A remark, which is not a warning.
+    remarks : list of str
+        Remarks, which are not warnings.
     result : dict
         The `GateResult` as plain JSON data.
     baseline : str or None
@@ -63,6 +63,8 @@ class GateRecord:
         What happens to the baseline, in one line, if baselines are being recorded.
     new_baseline : NewBaseline or None
         What to write if the whole test passes.
+    pooled : dict or None
+        What the joint test of the run needs of the gate.
     """
 
     gate: str
@@ -76,12 +78,13 @@ class GateRecord:
     baseline: str | None = None
     update: str | None = None
     new_baseline: NewBaseline | None = None
-    remark: str | None = None
+    remarks: list[str] = field(default_factory=list)
+    pooled: dict[str, Any] | None = None
 
     @property
     def shown_notes(self) -> list[str]:
         """All that is noted of the gate in summaries."""
-        return [*self.notes, *([self.remark] if self.remark else [])]
+        return [*self.notes, *self.remarks]
 
 
 @dataclass
@@ -102,7 +105,9 @@ class Held:
 
 
 RECORDS = pytest.StashKey[list[GateRecord]]()  # of an item: the records of its gates when it last ran
+CALLED = pytest.StashKey[bool]()  # of an item that requests a gate: whether it called it, or was skipped
 REPORTED = "modal_gates"  # of a report: the records as JSON
+UNCALLED = "modal_gates_uncalled"  # of a report: the test requested a gate, and never called it
 
 
 @dataclass
@@ -111,8 +116,8 @@ class Ledger:
 
     Attributes
     ----------
-    gates : int or None
-        Number of selected tests that request a gate, once counted.
+    recorded : set of str or None
+        Names of the project's gates that have a baseline, once they were looked for.
     names : dict
         The test that uses each name.
     held : dict
@@ -125,20 +130,34 @@ class Ledger:
         The summary lines of gates whose fresh rounds were not run.
     written : list of str
         What happened to each baseline, one line each.
+    uncalled : list of str
+        Node ids of tests that requested a gate and never called it.
+    not_compared : list of str
+        Names of recorded gates that a run of all tests did not compare, because a test failed.
+    joint : str or None
+        What all gates together say, in one line.
+    joint_failed : bool
+        Whether that fails the run.
     """
 
-    gates: int | None = None
+    recorded: frozenset[str] | None = None
     names: dict[str, str] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     records: list[GateRecord] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     unconfirmed: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
+    uncalled: list[str] = field(default_factory=list)
+    not_compared: list[str] = field(default_factory=list)
+    joint: str | None = None
+    joint_failed: bool = False
 
     def note(self, report: pytest.TestReport) -> None:
         """Add the records of a report."""
         if report.failed:
             self.failed.add(report.nodeid)
+        if vars(report).get(UNCALLED):
+            self.uncalled.append(report.nodeid)
         for record in unpack(vars(report).get(REPORTED, "[]")):
             self.held.pop(record.test, None)
             self.records.append(record)

@@ -1,4 +1,4 @@
-"""Where an evaluation comes from: device, model and speed, from the calls of its test."""
+"""Where an evaluation comes from: device, model, app and packages, from the calls of its test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pytest_modal.batch.calls import Call, Container, Data
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.judge.policy import Origin
 from pytest_modal.plan.state import plan_of, results_of
+from pytest_modal.run.recording import recorded_rounds
+
+RECORD = "--modal --modal-record"
 
 _DIGITS = 8
 
@@ -18,19 +21,20 @@ def sends_calls(item: pytest.Item) -> bool:
     return plan is not None and bool(plan.calls)
 
 
-def origin_of(item: pytest.Item, n: int) -> Origin:
-    """Return where the results of a test were computed, by which models, and how many of `n` items a second."""
+def origin_of(item: pytest.Item) -> Origin:
+    """Return where the results of a test were computed: on which devices, by which models, with which packages."""
     plan, results = plan_of(item), results_of(item.config)
     if plan is None or results is None or not plan.calls:
         return Origin()
     calls = _calls_of(item)
     outcomes = [outcome for key in plan.calls.values() for outcome in results.of(key)]
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
-    seconds = sum(outcome.seconds for outcome in outcomes)
+    images = [results.batch.requirements.get(call.environment.image_group) for call in calls]
     return Origin(
         gpu=", ".join(devices) or None,
         model=_models(calls, results.batch.containers) or None,
-        speed=n / seconds if seconds > 0 else None,
+        app=results.run.app_id or results.mode,
+        packages=tuple(sorted({package for image in images if image is not None for package in image.packages})),
     )
 
 
@@ -53,16 +57,29 @@ def _models(calls: list[Call], containers: dict[str, Container]) -> str:
     return ", ".join(names)
 
 
-def round_name(item: pytest.Item, number: int) -> str:
-    """Name a round for people: the session, and which of its rounds."""
-    results = results_of(item.config)
-    session = "no session" if results is None else results.run.app_id or results.mode
-    return f"{session}/{number + 1}"
+def mode_option(item: pytest.Item, rounds: int = 1) -> str:
+    """Return the options that return the same results for a test again, without a GPU where they are recorded.
 
-
-def mode_option(item: pytest.Item) -> str:
-    """Return the option that returns the same results for a test again, without a GPU where they are recorded."""
+    Parameters
+    ----------
+    rounds : int
+        How many have to be recorded.
+    """
     settings = settings_of(item.config)
-    if settings.mode == "replay" or (settings.record and not any(call.mocked for call in _calls_of(item))):
+    recorded = 0
+    if settings.mode == "replay":
+        recorded = rounds_in_recordings(item)
+    elif settings.record and not any(call.mocked for call in _calls_of(item)):
+        recorded = settings.gates.rounds if settings.gates.updating else 1
+    needed = min(rounds, settings.gates.rounds) if settings.gates.rounds_are_set else rounds
+    if recorded and needed <= recorded:
         return "--modal-mode=replay"
+    if settings.mode == "replay":
+        return RECORD
     return "--modal" if settings.mode == "modal" else ""
+
+
+def rounds_in_recordings(item: pytest.Item) -> int:
+    """Return how many rounds of a test are recorded."""
+    results = results_of(item.config)
+    return 0 if results is None else recorded_rounds(results.batch, [item], item.config.rootpath)

@@ -9,18 +9,21 @@ from typing import Any
 import pytest
 
 from pytest_modal._pytest_compat import start_section
+from pytest_modal.gate.judge.baseline_paths import DIRECTORY
 from pytest_modal.gate.ledger import GateRecord, Ledger
+from pytest_modal.gate.project import gates_of_project
 from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import output_root
+from pytest_modal.plan.selection import DESELECTED
 from pytest_modal.report.terminal import Screen
 from pytest_modal.run.xdist import controller_of
 from pytest_modal.store.files import write_json
-from pytest_modal.wording import safe_line
+from pytest_modal.wording import first_few, safe_line
 
 SCHEMA = 1
 INDEX = "gates.json"
 _LONGEST_LINE = 1_000
-_COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}
+_COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}  # others are yellow
 
 
 def close(session: pytest.Session, ledger: Ledger) -> None:
@@ -30,13 +33,45 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
     ledger.unconfirmed = [line for held in ledger.held.values() for line in held.lines]
     if ledger.unconfirmed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    _judge_together(session, ledger)
+    _find_not_compared(session, ledger)
     ledger.write_baselines()
     if ledger.records:
-        record = {"schema": SCHEMA, "gates": [_public(each) for each in ledger.records]}
+        record = {"schema": SCHEMA, "gates": [_public(each) for each in ledger.records], "together": ledger.joint}
         write_json(output_root(session.config) / INDEX, record)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown(ledger))
+
+
+def _judge_together(session: pytest.Session, ledger: Ledger) -> None:
+    """Test all gates of the run together; it fails for them if no single gate did."""
+    parts = [each.pooled for each in ledger.records if each.pooled is not None]
+    if len(parts) < 2:
+        return
+    from pytest_modal.gate.judge.joint import joint_test
+
+    joint = joint_test(parts)
+    if joint is None:
+        return
+    if any(record.failed for record in ledger.records):
+        ledger.joint = joint.summary
+        return
+    ledger.joint, ledger.joint_failed = joint.line, joint.worse
+    if joint.worse and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _find_not_compared(session: pytest.Session, ledger: Ledger) -> None:
+    """Find the gates with a baseline that were not compared because a test failed before it called them."""
+    config = session.config
+    cut_short = ledger.failed & ({record.test for record in ledger.records} | {*ledger.uncalled})
+    narrowed = config.stash.get(DESELECTED, []) or any("::" in argument for argument in config.args)
+    if not cut_short or narrowed:
+        return
+    directories = {config.rootpath.joinpath(test.partition("::")[0]).parent / DIRECTORY for test in cut_short}
+    recorded = {name for directory in directories for name in gates_of_project(directory)}
+    ledger.not_compared = sorted(recorded - {record.gate for record in ledger.records})
 
 
 def _take_over(shared: Path, ledger: Ledger) -> None:
@@ -57,7 +92,7 @@ def _public(record: GateRecord) -> dict[str, Any]:
 
 def show(screen: Screen, ledger: Ledger) -> None:
     """Write a line for each gate into the terminal summary, and how many compared anything."""
-    if not ledger.records and not ledger.unconfirmed:
+    if not (ledger.records or ledger.unconfirmed or ledger.uncalled):
         return
     start_section(screen, "accuracy gates")
     for record in ledger.records:
@@ -67,21 +102,34 @@ def show(screen: Screen, ledger: Ledger) -> None:
             screen.write_line(f"  note: {note}", yellow=True)
     for line in ledger.unconfirmed:
         screen.write_line(f"{line}; its fresh rounds were not run, so it counts as failed", red=True)
+    if ledger.joint is not None:
+        screen.write_line(ledger.joint, **{"red" if ledger.joint_failed else "green": True})
     for line in ledger.written:
         screen.write_line(line)
+    for line in _left_out(ledger):
+        screen.write_line(line, yellow=True)
     screen.write_line(_totals(ledger))
+
+
+def _left_out(ledger: Ledger) -> list[str]:
+    """Return lines about gates that compared nothing."""
+    lines = [f"{test}: accuracy_gate requested, never called" for test in ledger.uncalled]
+    if ledger.not_compared:
+        lines.append(f"{len(ledger.not_compared):,} not compared: {first_few(map(safe_line, ledger.not_compared))}")
+    return lines
 
 
 def markdown(ledger: Ledger) -> str:
     """Return a table of all gates for the summary of a GitHub workflow."""
-    lines = ["### Accuracy gates", "", "| gate | verdict | then | now | change, points | 95% interval | p |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines = ["### Accuracy gates", "", "| gate | verdict | then | now | change | interval | p | worse, better |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
     for record in ledger.records:
         verdict = "first baseline" if ledger.is_recorded(record) else record.verdict
         cells = [_code(record.gate), verdict, *_figures(record)]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", _totals(ledger)]
-    lines += [f"- {_code(line)}" for line in [*ledger.written, *ledger.unconfirmed]]
+    together = [ledger.joint] if ledger.joint is not None else []
+    lines += [f"- {_code(line)}" for line in [*together, *ledger.written, *ledger.unconfirmed, *_left_out(ledger)]]
     return "\n".join(lines) + "\n\n"
 
 
@@ -92,12 +140,23 @@ def _totals(ledger: Ledger) -> str:
 
 
 def _figures(record: GateRecord) -> list[str]:
-    change = record.result["change"]
+    result, change = record.result, record.result["change"]
+    sign = 1 if result["demands"]["higher_is_better"] else -1
+
+    def level(value: float) -> str:
+        return f"{value:.4g}" if result["score"] else f"{100 * value:.1f}%"
+
+    def signed(value: float | None) -> str:
+        if value is None:
+            return "?"
+        return f"{sign * value:+.4g}" if result["score"] else f"{100 * value:+.1f}"
+
     if change is None:
-        return ["none", f"{100 * record.result['accuracy']:.1f}%", "", "", ""]
-    low, high = (f"{100 * end:+.1f}" for end in change["interval"])
-    then, now = (f"{100 * change[name]:.1f}%" for name in ("then", "now"))
-    return [then, now, f"{100 * change['change']:+.1f}", f"[{low}, {high}]", f"{change['p']:.2g}"]
+        return ["none", level(result["accuracy"]), "", "", "", ""]
+    low, high = change["interval"][::sign]
+    moved = f"{result['newly_failing']:,}, {result['newly_passing']:,}"
+    then, now = (level(sign * change[name]) for name in ("then", "now"))
+    return [then, now, signed(change["change"]), f"[{signed(low)}, {signed(high)}]", f"{change['p']:.2g}", moved]
 
 
 def _code(text: str) -> str:

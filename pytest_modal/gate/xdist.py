@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from pytest_modal.store.files import draft_in, short_digest
 if TYPE_CHECKING:
     from pytest_modal.gate.ledger import Held
 
-HELD, ROUNDS = ".held", ".rounds"
+HELD, ROUNDS, NAME = ".held", ".rounds", ".name"
 
 
 def shared_directory(config: pytest.Config) -> Path | None:
@@ -36,12 +37,21 @@ def gates_of(workers: Shared) -> Path:
 
 def claim(shared: Path, gate: str, test: str) -> str:
     """Reserve the name of a gate for a test; return the test that has it, this one or another."""
-    taken = shared / f"{short_digest(gate)}.name"
+    taken = shared / _mark_of(gate)
     with draft_in(shared, taken.name) as draft:
         draft.write_text(test, encoding="utf-8", errors="backslashreplace")
         with contextlib.suppress(FileExistsError):
             taken.hardlink_to(draft)
     return taken.read_text(encoding="utf-8")
+
+
+def count_gates(shared: Path, recorded: Iterable[str]) -> int:
+    """Return how many gates there are: those with a baseline, and others that workers have called so far."""
+    return len({_mark_of(gate) for gate in recorded} | {path.name for path in shared.glob(f"*{NAME}")})
+
+
+def _mark_of(gate: str) -> str:
+    return f"{short_digest(gate)}{NAME}"
 
 
 def leave(shared: Path, worker: str, count: int, held: dict[str, Held]) -> bool:

@@ -23,18 +23,25 @@ NO_ORIGIN = Origin()
 def evaluation(
     sums: Sequence[float], rounds: int = 1, *, first: int = 0, outputs: Sequence[str | None] | None = None, **other: Any
 ) -> Evaluation:
-    """Return an evaluation of items named by their number, from `first` on."""
+    """Return an evaluation of items named by their number, from `first` on; a sum of scores is spread evenly."""
     ids = tuple(f"gsm8k/{number:04}" for number in range(first, first + len(sums)))
     inputs = tuple(f"A train leaves {each}" for each in ids)
     fields = {
         "ids": ids,
-        "sums": np.array(sums, float),
-        "rounds": rounds,
+        "results": results_of(sums, rounds),
         "digests": tuple(map(input_digest, inputs)),
         "inputs": inputs,
         "outputs": tuple(outputs) if outputs is not None else tuple("42" if each else "forty" for each in sums),
     }
     return Evaluation(**{**fields, **other})
+
+
+def results_of(sums: Sequence[float], rounds: int) -> Any:
+    """Return results of so many rounds with these sums."""
+    values = np.array(sums, float)
+    if (values != np.round(values)).any():
+        return np.repeat(values[:, None] / rounds, rounds, axis=1)
+    return (np.arange(rounds) < values[:, None]).astype(float)
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
@@ -54,7 +61,7 @@ def updated(
 ) -> Update:
     """Judge and plan the update, as a run that records baselines does."""
     result = judged(now, old, updating=True, origin=origin, **chosen)
-    return plan_update(result, now, old, origin=origin, rounds=("r1",), date=date)
+    return plan_update(result, now, old, origins=[origin] * now.rounds, date=date)
 
 
 def recorded(now: Evaluation, old: Baseline | None = None, **chosen: Any) -> Baseline:

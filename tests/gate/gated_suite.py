@@ -69,10 +69,25 @@ def baseline(pytester: pytest.Pytester, gate: str = "toy") -> Path:
     return pytester.path / "baselines" / f"{gate}.jsonl"
 
 
-def header(pytester: pytest.Pytester, gate: str = "toy") -> dict[str, Any]:
-    """Return the first line of a baseline."""
-    read: dict[str, Any] = json.loads(baseline(pytester, gate).read_text().splitlines()[0])
-    return read
+def head(pytester: pytest.Pytester, kind: str, gate: str = "toy") -> list[dict[str, Any]]:
+    """Return the lines of one kind in a baseline: "schema", "anchor", "round" or "history"."""
+    lines = map(json.loads, baseline(pytester, gate).read_text().splitlines())
+    return [line for line in lines if next(iter(line)) == kind]
+
+
+def rounds_of(pytester: pytest.Pytester, gate: str = "toy") -> list[dict[str, Any]]:
+    """Return the rounds of a baseline."""
+    return head(pytester, "round", gate)
+
+
+def history(pytester: pytest.Pytester) -> list[dict[str, Any]]:
+    """Return the history of a baseline."""
+    return head(pytester, "history")
+
+
+def anchor(pytester: pytest.Pytester, gate: str = "toy") -> dict[str, Any]:
+    """Return the anchor of a baseline."""
+    return head(pytester, "anchor", gate)[0]
 
 
 def gates(pytester: pytest.Pytester) -> Mapping[str, Mapping[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -11,31 +12,34 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gate_data import GATE, TEST, evaluation, recorded, write_baseline
+from gate_data import GATE, TEST, evaluation, judged, recorded, updated, write_baseline
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, align, check_items
+from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, Round, align, check_items
 from pytest_modal.gate.judge.baseline_file import read_baseline, same_items_elsewhere
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline, outputs_path
 from pytest_modal.gate.judge.errors import BaselineError
 from pytest_modal.gate.judge.policy import Origin
+from pytest_modal.gate.judge.update import plan_addition
 
 COUNTS = [5, 5, 4, 0, 5]
+ORIGIN = Origin(gpu="NVIDIA T4", model="gpt2@1", app="ap-1", packages=("torch==2.5.0",))
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The file of a baseline of five items."""
     path = baseline_path(tmp_path, GATE)
-    write_baseline(path, recorded(evaluation(COUNTS, 5), origin=Origin(gpu="NVIDIA T4", model="gpt2@1", speed=12.5)))
+    write_baseline(path, recorded(evaluation(COUNTS, 5), origin=ORIGIN))
     return path
 
 
 def same(one: Baseline, two: Baseline) -> bool:
-    arrays = np.array_equal(one.sums, two.sums) and np.array_equal(one.anchor_sums, two.anchor_sums, equal_nan=True)
-    rest = [{k: v for k, v in vars(each).items() if k not in ("sums", "anchor_sums")} for each in (one, two)]
-    return arrays and rest[0] == rest[1]
+    arrays = ("results", "anchor_results")
+    equal = all(np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True) for name in arrays)
+    rest = [{k: v for k, v in vars(each).items() if k not in arrays} for each in (one, two)]
+    return equal and rest[0] == rest[1]
 
 
 def broken(path: Path, gate: str = GATE) -> str:
@@ -49,40 +53,41 @@ def broken(path: Path, gate: str = GATE) -> str:
 
 
 def test_a_baseline_is_plain_json_by_line(path: Path) -> None:
-    header, *items = path.read_bytes().decode().removesuffix("\n").split("\n")
-    assert items[2] == '{"id":"gsm8k/0002","c":4,"in":"' + json.loads(items[2])["in"] + '"}'
-    assert [json.loads(item)["c"] for item in items] == COUNTS
-    content = json.loads(header)
-    assert content | {"dataset": 0, "items": 0, "outputs": 0} == {
-        "schema": 1,
+    header, anchor, *rounds, history, a, b, c, d, e = map(json.loads, path.read_text().splitlines())
+    assert header | {"dataset": 0, "items": 0, "outputs": 0} == {
+        "schema": 2,
         "gate": "gsm8k",
-        "n": 5,
-        "k": 5,
-        "accuracy": 0.76,
         "dataset": 0,
-        "model": "gpt2@1",
-        "gpu": "NVIDIA T4",
-        "speed": 12.5,
-        "rounds": ["r1"],
-        "anchor": {"k": 5, "accuracy": 0.76, "date": "2026-01-31"},
         "items": 0,
         "outputs": 0,
-        "history": [{"date": "2026-01-31", "accuracy": 0.76, "n": 5, "k": 5}],
     }
+    assert anchor == {"anchor": "2026-01-31", "rounds": 5, "accuracy": 0.76}
+    # Of the item that was right four times, the last round was wrong.
+    first = {"round": "2026-01-31", "accuracy": 0.8, "app": "ap-1", "gpu": "NVIDIA T4", "model": "gpt2@1"}
+    first["packages"] = ["torch==2.5.0"]
+    assert rounds == [first] * 4 + [first | {"accuracy": 0.6}]
+    assert history == {"history": "2026-01-31", "accuracy": 0.76, "n": 5, "k": 5}
+    assert [item["r"] for item in (a, b, c, d, e)] == [1, 1, "11110", 0, 1]
+    assert list(c) == ["id", "r", "in"]
     assert outputs_path(path).read_text().split("\n")[3] == '{"id":"gsm8k/0003","out":"forty"}'
     assert sorted(each.name for each in path.parent.iterdir()) == ["gsm8k.jsonl", "gsm8k.outputs.jsonl"]
 
 
 names = st.text(st.characters(), min_size=1, max_size=8)
+rights = st.lists(st.sampled_from([0.0, 1.0]), min_size=4, max_size=4)
+scores = st.integers(0, 10_000).map(lambda each: each / 10_000)
 
 
 @given(
+    st.sampled_from(["right or wrong", "scores"]),
     st.dictionaries(
         names,
         st.tuples(
-            st.integers(0, 3) | st.floats(0, 3).map(lambda c: round(c, 9)),
+            rights,
+            rights,
+            scores,
             st.none() | st.text(st.characters()),
-            st.none() | st.integers(0, 4),
+            st.booleans(),
             st.sampled_from(["", "77b0e3"]),
         ),
         min_size=1,
@@ -90,39 +95,95 @@ names = st.text(st.characters(), min_size=1, max_size=8)
     st.sampled_from([3, 4]),
     st.none() | names,
 )
-def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, items: Any, k: int, reason: Any) -> None:
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, items: Any, k: int, reason: Any
+) -> None:
     path = tmp_path_factory.mktemp("gate") / "baselines" / "gsm8k.jsonl"
     ids = tuple(sorted(items))
+    results, anchors = (np.array([items[each][place] for each in ids], float) for place in (0, 1))
+    if kind == "scores":
+        results = np.repeat([[items[each][2]] for each in ids], 4, axis=1)
+    for index, each in enumerate(ids):
+        if items[each][4]:
+            anchors[index] = np.nan
     anchor = Anchor(4, 0.5, "2025-12-01")
     baseline = Baseline(
         gate=GATE,
         ids=ids,
-        sums=np.array([items[each][0] for each in ids], float),
-        k=k,
-        digests=tuple(items[each][3] for each in ids),
-        outputs=tuple(items[each][1] for each in ids),
+        results=results[:, :k],
+        digests=tuple(items[each][5] for each in ids),
+        outputs=tuple(items[each][3] for each in ids),
+        rounds=tuple(Round("2026-01-01", round(each, 6), "ap") for each in results[:, :k].mean(axis=0).tolist()),
         anchor=anchor,
-        anchor_sums=np.array([items[each][2] for each in ids], float),
+        anchor_results=anchors,
         history=(Entry("2026-01-01", 0.5, len(ids), k, reason, anchor if reason else None),),
-        rounds=("one", "two"),
     )
     write_baseline(path, baseline)
     assert same(read_baseline(path, GATE, TEST), baseline)
 
 
+def changed_lines(before: str, after: str) -> list[Any]:
+    """Return what a diff adds."""
+    diff = difflib.unified_diff(before.split("\n"), after.split("\n"), n=0, lineterm="")
+    return [json.loads(line[1:]) for line in diff if line.startswith("+{")]
+
+
 def test_a_diff_after_an_update_shows_the_items_that_changed(path: Path) -> None:
-    before = path.read_text().split("\n"), outputs_path(path).read_text().split("\n")
+    before = path.read_text(), outputs_path(path).read_text()
     old = read_baseline(path, GATE, TEST)
     write_baseline(path, recorded(evaluation([5, 5, 5, 1, 5], 5), old, date="2026-02-01"))
-    after = path.read_text().split("\n"), outputs_path(path).read_text().split("\n")
-    changed = []
-    for one, two in zip(before, after, strict=True):
-        diff = [line for line in difflib.unified_diff(one, two, n=0, lineterm="") if line.startswith("+{")]
-        changed.append([json.loads(line[1:]) for line in diff])
-    (header, *items), outputs = changed
-    assert header["accuracy"] == 0.84
-    assert [(item["id"], item["c"], item["a"]) for item in items] == [("gsm8k/0002", 5, 4), ("gsm8k/0003", 1, 0)]
+    items = [line for line in changed_lines(before[0], path.read_text()) if "id" in line]
+    assert [(item["id"], item["r"], item["a"]) for item in items] == [
+        ("gsm8k/0002", 1, "11110"),
+        ("gsm8k/0003", "10000", 0),
+    ]
+    outputs = changed_lines(before[1], outputs_path(path).read_text())
     assert [item["id"] for item in outputs] == ["gsm8k/0003"]
+
+
+def test_a_round_that_is_added_changes_the_lines_of_items_that_flipped(path: Path) -> None:
+    before = path.read_text(), outputs_path(path).read_text()
+    old, now = read_baseline(path, GATE, TEST), evaluation([1, 1, 1, 1, 1])
+    result = judged(now, old, adding=True)
+    update = plan_addition(result, now, old, origin=Origin(app="ap-2"), date="2026-02-01", most=5)
+    assert update.baseline is not None
+    write_baseline(path, update.baseline)
+    header, added, *items = changed_lines(before[0], path.read_text())
+    assert header["schema"] == 2
+    assert added == {"round": "2026-02-01", "accuracy": 1.0, "app": "ap-2"}
+    assert [(item["id"], item["r"], item["a"]) for item in items] == [
+        ("gsm8k/0002", "11101", "11110"),
+        ("gsm8k/0003", "00001", 0),
+    ]
+    assert outputs_path(path).read_text() == before[1]
+
+
+def test_scores_are_a_list_only_where_rounds_differ(path: Path) -> None:
+    results = np.array([[0.93124, 0.93119], [0.93, 0.94]])
+    write_baseline(path, recorded(evaluation([0, 0], results=results)))
+    items = [json.loads(line) for line in path.read_text().splitlines()][-2:]
+    assert [item["s"] for item in items] == [0.9312, [0.93, 0.94]]
+    assert read_baseline(path, GATE, TEST).results.tolist() == [[0.9312, 0.9312], [0.93, 0.94]]
+
+
+FIRST_SCHEMA = Path(__file__).with_name("first_schema.jsonl")
+
+
+def test_the_first_schema_is_read_and_the_next_update_writes_the_second(path: Path) -> None:
+    path.write_text(FIRST_SCHEMA.read_text())
+    outputs_path(path).unlink()
+    old = read_baseline(path, GATE, TEST)
+    assert (old.k, old.sums.tolist(), old.accuracy) == (5, [5, 5, 4, 0, 5], 0.76)
+    assert old.anchor_sums.tolist() == [5, 5, 4, 1, 5]
+    assert (old.anchor, old.gpu, old.rounds[0].app) == (Anchor(5, 0.8, "2026-01-30"), "NVIDIA T4", "ap-1")
+    update = updated(evaluation(COUNTS, 5, outputs=[None] * 5), old, origin=ORIGIN)
+    assert update.baseline is not None
+    write_baseline(path, update.baseline)
+    assert json.loads(path.read_text().splitlines()[0])["schema"] == 2
+    again = read_baseline(path, GATE, TEST)
+    assert (again.anchor, again.anchor_sums.tolist()) == (old.anchor, [5, 5, 4, 1, 5])
+    path.write_text(FIRST_SCHEMA.read_text().replace('"c":4', '"c":3'))
+    assert "checksum" in broken(path)
 
 
 def test_a_failed_write_leaves_the_old_baseline(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,36 +218,61 @@ def edit(old: str, new: str) -> Callable[[str], str]:
     return lambda text: text.replace(old, new, 1)
 
 
+def signed(text: str) -> str:
+    """Return a file whose checksum is right again, to see what else is wrong with it."""
+    lines = text.splitlines(keepends=True)
+    items = "".join(line for line in lines[1:] if line.startswith('{"id"'))
+    header = json.loads(lines[0]) | {"items": hashlib.sha256(items.encode()).hexdigest()[:32]}
+    return json.dumps(header, separators=(",", ":")) + "\n" + "".join(lines[1:])
+
+
+def edit_signed(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: signed(text.replace(old, new, 1))
+
+
 @pytest.mark.parametrize(
     ("damage", "what"),
     [
         (lambda text: "", "is empty"),
         (lambda text: text[:-20], "is truncated: it ends in the middle of a line"),
-        (lambda text: "".join(text.splitlines(True)[:-1]), "is truncated: it has 4 items, but its header says 5"),
+        (lambda text: "".join(text.splitlines(True)[:-1]), "items that don't match the checksum of its header"),
+        (lambda text: signed("".join(text.splitlines(True)[:-1])), "has an impossible output"),
         (lambda text: text + text.splitlines(True)[-1], "items twice or out of order, 'gsm8k/0004': a bad merge"),
         (
-            lambda text: "".join(text.splitlines(True)[index] for index in (0, 2, 1, 3, 4, 5)),
+            lambda text: "".join(text.splitlines(True)[index] for index in (*range(8), 9, 8, 10, 11, 12)),
             "items twice or out of order, 'gsm8k/0000': a bad merge",
         ),
         (lambda text: "<<<<<<< ours\n" + text + ">>>>>>> theirs\n", "has conflict markers"),
-        (edit('"c":4', '"c":5'), "items that don't match the checksum of its header: a bad merge, or an edit by hand"),
-        (edit('"accuracy":0.76', '"accuracy":0.86'), "a header that doesn't belong to its items"),
-        (edit('"c":4', '"c":6'), "has an item with impossible values"),
-        (edit('"c":4', '"c":true'), "has an item with impossible values"),
-        (edit('"c":4', '"c":1e999'), "has an item with impossible values"),
-        (edit('"c":4', '"c":NaN'), "has a line that is not a JSON object"),
+        (
+            edit('"11110"', '"11011"'),
+            "items that don't match the checksum of its header: a bad merge, or an edit by hand",
+        ),
+        (edit('"accuracy":0.8,', '"accuracy":0.9,'), "a round that doesn't belong to its items"),
+        (
+            lambda text: "".join(text.splitlines(True)[:2] + text.splitlines(True)[3:]),
+            "has an item with impossible values",
+        ),
+        (lambda text: "".join(text.splitlines(True)[:1] + text.splitlines(True)[2:]), "has 0 anchors, 5 rounds and 5"),
+        (edit_signed('"11110"', '"11112"'), "has an item with impossible values"),
+        (edit_signed('"11110"', '"1111"'), "has an item with impossible values"),
+        (edit_signed('"11110"', "true"), "has an item with impossible values"),
+        (edit_signed('"11110"', "2"), "has an item with impossible values"),
+        (edit_signed('"11110"', '"11110","a":9'), "has an item with impossible values"),
+        (edit_signed('"11110"', '"11110","b":9'), "has an item with impossible values"),
+        (edit('"11110"', "NaN"), "has a line that is not a JSON object"),
         (edit('"id":"gsm8k/0002"', '"id":2'), "has an item with impossible values"),
         (edit('{"id":"gsm8k/0002"', '{"idx":"gsm8k/0002"'), "has an item with impossible values"),
-        (edit('"c":4', '"c":4,"a":9'), "has an item with impossible values"),
         (edit('{"id":"gsm8k/0002"', '["id"'), "has a line that is not a JSON object"),
-        (edit('"schema":1', '"schema":2'), "has schema 2, but this pytest-modal reads schema 1"),
-        (edit('"schema":1,', ""), "has no 'schema' in its header"),
-        (edit('"k":5', '"k":"5"'), "has 'k' = '5' in its header, which is of the wrong type"),
-        (edit('"k":5', '"k":0'), "has a header with impossible values"),
-        (edit('"anchor":{"k":5', '"anchor":{"k":null'), "has 'k' = None in its anchor"),
-        (edit('"history":[{', '"history":[7,{'), "has 7 in its history"),
-        (edit('"history":[{', '"history":[{"why":1,'), "has a header with impossible values"),
-        (edit('"speed":12.5', '"speed":1e999'), "has a header with impossible values"),
+        (edit('"schema":2', '"schema":3'), "has schema 3, but this pytest-modal reads schema 2"),
+        (edit('"schema":2,', ""), "has no 'schema' in its header"),
+        (edit('"dataset":"', '"dataset":"0'), "a header that doesn't belong to its items"),
+        (edit('"dataset":"', '"dataset":7,"was":"'), "has 'dataset' = 7 in its header, which is of the wrong type"),
+        (edit('"rounds":5', '"rounds":"5"'), "has a line with impossible values"),
+        (edit('"rounds":5', '"rounds":0'), "has a line with impossible values"),
+        (edit('"rounds":5', '"rounds":null'), "has a line with impossible values"),
+        (edit('"accuracy":0.8,', '"accuracy":1e999,'), "has a line with impossible values"),
+        (edit('["torch==2.5.0"]', "[7]"), "has a line with impossible values"),
+        (edit('{"history":', '{"why":1,"history":'), "has a line with impossible values"),
         (edit('"gate":"gsm8k"', '"gate":"math"'), "belongs to another gate, 'math'"),
         (edit('"gate":"gsm8k"', '"gate":"a\';ls"'), "has a header with impossible values"),
         (lambda text: "[" * 100_000 + "\n" + text, "has a line that is not a JSON object"),
@@ -213,13 +299,23 @@ def test_a_clean_merge_of_two_updates_is_found(path: Path) -> None:
     ours = path.read_text().split("\n")
     write_baseline(path, recorded(evaluation([5, 5, 4, 1, 5], 5), old))
     theirs = path.read_text().split("\n")
-    merged = [t if t != b else o for o, t, b in zip(ours, theirs, base, strict=True)]
-    path.write_text("\n".join(merged))
+    lines = zip(ours[-6:], theirs[-6:], base[-6:], strict=True)
+    path.write_text("\n".join([*ours[:-6], *(t if t != b else o for o, t, b in lines)]))
     assert "checksum" in broken(path)
 
 
+def test_a_merge_that_kept_the_rounds_of_one_branch_and_the_items_of_the_other_is_found(path: Path) -> None:
+    old = read_baseline(path, GATE, TEST)
+    write_baseline(path, recorded(evaluation([5, 5, 5, 0, 5], 5), old))
+    ours = path.read_text().splitlines(keepends=True)
+    write_baseline(path, recorded(evaluation([5, 5, 4, 1, 5], 5), old))
+    theirs = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([theirs[0], *ours[1:9], *theirs[9:]]))
+    assert "a round that doesn't belong to its items: a bad merge" in broken(path)
+
+
 def test_the_message_about_a_bad_merge_in_full(path: Path) -> None:
-    path.write_text(path.read_text().replace('"c":4', '"c":5'))
+    path.write_text(path.read_text().replace('"11110"', '"11111"'))
     with pytest.raises(BaselineError) as caught:
         read_baseline(path, GATE, TEST)
     assert str(caught.value).replace(str(path.parent), "baselines") == (

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from gated_suite import SUITE, ask, baseline, edit, gates, header, record, run
+from gated_suite import SUITE, ask, baseline, edit, gates, history, record, rounds_of, run
 from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
@@ -113,8 +113,9 @@ def test_a_baseline_is_recorded_in_rounds_each_in_a_fresh_container(counted: pyt
     assert len(set(processes)) == len(processes) == 4
     bodies = lines(counted, "bodies")
     assert sorted(bodies) == sorted(processes)
-    assert header(counted)["k"] == 4
-    assert len(header(counted)["rounds"]) == 4
+    rounds = rounds_of(counted)
+    assert [each["app"] for each in rounds] == ["local"] * 4
+    assert {each["accuracy"] for each in rounds} == {1.0}
     # What is not gated is not repeated.
     assert len(lines(counted, "calls")) == 4
     # Artifacts are those of the run that decided, which is the last.
@@ -173,7 +174,7 @@ def test_a_flaky_gate_recovers_in_fresh_rounds(counted: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(
         [
             "modal: *: 2 fresh rounds for 1 test with suspicious gates: 4 calls",
-            "toy  PASS  100.0% -> 99.5%*confirmed by 2 fresh rounds*",
+            "toy  PASS  100.0% -> 99.5%*after 2 fresh rounds: 100.0%*",
             "1 gated",
         ]
     )
@@ -197,7 +198,7 @@ def test_a_true_drop_is_confirmed_after_all_other_tests(counted: pytest.Pytester
             "test_it.py::test_other[d] PASSED*",
             "modal: *2 fresh rounds for 1 test*",
             "test_it.py::test_accuracy FAILED*",
-            "E *against 5 baseline rounds: p=*, confirmed by 2 fresh rounds",
+            "E *confirmed by 2 fresh rounds: 94.0%",
         ],
     )
     assert gates(counted)["toy"]["result"]["rounds"] == 3
@@ -209,7 +210,7 @@ def test_one_worker_confirms_for_all(counted: pytest.Pytester) -> None:
     miss(counted, other=12)
     result = run(counted, "-n", "2", "-o", "modal_gate_confirm=2")
     result.assert_outcomes(passed=4, failed=1)
-    result.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds", "1 gated"])
+    result.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds: 94.0%", "1 gated"])
     assert gates(counted)["toy"]["result"]["rounds"] == 3
     assert len(lines(counted, "bodies")) == 3
 
@@ -267,7 +268,7 @@ def test_the_plan_says_what_rounds_cost(pytester: pytest.Pytester) -> None:
     )
     result = run(pytester, "--modal-plan", "--modal")
     result.stdout.fnmatch_lines(
-        ["suspicious gates: 2 fresh rounds of the 1 call of 1 gated test: 2 calls more at most, in a second session"]
+        ["suspicious gates: 4 fresh rounds of the 1 call of 1 gated test: 4 calls more at most, in a second session"]
     )
 
 
@@ -285,11 +286,13 @@ def test_on_modal_a_baseline_is_one_session_and_a_confirmation_a_second_one(
     assert len(facts["apps"]) == 1
     assert Counter(each["function_name"] for each in facts["containers"]) == {"T4.*": 1, "T4__2.*": 1, "T4__3.*": 1}
     assert [len(set(lines(counted, name, modal_server.shared))) for name in ("loads", "bodies")] == [3, 3]
-    assert header(counted)["k"] == 3
+    (app,) = {each["app"] for each in rounds_of(counted)}
+    assert app.startswith("ap-")
+    assert len(rounds_of(counted)) == 3
     miss(counted, other=12, where=modal_server.shared)
     confirmed = counted.runpytest_subprocess(*arguments, timeout=90)
     confirmed.assert_outcomes(passed=4, failed=1)
-    confirmed.stdout.fnmatch_lines(["E *confirmed by 2 fresh rounds"])
+    confirmed.stdout.fnmatch_lines(["E *confirmed by 4 fresh rounds: 94.0%"])
     assert len(modal_server.facts()["apps"]) == 3
 
 
@@ -304,40 +307,61 @@ def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest
     refused.assert_outcomes(failed=1)
     assert_lines(
         refused.stdout.lines,
-        ['*accept it: pytest "*" --modal-mode=replay --modal-update-baselines --modal-accept-regression="why"'],
+        [
+            '*if this is intended: pytest "*" --modal-mode=replay --modal-update-baselines '
+            '--modal-accept-regression="why"'
+        ],
     )
     refused.stdout.no_fnmatch_line("*no test uses these recordings*")
     accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")
     accepted.assert_outcomes(passed=1)
     accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*over 3 rounds now*"])
-    assert (header(pytester)["k"], header(pytester)["history"][-1]["reason"]) == (3, "4 bits")
+    assert (len(rounds_of(pytester)), history(pytester)[-1]["reason"]) == (3, "4 bits")
     run(pytester, "--modal-mode=replay").assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize("also_stale", [False, True], ids=["as printed", "when the recording is stale too"])
-def test_the_printed_command_accepts_whatever_rounds_were_recorded_before(
-    pytester: pytest.Pytester, also_stale: bool
-) -> None:
-    pytester.makepyfile(test_it=SUITE)
-    pytester.makeini("[pytest]\nmodal_baseline_rounds = 3\n")
-    ask(pytester)
-    run(pytester, "--modal-record", "--modal-update-baselines").assert_outcomes(passed=1)
+def worse(pytester: pytest.Pytester) -> None:
+    """Have twenty answers wrong by the function's code, so that recordings are stale."""
     edit(pytester, '"output": each["output"]', '"output": "forty" if each["id"] < "q020" else "42"')
     edit(pytester, 'each["output"] == "42"', 'each["id"] >= "q020"')
-    if also_stale:
-        stale = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=why")
-        stale.assert_outcomes(errors=1)
-        assert_lines(stale.stdout.lines, ["  what to do: record it again: pytest --modal --modal-record; *"])
-    failed = run(pytester, "--modal-record")
+
+
+def test_a_replay_of_too_few_rounds_is_not_advised_and_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    ask(pytester)
+    run(pytester, "--modal-record", "--modal-update-baselines").assert_outcomes(passed=1)
+    worse(pytester)
+    failed = run(pytester, "--modal-record")  # one round
     failed.assert_outcomes(failed=1)
-    (advice,) = (line.partition("accept it: pytest ")[2] for line in failed.stdout.lines if "accept it: " in line)
-    assert advice.startswith('"test_it.py::test_accuracy" --modal-mode=replay ')
-    accepted = run(pytester, *shlex.split(advice))
+    (advice,) = (line.partition("intended: pytest ")[2] for line in failed.outlines if "if this is intended: " in line)
+    arguments = ("--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=why")
+    refused = run(pytester, *arguments)
+    refused.assert_outcomes(failed=1)
+    assert_lines(
+        refused.stdout.lines,
+        [
+            "E *BaselineError: gate 'toy': 1 round of test_it.py::test_accuracy is recorded, but its baseline has 5",
+            "E *where: baselines/toy.jsonl",
+            'E *what to do: record as many: pytest "test_it.py::test_accuracy" --modal --modal-record '
+            '--modal-update-baselines --modal-accept-regression="why"; or set modal_baseline_rounds = 1',
+        ],
+    )
+    accepted = run(pytester, *arguments, "-o", "modal_baseline_rounds=1")
     accepted.assert_outcomes(passed=1)
-    assert_lines(accepted.stdout.lines, ["toy: regression accepted, 100.0% -> 90.0%, 1 round (there were 3): why"])
-    full = run(pytester, "--modal-mode=replay")
-    full.assert_outcomes(passed=1)
-    assert_lines(full.stdout.lines, ["no test uses these recordings: *answers[round2].json, *answers[round3].json; *"])
+    assert_lines(accepted.stdout.lines, ["toy: regression accepted, 100.0% -> 90.0%, 1 round (there were 5): why"])
+    run(pytester, *shlex.split(advice)).assert_outcomes(passed=1)
+    assert len(rounds_of(pytester)) == 5
+
+
+def test_a_nightly_run_adds_its_round_to_the_baseline(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE)
+    ask(pytester)
+    record(pytester)
+    ask(pytester, wrong=[7])
+    result = run(pytester, "--modal-update-baselines=add")
+    result.assert_outcomes(passed=1)
+    assert_lines(result.outlines, ["toy: round added, 5 rounds from one session"])
+    assert [each["accuracy"] for each in rounds_of(pytester)] == [1, 1, 1, 1, 0.995]
 
 
 def test_a_gate_over_a_mock_does_not_advise_a_replay(pytester: pytest.Pytester) -> None:
@@ -353,7 +377,9 @@ def test_a_gate_over_a_mock_does_not_advise_a_replay(pytester: pytest.Pytester) 
     )
     failed = run(pytester, "--modal-record")
     failed.assert_outcomes(failed=1)
-    assert_lines(failed.stdout.lines, ['*accept it: pytest "test_it.py::test_accuracy" --modal-update-baselines *'])
+    assert_lines(
+        failed.stdout.lines, ['*if this is intended: pytest "test_it.py::test_accuracy" --modal-update-baselines *']
+    )
 
 
 def test_a_replay_has_the_rounds_that_were_recorded(pytester: pytest.Pytester) -> None:

@@ -44,44 +44,90 @@ class Entry:
     items: str | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Baseline:
-    """An accepted evaluation: per item, how often it was right in `k` rounds; sorted by id.
+@dataclass(frozen=True)
+class Round:
+    """One round of a baseline: when, where and with what it was recorded.
 
     Attributes
     ----------
-    sums : array, shape (n,)
-        Right answers, or the sum of scores, over `k` rounds.
+    app : str or None
+        Of the session on Modal; the mode, where there was none.
+    packages : tuple of str
+        Requirements of the images.
+    """
+
+    date: str
+    accuracy: float
+    app: str | None = None
+    gpu: str | None = None
+    model: str | None = None
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """An accepted evaluation: what became of each item in each round; sorted by id.
+
+    Attributes
+    ----------
+    results : array, shape (n, k)
+        Whether each item was right, or how right, or its score; oldest round first.
     digests : tuple of str
         Digest of each input; empty where there was none.
     outputs : tuple of (str or None)
         Outputs of the model.
-    anchor_sums : array, shape (n,)
-        As `sums`, over the rounds of `anchor`; NaN for items that the anchor has not seen.
-    speed : float or None
-        Items per second.
-    rounds : tuple of str
-        Names of the rounds, for people.
+    rounds : tuple of Round, length k
+    anchor_results : array, shape (n, anchor.k)
+        As `results`, of the anchor; NaN for items that the anchor has not seen.
+    outdated : bool
+        Whether the file has an older schema: the next update writes it again.
     """
 
     gate: str
     ids: tuple[str, ...]
-    sums: Floats
-    k: int
+    results: Floats
     digests: tuple[str, ...]
     outputs: tuple[str | None, ...]
+    rounds: tuple[Round, ...]
     anchor: Anchor
-    anchor_sums: Floats
+    anchor_results: Floats
     history: tuple[Entry, ...]
-    model: str | None = None
-    gpu: str | None = None
-    speed: float | None = None
-    rounds: tuple[str, ...] = ()
+    outdated: bool = False
+
+    @property
+    def k(self) -> int:
+        """Number of rounds."""
+        return len(self.rounds)
+
+    @property
+    def sums(self) -> Floats:
+        """Right answers, or the sum of scores, over the rounds."""
+        return np.asarray(self.results.sum(axis=1), float)
+
+    @property
+    def anchor_sums(self) -> Floats:
+        """As `sums`, over the rounds of the anchor."""
+        return np.asarray(self.anchor_results.sum(axis=1), float)
 
     @property
     def accuracy(self) -> float:
         """Share of right answers, or mean score, over all items and rounds."""
-        return float(self.sums.sum() / (len(self.ids) * self.k))
+        return float(self.results.mean())
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions the rounds are from: one is blind to what differs between sessions."""
+        return len({(each.app, each.date) for each in self.rounds})
+
+    @property
+    def gpu(self) -> str | None:
+        """The device of the newest round."""
+        return self.rounds[-1].gpu
+
+    @property
+    def model(self) -> str | None:
+        """The revision of the model in the newest round."""
+        return self.rounds[-1].model
 
     @property
     def dataset(self) -> str:
@@ -157,5 +203,5 @@ def check_items(baseline: Baseline, now: Evaluation, alignment: Alignment, where
 
 
 def update_command(test: str, mode: str = "") -> str:
-    """Return the command that records the baselines of a test; `mode` is the option that says where it runs."""
+    """Return the command that records the baselines of a test; `mode` are the options that say where it runs."""
     return " ".join(word for word in ("pytest", f'"{test}"', mode, "--modal-update-baselines") if word)

@@ -2,88 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from pytest_modal.gate.judge.baseline import Baseline, align, update_command
+from pytest_modal.gate.judge.baseline import update_command
+from pytest_modal.gate.judge.comparison import Category
+from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.flips import SHOWN, WIDEST_ID, Flip, flip_table
 from pytest_modal.gate.judge.policy import TOLERABLE
 from pytest_modal.gate.judge.rows import INPUT_NAMES, Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity
-from pytest_modal.gate.judge.statistics import Change, is_counts
-from pytest_modal.gate.judge.verdict import GateResult, Verdict, flipped
+from pytest_modal.gate.judge.statistics import Change
+from pytest_modal.gate.judge.verdict import GateResult
 from pytest_modal.wording import count, first_few, safe_line, three_parts
 
-SHOWN = 5  # flips in a message; all are in the CSV
-_WIDEST_INPUT, _WIDEST_OUTPUT, _WIDEST_ID = 24, 40, 40
-_SLOWER = 0.8
+_OFTEN = 1_000_000_000  # more says nothing
 
 
 @dataclass(frozen=True)
-class Flip:
-    """An item on which the rounds now and the baseline disagree.
+class Figures:
+    """How the numbers of a gate are shown: shares as percent and points, scores as they are.
 
-    Attributes
-    ----------
-    then, now : str
-        Right answers of rounds, such as 4/5, or the mean score.
-    change : float
-        Share of right answers now minus then.
+    A score of which less is better is shown as it was measured, so that a drop is a larger number.
     """
 
-    id: str
-    then: str
-    now: str
-    change: float
-    input: str | None
-    was: str | None
-    is_: str | None
+    score: bool = False
+    sign: int = 1
 
+    @classmethod
+    def of(cls, result: GateResult) -> Figures:
+        """Return how the numbers of a result are shown."""
+        return cls(result.score, result.demands.sign)
 
-def flips(now: Evaluation, baseline: Baseline) -> list[Flip]:
-    """Return the items that flipped, the newly failing first, then by size and id."""
-    alignment = align(baseline, now)
-    then, after = baseline.sums[alignment.then], now.sums[alignment.now]
-    counts = is_counts(then) and is_counts(after)
-    falls, rises = flipped(then, baseline.k, after, now.rounds)
-    differences = np.round(after / now.rounds - then / baseline.k, 12)
+    def level(self, value: float) -> str:
+        """Return an accuracy or a mean score."""
+        return f"{self.sign * value:.4g}" if self.score else _percent(value)
 
-    def share(total: float, rounds: int) -> str:
-        return f"{int(total)}/{rounds}" if counts else f"{total / rounds:.4g}"
+    def points(self, value: float) -> str:
+        """Return the size of a drop."""
+        return f"{value:.4g}" if self.score else f"{100 * value:.1f} points"
 
-    chosen = []
-    for index in np.flatnonzero(falls | rises).tolist():
-        old, new = int(alignment.then[index]), int(alignment.now[index])
-        chosen.append(
-            Flip(
-                id=now.ids[new],
-                then=share(then[index], baseline.k),
-                now=share(after[index], now.rounds),
-                change=float(differences[index]),
-                input=now.inputs[new],
-                was=baseline.outputs[old],
-                is_=now.outputs[new],
-            )
-        )
-    return sorted(chosen, key=lambda flip: (flip.change > 0, -abs(flip.change), flip.id))
+    def interval(self, change: Change) -> str:
+        """Return the interval of a change."""
+        low, high = sorted(self.sign * end for end in change.interval)
+        return f"[{self._signed(low)}, {self._signed(high)}]"
 
+    def _signed(self, value: float) -> str:
+        return f"{value:+.4g}" if self.score else f"{100 * value:+.1f}"
 
-def flip_rows(items: Sequence[Flip]) -> list[dict[str, Any]]:
-    """Return the rows of the flips' CSV."""
-    return [
-        {
-            "id": flip.id,
-            "then": flip.then,
-            "now": flip.now,
-            "change": flip.change,
-            "input": flip.input,
-            "was": flip.was,
-            "is": flip.is_,
-        }
-        for flip in items
-    ]
+    def change(self, change: Change) -> str:
+        """Return a change from then to now, with its interval."""
+        by = self._signed(self.sign * change.change) + ("" if self.score else " points")
+        return f"{self.level(change.then)} -> {self.level(change.now)}, {by} {self.interval(change)}"
 
 
 def failure(
@@ -95,6 +66,7 @@ def failure(
     mode: str = "",
     path: str = "baselines",
     renamed_from: str | None = None,
+    shown: int = SHOWN,
 ) -> str:
     """Return why a gate fails, in the order of importance.
 
@@ -105,22 +77,30 @@ def failure(
     csv : str, optional
         Where all flips are.
     mode : str, optional
-        The option that has the same results again, such as ``--modal-mode=replay``.
+        The options that have the same results again, such as ``--modal-mode=replay``.
     path, renamed_from : str, optional
         Of a missing baseline: where it is to be, and the gate whose baseline has the same items.
+    shown : int
+        Flips that are listed.
     """
     parts = []
-    if {"drop", "anchor", "inconclusive"} & {*result.reasons}:
-        parts.append(_regression(result, items, test, csv, accept_command(test, mode)))
+    if "margin" in result.reasons:
+        parts.append(_not_ruled_out(result, items, test, csv, shown))
+    if {"drop", "category", "anchor", "changed", "inconclusive"} & {*result.reasons}:
+        way_out = f"if this is intended: {accept_command(test, mode)}"
+        if result.change is not None and not result.recordable:
+            way_out = "if this is intended, set margin= to the drop that is tolerable"
+        parts.append("\n".join([*_finding(result), *flip_table(items, csv, shown), f"  {way_out}"]))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
         what = (
             f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
-            f"{_percent(result.demands.min_accuracy)}   95% interval {_percents(result.accuracy_interval)}"
+            f"{_percent(result.demands.min_accuracy)}   90% interval {_percents(result.accuracy_interval)}"
         )
         parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
-        names = first_few((safe_line(each, _WIDEST_ID) for each in result.must_pass), SHOWN)
-        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} of must_pass failed: {names}"
+        names = first_few((safe_line(each, WIDEST_ID) for each in result.must_pass), SHOWN)
+        of = "" if result.rounds == 1 else f" in most of {count(result.rounds, 'round')}"
+        what = f"MUST PASS  {result.gate}  {count(len(result.must_pass), 'item')} of must_pass failed{of}: {names}"
         parts.append(three_parts(what, test, "look at their outputs, or remove them from must_pass"))
     if "no baseline" in result.reasons:
         parts.append(missing_baseline(result, test=test, mode=mode, path=path, renamed_from=renamed_from))
@@ -143,64 +123,100 @@ def missing_baseline(
             f"if the gate was {renamed_from!r} before, rename {renamed_from}.jsonl and {renamed_from}.outputs.jsonl "
             f"with git mv; otherwise {remedy}"
         )
-    what = (
-        f"NO BASELINE  {result.gate}  {_percent(result.accuracy)} of {count(result.n, 'item')}, compared with nothing"
-    )
+    level = Figures.of(result).level(result.demands.sign * result.accuracy)
+    what = f"NO BASELINE  {result.gate}  {level} of {count(result.n, 'item')}, compared with nothing"
     return three_parts(what, f"{test}, {path}", remedy)
 
 
-def _regression(result: GateResult, items: Sequence[Flip], test: str, csv: str | None, command: str) -> str:
+def _finding(result: GateResult) -> list[str]:
+    """Return what a gate has found: the headline, how many items changed, what the fresh rounds say, categories."""
     change = result.change
-    assert change is not None, "a regression is a comparison"
-    title = "ACCURACY REGRESSION" if "inconclusive" not in result.reasons else "ACCURACY INCONCLUSIVE"
-    lines = []
-    if "anchor" in result.reasons and "drop" not in result.reasons and result.anchor is not None:
-        lines += [
-            _headline(title, result.gate, result.anchor),
-            f"  {_test_of(result.anchor, 'anchor')}: p={_p(result.anchor.p)}, recorded on {result.anchor_date}: "
-            "no single update fell as far",
-            f"  since the last update {_percent(change.then)} -> {_percent(change.now)}: p={_p(change.p)}",
+    assert change is not None, "a finding is a comparison"
+    figures = Figures.of(result)
+    if result.verdict is Verdict.CHANGED:
+        lines = changed(result)
+    elif result.verdict is Verdict.INCONCLUSIVE:
+        lines = [
+            f"ACCURACY INCONCLUSIVE  {result.gate}  {figures.change(change)}",
+            f"  {_moved(result, change)}; a drop of {figures.points(TOLERABLE)} or more was seen, and chance may have "
+            f"done it (p={_p(change.p)}): add items; it fails with modal_gate = strict",
+        ]
+    elif result.anchor is not None and {*result.reasons} & {"drop", "category", "anchor"} == {"anchor"}:
+        lines = [
+            f"ACCURACY REGRESSION  {result.gate}  {figures.change(result.anchor)}",
+            f"  since the anchor of {result.anchor_date}; {_by_chance(result.anchor)}",
+            f"  no single update fell as far: since the last one {figures.change(change)}",
         ]
     else:
-        lines += [
-            _headline(title, result.gate, change),
-            f"  {_test_of(change, 'baseline')}: p={_p(change.p)}{_fresh(result)}",
-        ]
-        if "inconclusive" in result.reasons:
-            lines.append(f"  a drop of {_points(TOLERABLE)} can't be ruled out, which fails with modal_gate = strict")
-        if "anchor" in result.reasons and result.anchor is not None:
-            then, p = _percent(result.anchor.then), _p(result.anchor.p)
-            lines.append(f"  and against the anchor of {result.anchor_date}: {then}, p={p}")
-    failing, passing = (
-        ("newly failing", "newly passing") if change.method == "exact paired test" else ("lower", "higher")
-    )
-    rate = "" if result.flip_rate is None else f" (baseline flip rate {_percent(result.flip_rate)})"
-    lines.append(f"  {result.newly_failing:,} {failing}, {result.newly_passing:,} {passing}{rate}")
-    lines += _table(items, csv)
-    first = "add items, or record more rounds" if "inconclusive" in result.reasons else "find what changed the model"
-    remedy = f"{first}; if the change is intended, accept it: {command}"
+        lines = [f"ACCURACY REGRESSION  {result.gate}  {figures.change(change)}"]
+        lines.append(f"  {_moved(result, change)}; {_by_chance(change)}")
+    fresh = result.rounds - 1
+    if result.fresh_accuracy is not None and result.verdict is not Verdict.INCONCLUSIVE:
+        word = "confirmed" if result.replicated else "not confirmed"
+        level = figures.level(result.demands.sign * result.fresh_accuracy)
+        lines.append(f"  {word} by {count(fresh, 'fresh round')}: {level}")
+    if {"drop", "anchor"} <= {*result.reasons} and result.anchor is not None:
+        since = f"{figures.change(result.anchor)}, p={_p(result.anchor.p)}"
+        lines.append(f"  and against the anchor of {result.anchor_date}: {since}")
+    return [*lines, *category_table(result)]
+
+
+def changed(result: GateResult) -> list[str]:
+    """Return that more items changed than by chance, though it can't be said that it is worse."""
+    change = result.change
+    assert change is not None, "a change is a comparison"
+    worse, better = result.newly_failing, result.newly_passing
+    why = "Whether it is worse on the whole can't be said."
+    if change.interval[1] < 0:
+        why = "The fresh rounds alone don't show a drop." if not result.replicated else "Some categories changed."
+    return [
+        f"CHANGED  {result.gate}  {Figures.of(result).change(change)}",
+        f"  {worse + better:,} of {count(change.n, 'item')} changed, far more than re-runs do: {worse:,} got worse, "
+        f"{better:,} better. {why}",
+    ]
+
+
+def _moved(result: GateResult, change: Change) -> str:
+    return f"{result.newly_failing:,} of {count(change.n, 'item')} got worse, {result.newly_passing:,} better"
+
+
+def _by_chance(change: Change) -> str:
+    """Return how often nothing but chance does this."""
+    times = 1 / change.p
+    digits = 10 ** math.floor(math.log10(times))
+    once = f"once in {round(times / digits) * digits:,} times" if times > 1 else "always"
+    if times > _OFTEN:
+        once = f"less than once in {_OFTEN:,} times"
+    return f"re-running the unchanged model would do that {once} (p={_p(change.p)})"
+
+
+def _not_ruled_out(result: GateResult, items: Sequence[Flip], test: str, csv: str | None, shown: int) -> str:
+    change, margin, figures = result.change, result.demands.margin, Figures.of(result)
+    assert change is not None, "a margin is for a comparison"
+    assert margin is not None, "a margin was demanded"
+    lines = [
+        f"NOT AS GOOD  {result.gate}  {figures.change(change)}",
+        f"  {_moved(result, change)} than the reference; a drop of {figures.points(margin)}, the margin, "
+        "is not ruled out",
+        *category_table(result),
+        *flip_table(items, csv, shown),
+    ]
+    enough = enough_items(change, margin)
+    remedy = "the drop itself is as large as the margin: more items won't help; improve this arm, or raise margin="
+    if enough is not None:
+        remedy = f"about {enough:,} items would rule it out if the change stays as it is; or raise margin="
     return three_parts("\n".join(lines), test, remedy)
 
 
-def _headline(title: str, gate: str, change: Change) -> str:
-    low, high = (f"{100 * end:.1f}" for end in change.interval)
-    return (
-        f"{title}  {gate}  {_percent(change.then)} -> {_percent(change.now)}   "
-        f"change {100 * change.change:+.1f} points, 95% interval [{low}, {high}]"
-    )
+def enough_items(change: Change, margin: float) -> int | None:
+    """Return how many items rule out the margin, if the change stays as it is; None if none do.
 
-
-def _test_of(change: Change, against: str) -> str:
-    return f"{change.method} against {count(change.k, f'{against} round')}"
-
-
-def _fresh(result: GateResult) -> str:
-    fresh = result.rounds - 1
-    if not fresh:
-        return ""
-    if result.policy.updating or not result.policy.confirm:
-        return f", over {count(result.rounds, 'round')} now"
-    return f", confirmed by {count(fresh, 'fresh round')}"
+    The half width of the interval falls with the root of the number of items.
+    """
+    room, half = margin + change.change, (change.interval[1] - change.interval[0]) / 2
+    if room <= 0 or not math.isfinite(half):
+        return None
+    return max(change.n + 1, math.ceil(change.n * (half / room) ** 2))
 
 
 def accept_command(test: str, mode: str = "") -> str:
@@ -208,28 +224,23 @@ def accept_command(test: str, mode: str = "") -> str:
     return f'{update_command(test, mode)} --modal-accept-regression="why"'
 
 
-def _table(items: Sequence[Flip], csv: str | None) -> list[str]:
-    if not items:
+def category_table(result: GateResult) -> list[str]:
+    """Return the lines of a table by category, the largest drop first."""
+    if not result.categories:
         return []
-    rows = [("id", "then", "now", "input", "was -> is")]
-    for flip in items[:SHOWN]:
-        was, is_ = (_quoted(text, _WIDEST_OUTPUT) for text in (flip.was, flip.is_))
-        rows.append(
-            (safe_line(flip.id, _WIDEST_ID), flip.then, flip.now, _quoted(flip.input, _WIDEST_INPUT), f"{was} -> {is_}")
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
-        for row in rows
+    figures = Figures.of(result)
+
+    def size(each: Category) -> tuple[float, str]:
+        return each.change.change, each.name
+
+    rows = [("category", "items", "change", "worse", "better", "p (Holm)", "")]
+    for each in sorted(result.categories, key=size):
+        cells = f"{each.change.n:,}", figures.change(each.change), f"{each.worse:,}", f"{each.better:,}", _p(each.p)
+        rows.append((safe_line(each.name, WIDEST_ID), *cells, str(each.verdict)))
+    widths = [max(len(row[column]) for row in rows) for column in range(7)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    if len(items) > SHOWN or csv is not None:
-        more = f"... {len(items) - SHOWN:,} more" if len(items) > SHOWN else "full text"
-        lines.append(f"  {more}" + (f": {csv}" if csv is not None else ""))
-    return lines
-
-
-def _quoted(text: str | None, width: int) -> str:
-    return "?" if text is None else f'"{safe_line(text, width)}"'
 
 
 # One line.
@@ -237,29 +248,37 @@ def _quoted(text: str | None, width: int) -> str:
 
 def summary_line(result: GateResult) -> str:
     """Return in one line the result of a gate, and what it can see."""
+    figures, change = Figures.of(result), result.change
+    level = figures.level(result.demands.sign * result.accuracy)
+    low, high = (figures.level(result.demands.sign * end) for end in result.accuracy_interval)
+    recording = result.policy.updating or result.policy.adding
     line = f"{result.gate}  {result.verdict}  "
-    change = result.change
-    if change is None and result.policy.updating and not result.failed:
+    if change is None and recording and not result.failed:
         # Nothing could be compared, and nothing had to be: this is what later runs are compared with.
-        line = f"{result.gate}  first baseline  {_percent(result.accuracy)} {_percents(result.accuracy_interval)}"
+        line = f"{result.gate}  first baseline  {level} [{low}, {high}]"
     elif change is None:
-        line += f"{_percent(result.accuracy)} {_percents(result.accuracy_interval)}, compared with nothing"
+        line += f"{level} [{low}, {high}], compared with nothing"
     else:
-        low, high = (f"{100 * end:+.1f}" for end in change.interval)
-        line += (
-            f"{_percent(change.then)} -> {_percent(change.now)}, {100 * change.change:+.1f} points [{low}, {high}], "
-        )
+        line += f"{figures.change(change)}, "
         line += f"p={_p(change.p_gain if result.verdict is Verdict.IMPROVED else change.p)}{_fresh(result)}"
         if result.verdict is Verdict.FAIL and "anchor" in result.reasons and result.anchor is not None:
-            line += f", against the anchor {100 * result.anchor.change:+.1f} points p={_p(result.anchor.p)}"
-    if result.verdict is Verdict.IMPROVED and not result.policy.updating:
+            line += f", against the anchor {figures.change(result.anchor)} p={_p(result.anchor.p)}"
+    if result.verdict is Verdict.IMPROVED and not recording and result.recordable:
         line += "; record it with --modal-update-baselines"
     parts = [line, sight(result.outlook)]
     if result.new:
         parts.append(f"{count(len(result.new), 'new item')} not gated")
-    if result.speed_ratio is not None:
-        parts.append(f"{result.speed_ratio:.2f} x the baseline's speed")
     return "; ".join(parts)
+
+
+def _fresh(result: GateResult) -> str:
+    if result.fresh_accuracy is None:
+        return f", over {count(result.rounds, 'round')} now" if result.rounds > 1 else ""
+    word = "confirmed by" if result.replicated and result.verdict is Verdict.FAIL else "after"
+    if result.verdict is Verdict.CHANGED and not result.replicated:
+        word = "not confirmed by"
+    level = Figures.of(result).level(result.demands.sign * result.fresh_accuracy)
+    return f", {word} {count(result.rounds - 1, 'fresh round')}: {level}"
 
 
 def sight(outlook: Sensitivity) -> str:
@@ -268,52 +287,52 @@ def sight(outlook: Sensitivity) -> str:
         return f"n={outlook.n:,}: it can't fail, even if every item does"
     if outlook.detectable is None:
         return f"n={outlook.n:,}"
-    return f"n={outlook.n:,}: sees a drop of {_points(outlook.detectable)} or more (80% power)"
+    return f"n={outlook.n:,}: sees a drop of {_points(outlook.detectable)} if nothing else changes (80% power)"
 
 
 def shortcomings(outlook: Sensitivity, gate: str) -> list[str]:
     """Return, when a gate is recorded, what it will not be able to see."""
-    found = []
     if outlook.powerless:
-        found.append(
+        return [
             f"gate {gate} can't fail: with {count(outlook.n, 'item')} its smallest p-value is "
             f"{_p(outlook.smallest_p)}, but it fails at {_p(outlook.level)}; add items, or record more rounds"
-        )
-    if outlook.too_small:
-        found.append(
-            f"gate {gate}: with {count(outlook.n, 'item')} a single flip makes the gate inconclusive: a drop of "
-            f"{_points(TOLERABLE)} can't be ruled out; add items"
-        )
-    return found
+        ]
+    if not outlook.too_small:
+        return []
+    least = "no drop" if outlook.detectable is None else f"drops of {_points(outlook.detectable)} or more"
+    return [
+        f"gate {gate} is too small to see a drop of {_points(TOLERABLE)}: with {count(outlook.n, 'item')} it sees "
+        f"{least}; add items"
+    ]
 
 
 def warnings_of(result: GateResult) -> list[str]:
     """Return the warnings of a gate, which fail nothing."""
     found = [f"gate {result.gate}: {warning}" for warning in result.warnings]
-    if result.verdict is Verdict.INCONCLUSIVE and not result.failed and result.change is not None:
-        found.append(
-            f"gate {result.gate} is inconclusive: a drop of {_points(TOLERABLE)} can't be ruled out, the change is "
-            f"{100 * result.change.change:+.1f} points, at least {100 * result.change.lower:+.1f} with 95% confidence; "
-            "add items"
-        )
     if result.new:
         found.append(
             f"gate {result.gate}: {count(len(result.new), 'item')} not in the baseline and not gated; record them with "
             "--modal-update-baselines"
         )
-    if result.speed_ratio is not None and result.speed_ratio < _SLOWER:
-        found.append(f"gate {result.gate}: {result.speed_ratio:.2f} x the items per second of the baseline")
     return found
 
 
-def unnoticed_inputs(now: Evaluation) -> str | None:
-    """Return a note for rows without inputs: an item whose input has changed is compared all the same."""
-    if any(now.digests):
-        return None
-    return (
-        f"the rows have no inputs ({', '.join(map(repr, INPUT_NAMES))}), so that changed ones can't be noticed; "
-        'name the column: input="..."'
-    )
+def remarks_of(result: GateResult, now: Evaluation) -> list[str]:
+    """Return what is remarkable about a gate and no reason for a warning."""
+    found = []
+    if result.verdict is Verdict.CHANGED:
+        found.append(changed(result)[1].strip())
+    if result.verdict is Verdict.INCONCLUSIVE and result.change is not None:
+        found.append(
+            f"a drop of {_points(TOLERABLE)} or more was seen, and chance may have done it "
+            f"(p={_p(result.change.p)}); add items"
+        )
+    if not any(now.digests):
+        found.append(
+            f"the rows have no inputs ({', '.join(map(repr, INPUT_NAMES))}), so that changed ones can't be noticed; "
+            'name the column: input="..."'
+        )
+    return [*found, *(line.removeprefix("  ") for line in category_table(result))]
 
 
 def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
@@ -350,7 +369,8 @@ def properties(result: GateResult) -> dict[str, str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}%"
+    # A half is rounded up, as people do.
+    return f"{100 * share + 1e-9:.1f}%"
 
 
 def _percents(interval: tuple[float, float]) -> str:

@@ -29,6 +29,8 @@ DIGEST = 6  # hexadecimal digits: a changed input is missed once in 16 million
 class Columns:
     """Names of the columns that the gate reads. Rows may lack `input` and `output` under their usual names.
 
+    Where `score` is named, it is compared instead of `correct`.
+
     Where the rows have no "input", the first of `INPUT_NAMES` that they have is taken for it.
     """
 
@@ -37,6 +39,13 @@ class Columns:
     input: str = "input"
     output: str = "output"
     cluster: str | None = None
+    by: str | None = None
+    score: str | None = None
+
+    @property
+    def value(self) -> str:
+        """The column that is compared."""
+        return self.correct if self.score is None else self.score
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,23 +55,25 @@ class Evaluation:
     Attributes
     ----------
     ids : tuple of str, length n
-    sums : array, shape (n,)
-        Right answers, or the sum of scores, over the rounds.
-    rounds : int
+    results : array, shape (n, rounds)
+        Whether each item was right in each round, or how right, or its score.
     digests : tuple of str
         Digest of each input; empty where there is none.
     inputs, outputs : tuple of (str or None)
         As text, for people: of several rounds, the most frequent output, the earliest of equally frequent ones.
-    clusters : tuple of str or None
+    clusters, categories : tuple of str or None
+    score : bool
+        Whether the results are any real numbers, not shares of right answers.
     """
 
     ids: tuple[str, ...]
-    sums: Floats
-    rounds: int
+    results: Floats
     digests: tuple[str, ...]
     inputs: tuple[str | None, ...]
     outputs: tuple[str | None, ...]
     clusters: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    score: bool = False
 
     @property
     def n(self) -> int:
@@ -70,9 +81,23 @@ class Evaluation:
         return len(self.ids)
 
     @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return int(self.results.shape[1])
+
+    @property
+    def sums(self) -> Floats:
+        """Right answers, or the sum of scores, over the rounds."""
+        return np.asarray(self.results.sum(axis=1), float)
+
+    @property
     def accuracy(self) -> float:
         """Share of right answers, or mean score, over all items and rounds."""
-        return float(self.sums.sum() / (self.n * self.rounds))
+        return float(self.results.mean())
+
+    def after_the_first_round(self) -> Evaluation:
+        """Return the fresh rounds alone."""
+        return replace(self, results=self.results[:, 1:])
 
     @property
     def dataset(self) -> str:
@@ -110,29 +135,44 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
     ------
     ValueError
         No rows, a missing column, missing or duplicate ids, no value or one outside [0, 1] in ``correct``,
-        a missing cluster, an input that can't be compared. The message names the items.
+        a score that is not finite, a missing cluster or category, an input that can't be compared. The message names
+        the items.
     """
     reader = _Reader(_with_input(rows, columns), gate, where)
     columns = reader.columns
     table = reader.table(rows)
     ids = reader.ids(table[columns.id])
-    scores = reader.scores(ids, table[columns.correct])
+    scores = reader.scores(ids, table[columns.value])
     digests, inputs = reader.inputs(ids, table.get(columns.input))
     outputs = reader.outputs(ids, table.get(columns.output))
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    clusters = None
+    groups: dict[str, tuple[str, ...] | None] = {"clusters": None, "categories": None}
     if columns.cluster is not None:
         named = reader.clusters(ids, table[columns.cluster])
-        clusters = tuple(named[i] for i in order)
+        groups["clusters"] = tuple(named[i] for i in order)
+    if columns.by is not None:
+        named = reader.categories(ids, table[columns.by])
+        groups["categories"] = tuple(named[i] for i in order)
     return Evaluation(
         ids=tuple(ids[i] for i in order),
-        sums=scores[order],
-        rounds=1,
+        results=_recordable(scores[order], columns.score is not None)[:, None],
         digests=tuple(digests[i] for i in order),
         inputs=tuple(inputs[i] for i in order),
         outputs=tuple(outputs[i] for i in order),
-        clusters=clusters,
+        score=columns.score is not None,
+        **groups,
     )
+
+
+def _recordable(values: Floats, score: bool) -> Floats:
+    """Return values to the digits that baselines keep, so that an unchanged model scores as it did.
+
+    Those are four decimals of shares, and six digits of other scores, which are of any size.
+    """
+    if not score:
+        return np.round(values, 4)
+    size = 10.0 ** np.floor(np.log10(np.where(values == 0, 1, np.abs(values))))
+    return np.round(values / size, 5) * size
 
 
 def _with_input(rows: object, columns: Columns) -> Columns:
@@ -145,7 +185,7 @@ def _with_input(rows: object, columns: Columns) -> Columns:
     else:
         mappings = rows if isinstance(rows, list | tuple) else []
         names = {name for row in mappings if isinstance(row, Mapping) for name in row}
-    taken = {columns.id, columns.correct, columns.output, columns.cluster}
+    taken = {columns.id, columns.value, columns.output, columns.cluster, columns.by}
     found = [name for name in INPUT_NAMES if name in names and name not in taken]
     return replace(columns, input=found[0]) if found else columns
 
@@ -162,22 +202,16 @@ def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
     for number, other in enumerate(rounds[1:], 2):
         odd = sorted(set(first.ids) ^ set(other.ids))
         if not odd:
-            one, two = (zip(r.ids, r.digests, r.clusters or r.ids, strict=True) for r in (first, other))
+            one, two = (
+                zip(r.ids, r.digests, r.clusters or r.ids, r.categories or r.ids, strict=True) for r in (first, other)
+            )
             odd = [mine[0] for mine, theirs in zip(one, two, strict=True) if mine != theirs]
         if odd:
             what = f"accuracy_gate {gate!r}: round {number} has other items, inputs or clusters than the first"
             remedy = "make the items from fixed data or a fixed seed: the rounds of a gate repeat the same items"
             raise ValueError(three_parts(f"{what}: {some(odd)}", where, remedy))
     outputs = [Counter(texts).most_common(1)[0][0] for texts in zip(*(each.outputs for each in rounds), strict=True)]
-    return Evaluation(
-        ids=first.ids,
-        sums=np.sum([each.sums for each in rounds], axis=0),
-        rounds=sum(each.rounds for each in rounds),
-        digests=first.digests,
-        inputs=first.inputs,
-        outputs=tuple(outputs),
-        clusters=first.clusters,
-    )
+    return replace(first, results=np.hstack([each.results for each in rounds]), outputs=tuple(outputs))
 
 
 @dataclass(frozen=True)
@@ -193,10 +227,10 @@ class _Reader:
 
     def table(self, rows: object) -> dict[str, list[Any]]:
         """Return the columns that are needed."""
-        wanted = [self.columns.id, self.columns.correct, self.columns.input, self.columns.output]
-        if self.columns.cluster is not None:
-            wanted.append(self.columns.cluster)
-        optional = {Columns.input, Columns.output} - {self.columns.id, self.columns.correct, self.columns.cluster}
+        wanted = [self.columns.id, self.columns.value, self.columns.input, self.columns.output]
+        wanted += [name for name in (self.columns.cluster, self.columns.by) if name is not None]
+        needed = {self.columns.id, self.columns.value, self.columns.cluster, self.columns.by}
+        optional = {Columns.input, Columns.output} - needed
         pandas = sys.modules.get("pandas")
         if pandas is not None and isinstance(rows, pandas.DataFrame):
             names, length = list(rows.columns), len(rows)
@@ -246,12 +280,14 @@ class _Reader:
         return ids
 
     def scores(self, ids: Sequence[str], values: Sequence[Any]) -> Floats:
-        """Return whether each item is right, or how right."""
-        column = self.columns.correct
+        """Return whether each item is right, or how right, or its score."""
+        column = self.columns.value
         if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
                 f"{column!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
-                f"set {column!r} in every row, for an item without an answer usually to False",
+                f"set {column!r} in every row, for an item without an answer usually to False"
+                if self.columns.score is None
+                else f"set {column!r} in every row to a finite number, for an item that failed to the worst score",
             )
         kinds = (numbers.Real, np.bool_)
         wrong = {kind for kind in map(type, values) if not issubclass(kind, kinds)}
@@ -262,10 +298,17 @@ class _Reader:
                 f'compare first: row["{column}"] = row["output"] == row["expected"]',
             )
         scores = np.array([float(value) for value in values])
+        if self.columns.score is not None:
+            if infinite := [ids[index] for index in np.flatnonzero(~np.isfinite(scores)).tolist()]:
+                raise self.error(
+                    f"{column!r} is not finite for {some(infinite)}: {values[ids.index(infinite[0])]!r}",
+                    "cap the scores, or look at why these items have none",
+                )
+            return scores
         if outside := [ids[index] for index in np.flatnonzero((scores < 0) | (scores > 1)).tolist()]:
             raise self.error(
                 f"{column!r} is outside [0, 1] for {some(outside)}: {values[ids.index(outside[0])]!r}",
-                "scale scores so that 0 is worst and 1 is best",
+                f'scale scores so that 0 is worst and 1 is best, or pass score="{column}" for any real numbers',
             )
         return scores
 
@@ -291,14 +334,25 @@ class _Reader:
                 ) from None
         return result
 
+    def _groups(self, ids: Sequence[str], values: Sequence[object], column: str | None, remedy: str) -> list[str]:
+        if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
+            raise self.error(f"{column!r} is missing for {count(len(missing), 'item')}: {some(missing)}", remedy)
+        return [str(value) for value in values]
+
+    def categories(self, ids: Sequence[str], values: Sequence[object]) -> list[str]:
+        """Return the category of each item, as text."""
+        categories = self._groups(ids, values, self.columns.by, "name a category for every item")
+        if len(set(categories)) == len(categories) > 1:
+            raise self.error(
+                f"every item is the only one of its category, by={self.columns.by!r}",
+                "name a column that many items share, such as their subject",
+            )
+        return categories
+
     def clusters(self, ids: Sequence[str], values: Sequence[object]) -> list[str]:
         """Return the cluster of each item, as text."""
-        if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
-            raise self.error(
-                f"{self.columns.cluster!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
-                "name a cluster for every item; an item that belongs to no other is its own cluster",
-            )
-        clusters = [str(value) for value in values]
+        remedy = "name a cluster for every item; an item that belongs to no other is its own cluster"
+        clusters = self._groups(ids, values, self.columns.cluster, remedy)
         if len(set(clusters)) < 2:
             raise self.error(
                 f"all items are in one cluster, {clusters[0]!r}", "use at least two clusters, or remove cluster="

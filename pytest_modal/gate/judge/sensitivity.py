@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
-from pytest_modal.gate.judge.intervals import Floats, cluster_sums, count_interval
-from pytest_modal.gate.judge.policy import SUSPICIOUS, TOLERABLE, Policy
-from pytest_modal.gate.judge.statistics import (
-    Change,
-    detectable_drop,
-    is_counts,
-    smallest_exact_p,
-    smallest_sign_flip_p,
-)
-
-POWER = 0.8
+from pytest_modal.gate.judge.exact import flip_rate, smallest_exact_p
+from pytest_modal.gate.judge.intervals import Floats, cluster_sums
+from pytest_modal.gate.judge.policy import MIN_DROP, SUSPICIOUS, TOLERABLE, Policy
+from pytest_modal.gate.judge.power import design_of, detectable_drop
+from pytest_modal.gate.judge.sign_flips import smallest_sign_flip_p
+from pytest_modal.gate.judge.statistics import is_counts
 
 
 @dataclass(frozen=True)
@@ -31,11 +23,12 @@ class Sensitivity:
     n : int
         Number of items.
     detectable : float or None
-        The smallest drop that is seen with 80% power; None if that is unknown.
+        The smallest drop at which it fails with 80% power if nothing else changes; None if that is unknown, as for
+        scores, clusters and baselines of one round, or if there is none.
     smallest_p, level : float
         The smallest p-value the gate can have, and the one at which it fails.
     too_small : bool
-        Whether one flipping item is enough to leave a drop of 3 points possible.
+        Whether a drop of 3 points is known to be too small for it.
     """
 
     n: int
@@ -51,7 +44,13 @@ class Sensitivity:
 
 
 def sensitivity(
-    then: Floats, k: int, policy: Policy, *, clusters: ArrayLike | None = None, change: Change | None = None
+    then: Floats,
+    k: int,
+    policy: Policy,
+    *,
+    min_drop: float = MIN_DROP,
+    clusters: ArrayLike | None = None,
+    score: bool = False,
 ) -> Sensitivity:
     """Return what a gate sees against a baseline.
 
@@ -59,27 +58,17 @@ def sensitivity(
     ----------
     then : array, shape (n,)
         Sums over the `k` rounds of the baseline.
-    change : Change, optional
-        A comparison with it: the noise of scores and clusters is known only from it.
     """
-    level, m = policy.level, 1 if change is None else change.m
+    n, level = len(then), policy.level
+    if score or clusters is not None or not is_counts(then):
+        units = n if clusters is None else len(cluster_sums(then, clusters))
+        return Sensitivity(n, None, smallest_sign_flip_p(units), level, too_small=False)
     # Fresh rounds follow a suspicious first round, and only that.
-    stages = [(m, level)] if m > 1 or not policy.confirm else [(1, SUSPICIOUS), (1 + policy.confirm, level)]
-    detectable = None
-    if clusters is None and is_counts(then) and (change is None or change.method == "exact paired test"):
-        smallest_of = [smallest_exact_p(then, k, rounds) for rounds, _ in stages]
-        smallest = next((p for p, (_, at) in zip(smallest_of, stages, strict=True) if p > at), smallest_of[-1])
-        drops = [detectable_drop(then, k, rounds, at, POWER) for rounds, at in stages]
-        detectable = max((drop if drop is not None else math.inf) for drop in drops)
-    else:
-        smallest = smallest_sign_flip_p(then if clusters is None else cluster_sums(then, clusters))
-        error = change.standard_error if change is not None else 0.0
-        detectable = error * float(stats.norm.isf(level) + stats.norm.ppf(POWER)) if error else math.inf
-    one_flip = -np.eye(1, len(then))[0]
-    return Sensitivity(
-        n=len(then),
-        detectable=detectable if detectable <= 1 else None,
-        smallest_p=smallest,
-        level=level,
-        too_small=count_interval(one_flip).lower < -TOLERABLE,
-    )
+    stages = [(1, SUSPICIOUS), (1 + policy.confirm, level)] if policy.confirm else [(1, level)]
+    smallest_of = [smallest_exact_p(then, k, rounds) for rounds, _ in stages]
+    smallest = next((p for p, (_, at) in zip(smallest_of, stages, strict=True) if p > at), smallest_of[-1])
+    flips = flip_rate(then, k)
+    if flips is None or smallest > level:
+        return Sensitivity(n, None, smallest, level, too_small=False)
+    drop = detectable_drop(design_of(n, float(then.sum()) / (k * n), flips, k, policy, min_drop))
+    return Sensitivity(n, drop, smallest, level, too_small=drop is None or drop > TOLERABLE)

@@ -1,0 +1,136 @@
+"""``pytest-modal compare``: the decision of accuracy gates for any two files of per-item results."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from pytest_modal.gate.judge import messages
+from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.flips import flip_table, flips_between
+from pytest_modal.gate.judge.joint import joint_test, pooled
+from pytest_modal.gate.judge.policy import Demands, Policy
+from pytest_modal.gate.judge.result_files import read_results
+from pytest_modal.gate.judge.rows import Evaluation
+from pytest_modal.gate.judge.verdict import GateResult, judge_arms
+from pytest_modal.wording import count, first_few, three_parts
+
+_KINDS = (".jsonl", ".csv", ".json")
+_TIME = re.compile(r"[_-]?\d{4}-\d{2}-\d{2}T[\d.:+-]+(?=[_.]|$)")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    name: str
+    before: Evaluation
+    after: Evaluation
+    left_out: int
+
+
+def compare_paths(before: str, after: str, by: str | None = None) -> int:
+    """Compare two files, or two directories whose files are paired by name, and print what is found.
+
+    Returns
+    -------
+    int
+        0, 1 if the second is worse, 2 if they can't be compared.
+    """
+    try:
+        paired = _paths(Path(before), Path(after))
+        pairs = [_pair(name, one, two, by) for name, one, two in paired]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    policy = Policy(gates=len(pairs))
+    results = [
+        judge_arms(each.name, each.after, each.before, demands=Demands(), policy=policy, test="") for each in pairs
+    ]
+    print("\n".join(_table(results)))
+    for pair, result in zip(pairs, results, strict=True):
+        _print_findings(pair, result)
+    # The arms of a comparison are the baseline and the run of a suite.
+    joint = joint_test([part for each in results if (part := pooled(replace(each, recordable=True))) is not None])
+    failed = any(each.verdict is Verdict.FAIL for each in results)
+    if joint is not None:
+        print(joint.summary if failed else joint.line)
+    return int(failed or (joint is not None and joint.worse))
+
+
+def _paths(before: Path, after: Path) -> list[tuple[str, Path, Path]]:
+    if before.is_dir() != after.is_dir():
+        what = f"{before} and {after}: one is a directory, the other is not"
+        raise ValueError(three_parts(what, "the command line", "name two files, or two directories"))
+    if not before.is_dir():
+        return [(after.stem, before, after)]
+    ones, twos = _files(before), _files(after)
+    names = sorted(ones.keys() & twos.keys())
+    if not names:
+        remedy = "give the files of both directories the same names; times in them do not count"
+        raise ValueError(three_parts("no file of one directory is in the other", f"{before}, {after}", remedy))
+    if alone := sorted(ones.keys() ^ twos.keys()):
+        print(f"{count(len(alone), 'file')} in one directory only: {first_few(alone)}", file=sys.stderr)
+    return [(name, ones[name], twos[name]) for name in names]
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    """Return the files of results below a directory by their names without times, the newest of each."""
+    found = sorted(path for path in directory.rglob("*") if path.suffix in _KINDS and ".outputs" not in path.suffixes)
+    return {_TIME.sub("", path.stem).strip("_"): path for path in found if not path.name.startswith("results_")}
+
+
+def _pair(name: str, before: Path, after: Path, by: str | None) -> _Pair:
+    one, two = read_results(before, by), read_results(after, by)
+    if by is not None and one.categories is None and two.categories is None:
+        raise ValueError(three_parts(f"{name} has no column {by!r}", f"{before}, {after}", "name one that it has"))
+    shared = set(one.ids) & set(two.ids)
+    if not shared:
+        remedy = "compare results of the same items: they are paired by id"
+        raise ValueError(three_parts(f"{name} has no item in both files", f"{before}, {after}", remedy))
+    left_out = one.n + two.n - 2 * len(shared)
+    first, second = _only(one, shared), _only(two, shared)
+    if second.categories is None:
+        second = replace(second, categories=first.categories)
+    return _Pair(name, replace(first, categories=None), second, left_out)
+
+
+def _only(evaluation: Evaluation, ids: set[str]) -> Evaluation:
+    """Return an evaluation of some of its items."""
+    chosen = np.array([index for index, each in enumerate(evaluation.ids) if each in ids])
+
+    def of(values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(values[index] for index in chosen)
+
+    return replace(
+        evaluation,
+        ids=of(evaluation.ids),
+        results=evaluation.results[chosen],
+        digests=of(evaluation.digests),
+        inputs=tuple(evaluation.inputs[index] for index in chosen),
+        outputs=tuple(evaluation.outputs[index] for index in chosen),
+        categories=None if evaluation.categories is None else of(evaluation.categories),
+    )
+
+
+def _table(results: Sequence[GateResult]) -> list[str]:
+    rows = [("name", "items", "change", "worse", "better", "p", "")]
+    for each in results:
+        change = each.change
+        assert change is not None, "arms are compared"
+        moved = f"{each.newly_failing:,}", f"{each.newly_passing:,}"
+        figures = messages.Figures.of(each).change(change)
+        rows.append((each.gate, f"{each.n:,}", figures, *moved, f"{change.p:.2g}", str(each.verdict)))
+    widths = [max(len(row[column]) for row in rows) for column in range(7)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _print_findings(pair: _Pair, result: GateResult) -> None:
+    lines = [*messages.category_table(result), *flip_table(flips_between(pair.after, pair.before), None)]
+    if pair.left_out:
+        lines.append(f"  {count(pair.left_out, 'item')} in one file only, not compared")
+    if lines:
+        print("\n".join(["", pair.name, *lines]))
