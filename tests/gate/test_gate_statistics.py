@@ -171,6 +171,7 @@ counts = st.integers(1, 4).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(counts)
 def test_p_values_are_probabilities_and_mirror_each_other(case: Any) -> None:
     k, m, pairs = case
@@ -184,6 +185,7 @@ def test_p_values_are_probabilities_and_mirror_each_other(case: Any) -> None:
     assert down >= smallest_exact_p(then, k, m) * (1 - 1e-9)
 
 
+@settings(deadline=None)
 @given(counts)
 def test_p_is_that_of_all_assignments_of_rounds(case: Any) -> None:
     k, m, pairs = case
@@ -203,6 +205,7 @@ def test_p_is_that_of_all_assignments_of_rounds(case: Any) -> None:
     assert exact_test(then, k, now, m)[0] == pytest.approx(min(1, expected))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 20))
 def test_one_round_each_is_the_binomial_test_of_the_discordant(failing: int, passing: int, same: int) -> None:
     then, now = [1] * failing + [0] * passing + [1] * (same + 1), [0] * failing + [1] * passing + [1] * (same + 1)
@@ -221,7 +224,7 @@ def enumerated(differences: Any) -> tuple[float, float]:
     return sum(each <= observed for each in sums) / len(sums), sum(each >= observed for each in sums) / len(sums)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=14), st.sampled_from([1.0, 1 / 3, 1 / 15, 0.1]))
 def test_sign_flips_are_those_of_the_definition_with_all_ties(differences: list[int], unit: float) -> None:
     down, up = enumerated(differences)
@@ -259,7 +262,7 @@ def arms_of(then: Any, now: Any, scale: float = 1.0, **other: Any) -> Arms:
     return Arms(results[0], results[1], **other)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(columns, st.sampled_from(["counts", "scores", "clusters", "errors"]), st.sampled_from([1, 3, 10]))
 def test_the_verdict_never_contradicts_the_interval(case: Any, kind: str, gates: int) -> None:
     then, now, groups = case
@@ -282,6 +285,7 @@ def test_the_verdict_never_contradicts_the_interval(case: Any, kind: str, gates:
             assert low <= found.change.change <= high
 
 
+@settings(deadline=None)
 @given(columns, st.randoms(use_true_random=False))
 def test_the_order_of_the_items_changes_nothing(case: Any, random: Any) -> None:
     then, now, groups = case

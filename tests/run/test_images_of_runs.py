@@ -80,7 +80,7 @@ def test_a_confirmation_builds_no_image(
     monkeypatch.setenv("BROKEN", "1")
     result = run(suite, "-k", "gate")
     result.assert_outcomes(failed=1, deselected=2)
-    result.stdout.fnmatch_lines(["*2 fresh rounds for 1 test with suspicious gates*"])
+    result.stdout.fnmatch_lines(["*4 fresh rounds for 1 test with suspicious gates*"])
     assert built(modal_server) == images
 
 

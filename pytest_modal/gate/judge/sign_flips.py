@@ -20,6 +20,7 @@ RESAMPLES = 9_999
 FEW = 1_000
 _ENUMERATED = 12  # differences: 4,096 flips
 _LONGEST_LATTICE = 2_000_000
+_FINEST = 60  # parts of the smallest difference that are tried: differences of 2 and 3 thirds are multiples of one
 # Sums that are equal on paper differ in their last digits: those are ties.
 _TOLERANCE = 1e-9
 _BATCH = 1_000
@@ -61,7 +62,8 @@ def _shares(sums: Floats, d: Floats, more: int = 0) -> tuple[float, float]:
 
 def _multiples(d: Floats) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
     """Return the differences as whole numbers of one size, if they are."""
-    for size in (1.0, float(np.abs(d).min())):
+    least = float(np.abs(d).min())
+    for size in (1.0, *(least / part for part in range(1, _FINEST + 1))):
         whole = np.round(d / size)
         if np.abs(d / size - whole).max() < _TOLERANCE * max(1.0, float(np.abs(whole).max())):
             divisor = int(np.gcd.reduce(whole.astype(np.int64)))

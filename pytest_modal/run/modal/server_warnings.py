@@ -17,8 +17,11 @@ def as_notes(note: Callable[[str], None]) -> Iterator[None]:
     note : callable
         Takes the text of each, once.
     """
-    import modal
-
+    try:
+        import modal
+    except Exception:  # its configuration can't be read, which the session will say
+        yield
+        return
     seen: set[str] = set()
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=modal.exception.ServerWarning)
