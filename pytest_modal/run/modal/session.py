@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.hub_cache import with_usable_cache
 from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.network import hello, nobody_listens
 from pytest_modal.run.modal.opening import opened
@@ -93,7 +93,7 @@ class Session:
         url = ""
         try:
             client, url = await self._connect()
-            await self._look_for_cache()
+            self._options = await with_usable_cache(self._options, CONNECT_TIMEOUT, self.notes.append)
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
@@ -126,26 +126,6 @@ class Session:
         except Exception as error:
             raise await errors.of_session(error, url) from error
         return client, url
-
-    async def _look_for_cache(self) -> None:
-        """Do without the volume that keeps downloads where it can't be had: nothing else depends on it."""
-        import modal
-
-        name = self._options.cache_volume
-        kinds = (
-            modal.exception.PermissionDeniedError,
-            modal.exception.NotFoundError,
-            modal.exception.InvalidError,
-            modal.exception.ResourceExhaustedError,
-        )
-        try:
-            if name:
-                await within(CONNECT_TIMEOUT, modal.Volume.from_name(name, create_if_missing=True).hydrate.aio())
-        except kinds as error:
-            self.notes.append(f"downloads are not kept: the volume {name!r} (modal_cache_volume) can't be had: {error}")
-            self._options = replace(self._options, cache_volume="")
-        except Exception:
-            return  # what opens the session next will say what is wrong
 
     async def _in_sessions(self, url: str) -> None:
         """Run the batch in one session; in another, where it can't be opened for what some environments declare."""
