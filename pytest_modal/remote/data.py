@@ -15,7 +15,6 @@ import importlib
 import itertools
 import json
 import math
-import re
 import struct
 import sys
 import zlib
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytest_modal.remote.converted import fields_of, tensor_to_array
+from pytest_modal.remote.dtypes import describe, dtype_of, value_bytes
 from pytest_modal.remote.not_data import RefusedError, type_name, way_in, way_out
 
 MAGIC = b"PMDATA1\n"
@@ -33,7 +33,6 @@ _HEAD = struct.Struct("<8sQQ8x")
 _INT64 = range(-(1 << 63), 1 << 63)
 _AS_IS = frozenset({str, bool, type(None)})
 _KEYS = _AS_IS | {int, float, complex, bytes}
-_DTYPE = re.compile(r"[<>|](?:[biufcSUV]\d+|[mM]8(?:\[\d*[A-Za-z]+\])?|[cilqILQgG])")
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -246,12 +245,12 @@ class _Encoder:
 
     def _array(self, array: Any) -> Any:
         dtype, order = array.dtype, "F" if array.flags.fnc else "C"
-        spec = _describe(dtype)
+        spec = describe(dtype)
         if array.nbytes:
             memory = _numpy().ascontiguousarray(array.reshape(-1, order=order)).view("u1")
             if dtype.names is not None or dtype.char in "gG":
                 # The bytes between fields and behind long doubles are undefined.
-                mask = _value_bytes(dtype)
+                mask = value_bytes(dtype)
                 memory = memory if mask.all() else (memory.reshape(-1, dtype.itemsize) & mask).reshape(-1)
             self._block(memory.data)
         return {"$array": [spec, list(array.shape), order]}
@@ -310,7 +309,7 @@ class _Decoder:
 
     def _array(self, content: Any) -> Any:
         spec, shape, order = content
-        dtype = _dtype(spec)
+        dtype = dtype_of(spec)
         memory = self._take(math.prod(_expect(int, size) for size in shape) * dtype.itemsize)
         array = _numpy().ndarray(shape, dtype, memory or bytearray(), order=order)
         return array.copy(order) if self._copy and memory else array  # copies of no memory may have another dtype
@@ -342,50 +341,3 @@ def _types(library: str, name: str) -> Any:
 
 def _numpy() -> Any:
     return importlib.import_module("numpy")
-
-
-def _describe(dtype: Any) -> Any:
-    """Return the description from which `_dtype` makes the same dtype."""
-    if dtype.subdtype is not None:
-        return [_describe(dtype.base), list(dtype.shape)]
-    if dtype.names is None:
-        # long and long long are two types of one layout: only the character tells them apart.
-        for spec in (dtype.str, dtype.str[0] + dtype.char):
-            if _DTYPE.fullmatch(spec) and (plain := _numpy().dtype(spec)) == dtype and plain.char == dtype.char:
-                return spec
-    else:
-        parts = [(*dtype.fields[name], None)[:3] for name in dtype.names]
-        formats, offsets, titles = ([each[part] for each in parts] for part in range(3))
-        if dtype.type is _numpy().void and {str, type(None)} >= set(map(type, titles)):
-            fields = {"names": list(dtype.names), "formats": list(map(_describe, formats)), "titles": titles}
-            return {**fields, "offsets": offsets, "itemsize": dtype.itemsize, "aligned": dtype.isalignedstruct}
-    raise RefusedError(f"numpy array of dtype {dtype}", "return {}.tolist()")
-
-
-def _dtype(spec: Any) -> Any:
-    if type(spec) is list:
-        base, shape = spec
-        return _numpy().dtype((_dtype(base), tuple(_expect(list, shape))))
-    if type(spec) is dict:
-        formats = [_dtype(each) for each in spec["formats"]]
-        # numpy computes the ends of fields in 32 bits: a forged offset would make it read beyond the memory.
-        ends = [offset + each.itemsize for offset, each in zip(spec["offsets"], formats, strict=True)]
-        if max(ends, default=0) <= spec["itemsize"]:
-            return _numpy().dtype({**spec, "formats": formats})
-    elif _DTYPE.fullmatch(spec):
-        return _numpy().dtype(spec)
-    raise CorruptDataError("not the dtype of an array of data")
-
-
-def _value_bytes(dtype: Any) -> Any:
-    """Return a mask over the bytes of an item: 255 where they are part of its value, else 0."""
-    mask = _numpy().full(dtype.itemsize, 255, "u1")
-    if dtype.subdtype is not None:
-        mask[:] = _numpy().tile(_value_bytes(dtype.base), math.prod(dtype.shape))
-    elif dtype.names is not None:
-        mask[:] = 0
-        for each, offset, *_ in map(dtype.fields.get, dtype.names):
-            mask[offset : offset + each.itemsize] |= _value_bytes(each)
-    elif dtype.char in "gG" and dtype.isnative and _numpy().finfo(dtype).nmant == 63:
-        mask.reshape(-1, 16)[:, 10:] = 0  # 80 bits of x87
-    return mask

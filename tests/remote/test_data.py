@@ -586,7 +586,7 @@ def test_the_boundary_needs_nothing_but_the_standard_library(tmp_path: pathlib.P
     package = tmp_path / "pytest_modal" / "remote"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    for name in ("data.py", "converted.py", "not_data.py"):
+    for name in ("data.py", "dtypes.py", "converted.py", "not_data.py"):
         shutil.copy(pathlib.Path(data.__file__).with_name(name), package / name)
     array = tmp_path / "array"
     array.write_bytes(b"".join(encode(np.arange(3))))
