@@ -28,6 +28,7 @@ from pytest_modal.remote.not_data import RefusedError, type_name, way_in, way_ou
 MAGIC = b"PMDATA1\n"
 ALIGNMENT = 16
 MAX_DEPTH = 200
+MAX_EMPTY = 1 << 20  # items of an array that take no memory: nothing else bounds their number
 PACKED_FROM = 16  # values in a list or dict: fewer are not worth the search for what they have in common
 _HEAD = struct.Struct("<8sQQ8x")
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -310,7 +311,9 @@ class _Decoder:
     def _array(self, content: Any) -> Any:
         spec, shape, order = content
         dtype = dtype_of(spec)
-        memory = self._take(math.prod(_expect(int, size) for size in shape) * dtype.itemsize)
+        memory = self._take(_items(shape) * dtype.itemsize)
+        if not dtype.itemsize:
+            _items([*shape, *dtype.shape], MAX_EMPTY)
         array = _numpy().ndarray(shape, dtype, memory or bytearray(), order=order)
         return array.copy(order) if self._copy and memory else array  # copies of no memory may have another dtype
 
@@ -319,6 +322,15 @@ def _expect(kind: type, content: Any) -> Any:
     if type(content) is not kind:
         raise CorruptDataError(f"expected {type_name(kind)}, found {type_name(type(content))}")
     return content
+
+
+def _items(shape: Any, most: int = _INT64.stop) -> int:
+    """Return how many items an array has; numpy itself takes negative sizes, and divides by their product."""
+    sizes = [_expect(int, size) for size in _expect(list, shape)]
+    number: int = math.prod(sizes)
+    if number > most or any(size < 0 for size in sizes):
+        raise CorruptDataError(f"not the shape of an array: {str(shape)[:60]}")
+    return number
 
 
 def _is_key(key: Any) -> bool:

@@ -70,7 +70,7 @@ class OutcomeCache:
         """Yield the cached outcomes among some calls, each with its file."""
         for key in keys:
             path = self._directory / key
-            with contextlib.suppress(OSError, data.CorruptDataError, TypeError, KeyError):
+            with contextlib.suppress(OSError, data.CorruptDataError):
                 outcome = read_outcome(path)
                 if outcome.ok and outcome.key == key:
                     os.utime(path)

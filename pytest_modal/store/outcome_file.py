@@ -10,6 +10,7 @@ from typing import IO, Any
 from pytest_modal.batch.outcomes import Load, Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import Frame
+from pytest_modal.store.shapes import check_shape
 
 
 def read_outcome(path: Path) -> Outcome:
@@ -18,13 +19,13 @@ def read_outcome(path: Path) -> Outcome:
     Raises
     ------
     CorruptDataError
-        It is truncated.
+        It is truncated, or not an outcome.
     """
     with path.open("rb") as stream:
         whole = Frame.size + sum(_lengths(stream))
     if path.stat().st_size != whole:
         raise data.CorruptDataError(f"{path} is truncated")
-    header = read_header(path)
+    header = check_shape(read_header(path), Outcome, "outcome")
     return Outcome(**{**header, "loads": [Load(**load) for load in header["loads"]]})
 
 
@@ -33,7 +34,7 @@ def read_value(path: Path) -> bytes:
     with path.open("rb") as stream:
         header, value = _lengths(stream)
         stream.seek(header, os.SEEK_CUR)
-        body = stream.read(value)
+        body = stream.read(min(value, path.stat().st_size))
     if len(body) < value:
         raise data.CorruptDataError(f"{path} is truncated")
     return body
