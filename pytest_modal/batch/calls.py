@@ -60,13 +60,21 @@ class ShippedText(Protocol):
     ----------
     key : str
         Digest of what travels.
+    path : str
+        Its file, relative to the rootdir.
     """
 
     @property
     def key(self) -> str: ...
 
     @property
+    def path(self) -> str: ...
+
+    @property
     def payload(self) -> bytes: ...
+
+    def line(self, number: int) -> str:
+        """Return a line that travels; empty for one that does not."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class ModuleText:
     """The text of a module that travels: the lines that the functions of a batch need, all others blank."""
 
     def __init__(self, name: str, key: str, flags: int, lines: list[str]) -> None:
+        self.path = key
         self._header = {"key": key, "name": name, "package": is_package(key), "flags": flags}
         self._lines = lines
         self._needed: set[int] = set()
@@ -36,6 +37,10 @@ class ModuleText:
     def need(self, first: int, last: int) -> None:
         """Add lines."""
         self._needed.update(range(first, last + 1))
+
+    def line(self, number: int) -> str:
+        """Return a line that travels; empty for one that does not."""
+        return self._lines[number - 1] if number in self._needed else ""
 
     @property
     def payload(self) -> bytes:

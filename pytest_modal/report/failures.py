@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import linecache
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +79,8 @@ def cause_of(outcome: Outcome) -> str:
 
 def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str, int]:
     """Return the file and line to look at: where the project's own code raised, else the function's definition."""
-    for path, line, _ in reversed((outcome.error or {}).get("frames", [])):
-        if is_local(path, rootdir):
+    for path, line, _, text in reversed((outcome.error or {}).get("frames", [])):
+        if text and is_local(path, rootdir):
             return shown_path(Path(path), rootdir), line
     call = results.calls[outcome.key]
     function = call.function
@@ -94,8 +93,7 @@ def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str,
 def explain_assertion(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     """Explain an assertion that failed in a GPU function: what it says, where it is, the values in it."""
     call, error = results.calls[outcome.key], outcome.error or {}
-    path, line, _ = (error.get("frames") or [("", 0, "")])[-1]
-    statement = linecache.getline(path, line).strip()
+    *_, statement = (error.get("frames") or [("",)])[-1]
     text = error["message"].strip() or (statement if statement.startswith("assert") else "no message")
     lines = [f"{error['type']}: {text.splitlines()[0]} (in {call.label})"]
     lines.append(f"  where: {_where(results.batch, call, outcome)}")
@@ -147,7 +145,7 @@ def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any
 
 
 def remote_traceback(error: Mapping[str, Any]) -> str:
-    """Format a described exception as Python would, with the source lines of this machine."""
+    """Format a described exception as Python would, with the source lines that were sent."""
     lines: list[str] = []
     for link, words in (
         ("cause", "The above exception was the direct cause of the following exception:"),
@@ -156,8 +154,7 @@ def remote_traceback(error: Mapping[str, Any]) -> str:
         if link in error:
             lines += [remote_traceback(error[link]), "", words, ""]
     lines.append("Remote traceback (most recent call last):")
-    frames = [traceback.FrameSummary(path, line, name) for path, line, name in error["frames"]]
-    lines += "".join(traceback.StackSummary.from_list(frames).format()).splitlines()
+    lines += _formatted(error["frames"])
     lines.append(f"{error['type']}: {error['message']}" if error["message"] else error["type"])
     lines += error["notes"]
     for inner in error.get("exceptions", []):
@@ -165,11 +162,14 @@ def remote_traceback(error: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _formatted(frames: Sequence[tuple[str, int, str, str]]) -> list[str]:
+    # With its line, even an empty one, Python does not look for the file.
+    return "".join(traceback.StackSummary.from_list([*frames]).format()).splitlines()
+
+
 def _last_frame(error: Mapping[str, Any]) -> list[str]:
-    path, line, name = error["frames"][-1] if error["frames"] else ("", 0, "")
-    frame = traceback.StackSummary.from_list([traceback.FrameSummary(path, line, name)]).format() if path else []
     raised = f"{error['type']}: {error['message']}" if error["message"] else str(error["type"])
-    return [*"".join(frame).splitlines(), *raised.splitlines()]
+    return [*_formatted(error["frames"][-1:]), *raised.splitlines()]
 
 
 def _what(results: Results, call: Call, outcome: Outcome) -> tuple[str, str]:
