@@ -18,7 +18,7 @@ class Described(TypedDict):
     Attributes
     ----------
     frames : list
-        ``(file, line, function)``; the source lines are looked up on the user's machine.
+        ``(file, line, function)``; the source lines are those that were sent.
     verdict : str
         What it says of the tests; left out where something went wrong.
     values : list
@@ -183,6 +183,8 @@ class Reply(TypedDict, total=False):
 
     Attributes
     ----------
+    call : str
+        Key of the call that the worker has run.
     ended : Ended
         What became of the process, where the call took it along.
     process : str
@@ -199,6 +201,7 @@ class Reply(TypedDict, total=False):
         Names of the processes that ended under it before.
     """
 
+    call: str
     status: Literal["ok", "raised", "not data", "skipped", "xfailed", "timed out", "crashed"]
     container: str
     process: str
@@ -256,6 +259,7 @@ class Limits(TypedDict):
 
 
 Frame = struct.Struct("<QQ")
+MOST_BYTES = 1 << 62  # what is announced beyond is not even a size
 
 
 def write_message(stream: IO[bytes], header: object, value: Buffers | None = None) -> None:
@@ -269,12 +273,12 @@ def write_message(stream: IO[bytes], header: object, value: Buffers | None = Non
 
 
 def read_message(stream: IO[bytes]) -> tuple[Any, bytes] | None:
-    """Read a message, or None at the end of the stream."""
+    """Read a message; None at the end of the stream, which comes before that of what can't be a message."""
     lengths = stream.read(Frame.size)
     if len(lengths) < Frame.size:
         return None
     header, value = Frame.unpack(lengths)
-    head, body = stream.read(header), stream.read(value)
+    head, body = stream.read(min(header, MOST_BYTES)), stream.read(min(value, MOST_BYTES))
     if len(head) < header or len(body) < value:
         return None
     return data.decode(head), body

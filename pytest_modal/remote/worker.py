@@ -67,8 +67,7 @@ def no_notes(error: BaseException) -> Iterable[str]:
 def describe(error: BaseException, notes: Notes = no_notes, seen: frozenset[int] = frozenset()) -> Described:
     """Turn an exception into data: type, message, notes, frames, causes.
 
-    Frames are ``(file, line, function)``; the source lines are looked up on the user's machine. `notes` says more of an
-    exception.
+    Frames are ``(file, line, function)``; the source lines are those that were sent. `notes` says more of an exception.
     """
     seen |= {id(error)}
     frames = [
@@ -171,7 +170,8 @@ class Worker:
         value : list of buffers
             The encoded result; empty unless the status is "ok".
         """
-        reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": [], "teardown_errors": []}
+        reply: Reply = {"call": request["call"]["key"], "status": "ok", "container": self.name, "phase": "start"}
+        reply |= {"loads": [], "teardown_errors": []}
         value: Buffers = []
         started = time.perf_counter()
         with self._streams.captured(), self._warnings.recording() as reply["warnings"]:

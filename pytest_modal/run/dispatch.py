@@ -7,8 +7,14 @@ from typing import Any, Literal
 
 from pytest_modal.batch.calls import Argument, Batch, Call, Code, Container, Data, FromCall, FromContainer, Node
 from pytest_modal.batch.outcomes import Load, Outcome
+from pytest_modal.remote.data import CorruptDataError
 from pytest_modal.remote.framing import Bound, CallRequest, Reply
 from pytest_modal.run.endings import ending
+from pytest_modal.store.shapes import check_shape
+
+_IN_EVERY_REPLY = (
+    "status", "container", "phase", "loads", "teardown_errors", "seconds", "device", "given", "stdout", "stderr",
+)  # fmt: skip
 
 
 class Dispatch:
@@ -102,8 +108,28 @@ class Dispatch:
             if outcome.container_key is not None:
                 self._failed_containers.setdefault(outcome.container_key, outcome)
 
-    def outcome(self, call: Call, reply: Reply) -> Outcome:
-        """Turn a worker's reply into an outcome."""
+    def outcome(self, call: Call, answer: object) -> Outcome:
+        """Turn a worker's reply into an outcome; one that makes no sense is the outcome that says so."""
+        try:
+            return self._outcome(call, self._checked(call, answer))
+        except CorruptDataError as error:
+            return unreadable_reply(call, str(error))
+
+    def _checked(self, call: Call, answer: object) -> Reply:
+        """Return a reply that is one: what runs in a worker can forge whatever it sends."""
+        reply: Reply = check_shape(answer, Reply, "reply", required=_IN_EVERY_REPLY)
+        if reply["status"] == "ok" and reply.get("call") != call.key:
+            raise CorruptDataError("it is the reply to another call")
+        loaded = [load["key"] for load in reply["loads"]]
+        fell = [error.get("container_key", "") for error in reply["teardown_errors"]]
+        keys = {*loaded, *fell, *([reply["container_key"]] if "container_key" in reply else [])}
+        if not keys <= self._batch.containers.keys():
+            raise CorruptDataError("reply: it names a container fixture that there is not")
+        if reply["status"] != "ok" and not {"error", "ended"} & reply.keys():
+            raise CorruptDataError(f"reply: {reply['status']}, without a reason")
+        return reply
+
+    def _outcome(self, call: Call, reply: Reply) -> Outcome:
         process = reply.get("process", reply["container"])
         return Outcome(
             key=call.key,
@@ -125,6 +151,23 @@ class Dispatch:
             warnings=[*reply.get("warnings", [])],
             fallen=[*reply.get("fallen", [])],
         )
+
+
+def is_missing(answer: object) -> bool:
+    """Whether a worker lacks what the call needs, and asks for it."""
+    return isinstance(answer, dict) and answer.get("status") == "missing"
+
+
+def unreadable_reply(call: Call, why: str) -> Outcome:
+    """Return the outcome of a call whose reply can't be used."""
+    error = {
+        "type": "reply",
+        "message": f"the worker sent an answer to {call.label} that can't be used: {why}",
+        "remedy": "run pytest again; if it happens again, look for code that writes to files that it has not opened",
+        "log": "",
+        "of_project": True,
+    }
+    return Outcome(call.key, "infrastructure", error=error)
 
 
 def _error(reply: Reply) -> Mapping[str, Any] | None:

@@ -139,8 +139,6 @@ class _InlineWorker:
                 self._worker.adopt(node.function.key, node.function.body)
             with _variables(self._variables):
                 reply, value = self._worker.handle(dispatch.request(call, known=()))
-            if reply["status"] == "missing":
-                raise RuntimeError(f"{call.label} lacks what it was sent")
             outcome = dispatch.outcome(call, reply)
             outcome.attempts = attempts
             if outcome.status != "raised" or outcome.container_key or attempts > call.environment.retries:

@@ -29,9 +29,9 @@ KINDS = {
     "crash": "a container is killed at its Nth input",
     "preempt": "a container is preempted at its Nth input",
     "internal_failure": "an input ends as a failure of Modal's own",
-    "output": "an output is lost, given twice, garbage, or comes with one for an unknown input",
+    "output": "an output is lost, given twice, garbage, hostile, swapped, or comes with one for an unknown input",
 }
-OUTPUTS = ("lost", "twice", "unknown", "garbage")
+OUTPUTS = ("lost", "twice", "unknown", "garbage", "hostile", "swapped")
 
 # Their `seconds` say for how long they apply, from the first time that they could; `times` may be None then.
 LASTING = {"rpc", "hang", "gpu"}

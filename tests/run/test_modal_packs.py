@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 from suite_run import section
 
@@ -157,33 +156,37 @@ ONE = """
 """
 
 
-def test_a_reply_to_a_call_that_nobody_made_is_ignored_and_noted(
-    pytester: pytest.Pytester, modal_server: LoopbackModal
+STRANGER = """
+    import dataclasses
+    import pytest_modal.run.modal.pack_runner as runner
+
+    read = runner.read_reply
+    others = {others}
+
+    def read_for_others(reply, pack):
+        head, replies = read(reply, pack)
+        if others and (other := others.pop()):
+            read(reply, dataclasses.replace(pack, **other))
+        return head, replies
+
+    runner.read_reply = read_for_others
+"""
+
+
+@pytest.mark.parametrize("other", [{"id": "another"}, {"calls": []}], ids=["another pack", "another call"])
+def test_the_reply_to_other_calls_is_an_error(
+    pytester: pytest.Pytester, modal_server: LoopbackModal, other: dict[str, Any]
 ) -> None:
-    pytester.makeconftest(
-        """
-        import pytest_modal.run.modal.pack_runner as runner
-
-        read = runner.read_reply
-
-        def with_a_stranger(reply):
-            head, replies = read(reply)
-            return {**head, "keys": ["stranger", *head["keys"]], "spent": [0.0, *head["spent"]]}, [replies[0], *replies]
-
-        runner.read_reply = with_a_stranger
-        """
-    )
+    pytester.makeconftest(STRANGER.replace("{others}", f"[{other!r}]"))
     pytester.makepyfile(ONE)
     result = run(pytester)
-    result.assert_outcomes(passed=3)
-    assert_lines(
-        result.outlines, ["a container sent a reply to a call that was not its own, which is ignored: 'stranger'"]
-    )
+    result.assert_outcomes(passed=2, errors=1)
+    assert "a container sent the reply to other calls" in section(result, "ERROR at setup of test_it[0]")[0]
 
 
-@pytest.mark.parametrize("sent", [b"", b"x" * 100, "a str", None, {"keys": ["a"]}], ids=repr)
+@pytest.mark.parametrize("sent", [b"", b"x" * 100, b"\xff" * 100], ids=repr)
 def test_an_output_that_is_not_a_reply_fails_its_calls(
-    pytester: pytest.Pytester, modal_server: LoopbackModal, sent: Any
+    pytester: pytest.Pytester, modal_server: LoopbackModal, sent: bytes
 ) -> None:
     pytester.makeconftest(
         f"""
@@ -191,14 +194,14 @@ def test_an_output_that_is_not_a_reply_fails_its_calls(
 
         read = runner.read_reply
         sent = [{sent!r}]
-        runner.read_reply = lambda reply: read(sent.pop() if sent else reply)
+        runner.read_reply = lambda reply, pack: read(sent.pop() if sent else reply, pack)
         """
     )
     pytester.makepyfile(ONE)
     result = run(pytester)
     result.assert_outcomes(passed=2, errors=1)
     (first, *_) = section(result, "ERROR at setup of test_it[0]")
-    assert first.startswith("a container sent something that is not a reply")
+    assert "can't be used: a container sent a reply that is truncated" in first
 
 
 def test_an_output_that_gets_lost_is_given_up(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:

@@ -23,6 +23,8 @@ _PASSING = re.compile(
 )
 _PREAMBLE = re.compile(r"^Image build for \S+ (?:.* with the exception:\n)?")
 _EXIT_STATUS = re.compile(r"exit code: (-?\d+)")
+# In what the client says of an exception that it did not unpickle; see `pytest_modal.run.modal.plain_replies`.
+_REMOTE_TRACEBACK = "Here is the remote traceback:\n"
 
 
 class InfrastructureError(Exception):
@@ -216,9 +218,17 @@ def _cause(log: Sequence[str]) -> str:
 
 def crash_message(error: BaseException, status: int | None = None) -> str:
     """Return how a container ended, from the error that the client raised, or its exit status."""
-    text = str(error)
+    text = _last_words(str(error))
     if match := _EXIT_STATUS.search(text):
         status = int(match[1])
     if status is None:
         return f"the container ended: {text or 'Modal did not say why'}"
     return container_ending(status)
+
+
+def _last_words(text: str) -> str:
+    """Return what an error of Modal's client says; of an exception in a container the message."""
+    _, _, trace = text.partition(_REMOTE_TRACEBACK)
+    lines = trace.rstrip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith((" ", "Traceback "))]
+    return "\n".join(lines[frames[-1] + 1 :]) if frames else text

@@ -12,8 +12,8 @@ from pytest_modal.batch.calls import Call
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.data import CorruptDataError
-from pytest_modal.remote.framing import Missing, PackReply, Reply
-from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.remote.framing import PackReply
+from pytest_modal.run.dispatch import Dispatch, is_missing, unreadable_reply
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
 from pytest_modal.run.modal.app_log import Sightings, last_output
@@ -65,8 +65,6 @@ class PackRunner:
         The running app.
     fail : callable
         Called when the session can't go on.
-    note : callable
-        Takes what users should know afterwards.
     """
 
     def __init__(
@@ -78,7 +76,6 @@ class PackRunner:
         options: SessionOptions,
         naps: Naps,
         fail: Callable[[InfrastructureError], None],
-        note: Callable[[str], None],
     ) -> None:
         self._app = app
         self._dispatch = dispatch
@@ -87,27 +84,23 @@ class PackRunner:
         self._options = options
         self._naps = naps
         self._fail = fail
-        self._note = note
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def run(self, queue: EnvironmentQueue, pack: SentPack) -> Returned:
         """Send a pack, and return what came of it."""
-        import modal
-
         internal = 0
         while True:
             try:
                 reply = await self._reply(queue, pack)
-                head, replies = read_reply(reply)
+                head, replies = read_reply(reply, pack)
             except asyncio.CancelledError:
                 raise
             except BaseException as error:  # a container can raise anything
                 if message := another_python(error):
                     queue.failure = errors.another_python(message)
                     return Returned(left=pack.calls)
-                if isinstance(error, CorruptDataError | modal.exception.DeserializationError):
-                    remedy = "run pytest again; if it happens again, see the app's log"
-                    return self._without_reply(pack, InfrastructureError("unexpected", str(error), remedy))
+                if isinstance(error, CorruptDataError):
+                    return Returned([(call, unreadable_reply(call, str(error)), b"") for call in pack.calls])
                 match await self._classify(pack, error):
                     case InfrastructureError() as failure if failure.kind == "internal":
                         internal += 1
@@ -160,7 +153,7 @@ class PackRunner:
         queue: EnvironmentQueue,
         pack: SentPack,
         head: PackReply,
-        replies: Sequence[tuple[Reply | Missing, bytes]],
+        replies: Sequence[tuple[Any, bytes]],
     ) -> Returned:
         queue.sign_of_life()
         queue.falls = 0
@@ -168,13 +161,8 @@ class PackRunner:
         open_calls = {call.key: call for call in pack.calls}
         measured: dict[str, tuple[Call, float]] = {}
         for key, spent, (reply, value) in zip(head["keys"], head["spent"], replies, strict=True):
-            if key not in open_calls:
-                self._note(f"a container sent a reply to a call that was not its own, which is ignored: {key!r}")
-                continue
             call = open_calls[key]
-            if reply["status"] == "missing":
-                if key in queue.whole:
-                    raise RuntimeError(f"the container of {call.label} requests what it was sent")
+            if key not in queue.whole and is_missing(reply):
                 # It reached a container that lacks what earlier calls have brought: everything is sent.
                 queue.whole.add(key)
                 queue.crashed()

@@ -17,10 +17,11 @@ from typing import Any
 from pytest_modal.batch.calls import Call, Container, FromCall
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
-from pytest_modal.remote.framing import Missing, Pack, PackReply, Reply, read_message
+from pytest_modal.remote.framing import Pack, PackReply, read_message
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.app import PACK_SECONDS, Service
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.store.shapes import check_shape
 
 PACKS_PER_CONTAINER = 2  # one runs, one waits
 MOST_CALLS = 2_000  # of a pack
@@ -278,27 +279,25 @@ def _heavy(call: Call, containers: Sequence[Container]) -> Iterator[str]:
             yield container.key
 
 
-def read_reply(reply: Any) -> tuple[PackReply, list[tuple[Reply | Missing, bytes]]]:
+def read_reply(reply: bytes, pack: SentPack) -> tuple[PackReply, list[tuple[Any, bytes]]]:
     """Return the parts of a pack's reply: whose the replies are, and each with its encoded result.
 
     Raises
     ------
     CorruptDataError
-        It is no reply.
+        It is not a reply, or not one to this pack.
     """
-    try:
-        stream = io.BytesIO(reply)
-        head: PackReply = _message(stream)[0]
-        replies = [_message(stream) for _ in head["keys"]]
-        for (each, _), _, _ in zip(replies, head["keys"], head["spent"], strict=True):
-            each["status"]
-    except (TypeError, KeyError, ValueError) as error:
-        raise data.CorruptDataError(f"a container sent something that is not a reply: {error}") from error
-    return head, replies
+    stream = io.BytesIO(reply)
+    head: PackReply = check_shape(_message(stream)[0], PackReply, "reply")
+    if head["pack"] != pack.id or not {*head["keys"]} <= {call.key for call in pack.calls}:
+        raise data.CorruptDataError("a container sent the reply to other calls")
+    if not len({*head["keys"]}) == len(head["keys"]) == len(head["spent"]):
+        raise data.CorruptDataError("a container sent several replies to a call")
+    return head, [_message(stream) for _ in head["keys"]]
 
 
 def _message(stream: io.BytesIO) -> tuple[Any, bytes]:
     message = read_message(stream)
     if message is None:
-        raise data.CorruptDataError("the reply is truncated")
+        raise data.CorruptDataError("a container sent a reply that is truncated")
     return message

@@ -26,6 +26,7 @@ from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.network import hello, nobody_listens
 from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
+from pytest_modal.run.modal.plain_replies import read_as_bytes
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
@@ -97,8 +98,11 @@ class Session:
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
-                with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
-                    self._scratch = Path(scratch)
+                with (
+                    read_as_bytes(),
+                    tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as path,
+                ):
+                    self._scratch = Path(path)
                     await self._in_sessions(url)
             finally:
                 watch.cancel()
@@ -177,10 +181,7 @@ class Session:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
         streams = Streams(self._options.connection_timeout)
-        note = self.notes.append
-        pack_runner = PackRunner(
-            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note
-        )
+        pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail)
         beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
