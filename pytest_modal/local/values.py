@@ -10,6 +10,7 @@ import pytest
 from pytest_modal.local.container_value import ContainerValue
 from pytest_modal.plan.failures import causes_of
 from pytest_modal.plan.state import ItemPlan, Sent, plan_of, results_of
+from pytest_modal.remote.data import CorruptDataError
 from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def _value(item: pytest.Item, plan: ItemPlan, key: str, remote: RemoteFunction) 
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     try:
         return results.value(key) if results.is_good(key) else _partial(results, key, remote)
+    except CorruptDataError as error:
+        what, remedy = f"the result of {remote.name} can't be read: {error}", "run pytest again: it is computed again"
+        pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
     except TypeError as error:
         pytest.fail(three_parts(f"{remote.name}: {error}", item.nodeid, "return a list"), pytrace=False)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modal.remote.not_data import RefusedError
 
-_DTYPE = re.compile(r"[<>|](?:[biufcSUV]\d+|[mM]8(?:\[\d*[A-Za-z]+\])?|[cilqILQgG])")
+_DTYPE = re.compile(r"[<>|](?:[biufcSUV]\d+|[mM]8(?:\[(?:[1-9]\d{0,8})?[A-Za-z]+\])?|[cilqILQgG])")
 
 
 def _numpy() -> Any:

@@ -39,7 +39,7 @@ def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     if outcome.attempts > 1:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
     lines += pointers(results)
-    if outcome.error and "frames" in outcome.error:
+    if outcome.error and outcome.error.get("frames"):
         lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
     if outcome.error and outcome.error.get("log") and not brief:
         lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]
@@ -154,9 +154,9 @@ def remote_traceback(error: Mapping[str, Any]) -> str:
         if link in error:
             lines += [remote_traceback(error[link]), "", words, ""]
     lines.append("Remote traceback (most recent call last):")
-    lines += _formatted(error["frames"])
+    lines += _formatted(error.get("frames", ()))
     lines.append(f"{error['type']}: {error['message']}" if error["message"] else error["type"])
-    lines += error["notes"]
+    lines += error.get("notes", ())
     for inner in error.get("exceptions", []):
         lines += ["", *(f"  | {line}" for line in remote_traceback(inner).splitlines())]
     return "\n".join(lines)

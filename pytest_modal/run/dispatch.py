@@ -125,8 +125,9 @@ class Dispatch:
         keys = {*loaded, *fell, *([reply["container_key"]] if "container_key" in reply else [])}
         if not keys <= self._batch.containers.keys():
             raise CorruptDataError("reply: it names a container fixture that there is not")
-        if reply["status"] != "ok" and not {"error", "ended"} & reply.keys():
-            raise CorruptDataError(f"reply: {reply['status']}, without a reason")
+        reason = {"ok": "status", "timed out": "limit", "crashed": "exit_status"}.get(reply["status"], "error")
+        if reason not in reply.keys() | reply.get("ended", {}).keys():
+            raise CorruptDataError(f"reply: {reply['status']}, without its {reason}")
         return reply
 
     def _outcome(self, call: Call, reply: Reply) -> Outcome:
@@ -171,12 +172,12 @@ def unreadable_reply(call: Call, why: str) -> Outcome:
 
 
 def _error(reply: Reply) -> Mapping[str, Any] | None:
-    ended = reply.get("ended")
-    if ended is None:
-        return reply.get("error")
-    if "limit" in ended:
+    ended = reply.get("ended", {})
+    if reply["status"] == "timed out":
         return {"limit": ended["limit"]}
-    return {"message": ending("the worker process", ended["exit_status"])}
+    if reply["status"] == "crashed":
+        return {"message": ending("the worker process", ended["exit_status"])}
+    return reply.get("error")
 
 
 def _bound(node: Node) -> Bound:

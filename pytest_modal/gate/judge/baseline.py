@@ -11,6 +11,8 @@ from pytest_modal.gate.judge.intervals import Floats
 from pytest_modal.gate.judge.rows import Evaluation, dataset_digest
 from pytest_modal.wording import count, some, three_parts
 
+MOST_ROUNDS = 1_000
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -19,6 +21,11 @@ class Anchor:
     k: int
     accuracy: float
     date: str
+
+    def __post_init__(self) -> None:
+        # Results are kept for each round: a forged number of them would take all memory.
+        if not 1 <= self.k <= MOST_ROUNDS:
+            raise ValueError(f"{self.k} rounds")
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ class _Reader:
         outputs = {}
         for number, line in enumerate(lines, 1):
             item = self.object(line, number, path)
-            if not (item.get("id") in known and isinstance(item.get("out"), str)):
+            if not (isinstance(item.get("id"), str) and item["id"] in known and isinstance(item.get("out"), str)):
                 raise self.error(f"has an impossible output: {line[:80]!r}", self.restore, number, path)
             outputs[item["id"]] = item["out"]
         return outputs

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, Round
+from pytest_modal.gate.judge.baseline import MOST_ROUNDS, Anchor, Baseline, Entry, Round
 from pytest_modal.gate.judge.intervals import Floats
 
 
@@ -23,12 +23,16 @@ def read_schema_1(
         Something makes no sense.
     """
     k, anchor = int(header["k"]), Anchor(**header["anchor"])
+    if not 1 <= k <= MOST_ROUNDS:
+        raise ValueError(f"{k} rounds")
     same = anchor.k == k
     sums = [float(item["c"]) for item in items]
     anchors = [item.get("a", item["c"] if same else None) for item in items]
     results = _spread(sums, k)
     accuracies = results.mean(axis=0).round(6).tolist()
-    apps = [name.rpartition("/")[0] for name in header["rounds"]] if len(header["rounds"]) == k else ["unknown"] * k
+    apps = (
+        [str(name).rpartition("/")[0] for name in header["rounds"]] if len(header["rounds"]) == k else ["unknown"] * k
+    )
     date = header["history"][-1]["date"]
     rounds = tuple(
         Round(date, accuracy, app or None, header["gpu"], header["model"])

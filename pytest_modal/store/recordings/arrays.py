@@ -17,7 +17,7 @@ from pytest_modal.remote import data
 from pytest_modal.store.recordings.errors import Damage
 from pytest_modal.wording import count
 
-_DTYPE = re.compile(r"[<>|][biufcSUVMm]\d{1,10}(\[\d{0,9}[a-zA-Zμ]{1,7}(/\d{1,9})?\])?")
+_DTYPE = re.compile(r"[<>|][biufcSUVMm]\d{1,10}(\[(?:[1-9]\d{0,8})?[a-zA-Zμ]{1,7}(/\d{1,9})?\])?")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # equal arrays make equal files
 _PIECE = 1 << 20
 _MOST_EMPTY = 1 << 20

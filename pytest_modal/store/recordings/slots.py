@@ -110,15 +110,16 @@ def record(batch: Batch, rootdir: Path, outcomes: Mapping[str, Outcome], values:
         if outcome is None or not outcome.ok:
             notes.append(f"not recorded: {call.label} has no result; what was recorded before is kept")
             continue
-        recording = Recording(slot.name, slot.keys, _facts(batch, call, outcome), data.decode(values(call.key)))
         # The same call may have been recorded under another name, by another test or an earlier version.
         earlier = [path for path in finder.superseded(slot) if path not in own]
         try:
+            value = data.decode(values(call.key))
+            recording = Recording(slot.name, slot.keys, _facts(batch, call, outcome), value)
             write_recording(slot.directory, recording, secrets)
             for each in earlier:
                 for file in [*arrays_named(each), each]:
                     file.unlink(missing_ok=True)
-        except (RecordingError, OSError) as error:
+        except (RecordingError, OSError, data.CorruptDataError, data.NotDataError) as error:
             notes.append(f"not recorded: {call.label}: {error}")
             continue
         written += 1
