@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 from pytest_modal.code.units import words
+from pytest_modal.remote.masks import SecretNames
 
-SECRET_NAMES = re.compile("TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|PRIVATE|CREDENTIAL", re.IGNORECASE)
-SHORTEST_SECRET = 8  # shorter texts occur in data by chance
+SHORTEST = 8  # shorter texts occur in data by chance
 # What everybody has, and what says nothing.
 _EVERYDAY = words("HOME PWD OLDPWD PATH SHELL TERM LANG TMPDIR USER LOGNAME HOSTNAME PYTHONPATH VIRTUAL_ENV")
 _DEEPEST = 50
@@ -24,10 +23,10 @@ def held_variable(value: object, *, asked: bool = False) -> str | None:
         Whether the value was made by code that asks the environment: then all variables count, and not only those
         whose names say that they are secret.
     """
-    texts = list(_texts(value, 0))
+    texts, secret = list(_texts(value, 0)), SecretNames()
     for name, says in os.environ.items():
-        counts = SECRET_NAMES.search(name) or (asked and name not in _EVERYDAY and not name.startswith("PYTEST_"))
-        if counts and len(says) >= SHORTEST_SECRET and any(says in each for each in texts):
+        counts = asked and len(says) >= SHORTEST and name not in _EVERYDAY and not name.startswith("PYTEST_")
+        if (counts or secret.is_secret(name, says)) and any(says in each for each in texts):
             return name
     return None
 

@@ -130,6 +130,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_isolation", isolation, type="string", default="")
     variables = "Environment variables that functions have in local mode: names or patterns, one per line."
     parser.addini("modal_local_env", variables, type="linelist")
+    secret = "Environment variables that are secret too, or with a ! are not: names or patterns, one per line."
+    parser.addini("modal_secret_variables", secret, type="linelist")
     gpus = f"GPUs that a session uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
     confirm = "Fresh rounds for a suspicious accuracy gate (default: 4 with Modal, 0 in local mode)."
@@ -172,7 +174,9 @@ def resolve(config: pytest.Config) -> Settings:
     timeouts = {name: seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     max_gpus = _whole(config, "modal_max_gpus", SessionOptions.max_gpus, least=1, what="GPUs", most=MAX_GPUS)
-    session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume, max_gpus=max_gpus)
+    secret = _names(config, "modal_secret_variables", "write names or patterns, such as OURS_* or !AUTH_MODE")
+    cache = "" if volume.lower() in OFF else volume
+    session = SessionOptions(**timeouts, cache_volume=cache, max_gpus=max_gpus, secret_variables=secret)
     option = config.getoption
     record = bool(option("modal_record"))
     if record and mode in ("replay", "skip"):
@@ -186,15 +190,20 @@ def resolve(config: pytest.Config) -> Settings:
     return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local)
 
 
+def _names(config: pytest.Config, ini: str, remedy: str) -> tuple[str, ...]:
+    """Return names or patterns of environment variables."""
+    for each in (given := config.getini(ini)):
+        if not _VARIABLES.fullmatch(each):
+            raise not_valid(config, ini, each, remedy)
+    return tuple(given)
+
+
 def _local(config: pytest.Config) -> LocalOptions:
-    isolation, variables = config.getini("modal_local_isolation"), config.getini("modal_local_env")
+    isolation = config.getini("modal_local_isolation")
     if isolation.lower() not in (*ON, *OFF):
         raise not_valid(config, "modal_local_isolation", isolation, "set it to off, or remove it")
-    for each in variables:
-        if not _VARIABLES.fullmatch(each):
-            remedy = "write names or patterns, such as WANDB_*, one per line; env= sets values"
-            raise not_valid(config, "modal_local_env", each, remedy)
-    return LocalOptions(isolation.lower() in ON, tuple(variables))
+    remedy = "write names or patterns, such as WANDB_*, one per line; env= sets values"
+    return LocalOptions(isolation.lower() in ON, _names(config, "modal_local_env", remedy))
 
 
 def _inline(config: pytest.Config) -> str:

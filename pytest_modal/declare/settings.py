@@ -57,6 +57,8 @@ class SessionOptions:
         Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
     max_gpus : int
         How many GPUs the session uses at once, unless one environment alone has more.
+    secret_variables : tuple of str
+        Names or patterns of environment variables whose values are secret, and with a "!" of those that are not.
     """
 
     acquire_timeout: float = 900.0
@@ -64,6 +66,7 @@ class SessionOptions:
     connection_timeout: float = 60.0
     cache_volume: str = "pytest-modal-huggingface"
     max_gpus: int = 10
+    secret_variables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

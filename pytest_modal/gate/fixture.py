@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from pytest_modal.gate.origin import RECORD, mode_option, origin_of, rounds_in_r
 from pytest_modal.gate.project import gates_of_project
 from pytest_modal.gate.xdist import claim, count_gates, shared_directory
 from pytest_modal.local.saver import Saver
+from pytest_modal.remote.masks import Masks, SecretNames
 from pytest_modal.wording import count, shown_path, three_parts
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
@@ -153,7 +155,7 @@ class AccuracyGate:
                 margin=margin,
             )
             columns = Columns(id, correct, input, output, cluster, by, score)
-            this = read_rows(rows, columns, gate, test)
+            this = self._without_secrets(read_rows(rows, columns, gate, test))
             other = None
             if reference is not None:
                 other = read_rows(reference, replace(columns, cluster=None, by=None), f"{gate} (reference)", test)
@@ -161,6 +163,12 @@ class AccuracyGate:
         except (ValueError, AccuracyRegression) as error:
             # The traceback inside of the gate does not help.
             raise error.with_traceback(None) from None
+
+    def _without_secrets(self, evaluation: Evaluation) -> Evaluation:
+        """Return what may be shown and committed: a test can put anything into its rows."""
+        names = SecretNames(settings_of(self._item.config).session.secret_variables)
+        plain = Masks(names.among(os.environ.items())).plain
+        return replace(evaluation, inputs=plain(evaluation.inputs), outputs=plain(evaluation.outputs))
 
     def _claim(self, gate: str) -> None:
         test, names = self._item.nodeid, ledger_of(self._item.config).names

@@ -101,6 +101,13 @@ def encode(
     return [head + text + bytes(-len(text) % ALIGNMENT), *encoder.blocks]
 
 
+def resealed(encoded: bytearray) -> bytes:
+    """Return an encoding with the checksum of the text that it has now."""
+    magic, _, length = _HEAD.unpack(encoded[: _HEAD.size])
+    encoded[: _HEAD.size] = _HEAD.pack(magic, zlib.crc32(encoded[_HEAD.size : _HEAD.size + length]), length)
+    return bytes(encoded)
+
+
 def digest(buffers: Iterable[bytes | memoryview]) -> str:
     """Return the content hash of an encoding, 40 hexadecimal digits."""
     hashed = hashlib.blake2b(digest_size=20)

@@ -21,6 +21,7 @@ from pytest_modal.remote import data
 from pytest_modal.remote.child import Child
 from pytest_modal.remote.device import Device
 from pytest_modal.remote.framing import Bound, CallRequest, Missing, Pack, PackReply, Reply, write_message
+from pytest_modal.remote.masks import Masks, SecretNames, warning_of
 from pytest_modal.remote.supervisor import Supervisor
 
 MARK = "[pytest-modal]"
@@ -45,9 +46,12 @@ class ModalWorker:
         Name of the Modal Function.
     recycle : callable
         Makes the current input the last one of this container.
+    secret : SecretNames
+        Which environment variables are secret.
     """
 
-    def __init__(self, environment: str, recycle: Callable[[], None]) -> None:
+    def __init__(self, environment: str, recycle: Callable[[], None], secret: SecretNames) -> None:
+        self._masks = Masks(secret.among(os.environ.items()))
         self._environment = environment
         self._recycle = recycle
         self._name = os.environ.get("MODAL_TASK_ID", "")
@@ -60,7 +64,7 @@ class ModalWorker:
         self._started = 0
         self._supervisor = Supervisor(self._start)
         self._supervisor.renew()
-        self._log = _Log(environment, self._supervisor)
+        self._log = _Log(environment, self._supervisor, self._masks)
         self._log.say("ready", f"{self._name} {self._device.given}")
 
     def run(self, payload: bytes) -> bytes:
@@ -116,9 +120,13 @@ class ModalWorker:
             self._log.say("interrupted", f"{self._name} {type(error).__name__}")
             self._supervisor.interrupt(INTERRUPT_TIMEOUT)
             raise
-        if reply["status"] != "missing":
-            reply |= {"process": reply["container"], "container": self._name, "fallen": []}
-        return reply, value
+        if reply["status"] == "missing":
+            return reply, value
+        reply |= {"process": reply["container"], "container": self._name, "fallen": []}
+        masked, names = self._masks.encoded([value])
+        if names:
+            reply["warnings"] = [*reply["warnings"], warning_of(request["call"]["label"], names)]
+        return self._masks.plain(reply), b"".join(masked)
 
     def _start(self) -> Child:
         self._started += 1
@@ -140,7 +148,8 @@ class _Log:
         Name of the Modal Function.
     """
 
-    def __init__(self, environment: str, supervisor: Supervisor) -> None:
+    def __init__(self, environment: str, supervisor: Supervisor, masks: Masks) -> None:
+        self._masks = masks
         self._environment = environment
         self._supervisor = supervisor
         self._call = ""
@@ -178,7 +187,7 @@ class _Log:
         stream: Any = getattr(sys, kind)
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-            stream.buffer.write(piece)
+            stream.buffer.write(self._masks.raw(piece))
             stream.buffer.flush()
 
 

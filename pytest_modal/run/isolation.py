@@ -108,11 +108,11 @@ class Isolation:
         if not self._options.isolation:
             # A container has nothing that measures coverage.
             return [name for name in os.environ if not name.startswith(("COVERAGE_", "COV_CORE_"))]
-        patterns = [*INHERITED, *self._options.variables, *_of_secrets(environment.secrets)]
+        patterns = [*INHERITED, *self._options.variables, *variables_of_secrets(environment.secrets)]
         return [name for name in os.environ if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _of_secrets(secrets: Iterable[object]) -> list[str]:
+def variables_of_secrets(secrets: Iterable[object]) -> list[str]:
     """Return the variables that secrets would bring: those of their names, and those of Modal's templates."""
     found: list[str] = []
     for secret in secrets:

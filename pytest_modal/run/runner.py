@@ -28,6 +28,7 @@ from pytest_modal.report.terminal import Lines
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
+from pytest_modal.run.secrets import Secrets
 from pytest_modal.run.shipped_files import ShippedFiles
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.cache import OutcomeCache, clean, run_directory
@@ -146,11 +147,12 @@ def compute(
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
     verbosity = config.get_verbosity() if watched is not None else 0
     inline, files = settings_of(config).inline, ShippedFiles(results.batch, config.rootpath)
+    secrets = Secrets(results.batch, settings_of(config).session.secret_variables)
     with terminal.live(watched, left, verbosity=verbosity, plain=inline) as ticker:
-        outcomes = backend.run(left, results.encoded, ticker.progress)
+        outcomes = backend.run(left, results.encoded, secrets.in_lines(ticker.progress))
         try:
             for outcome, value in outcomes:
-                results.put(files.localize(outcome), value)
+                results.put(*secrets.removed(files.localize(outcome), value))
                 # What ran inline may have been changed in a debugger.
                 if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)

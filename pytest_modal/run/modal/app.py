@@ -78,9 +78,15 @@ def build_app(
         if packages is not None and not packages.exists():
             stage(environment.local_packages, packages)
         settings = function_settings(environment, requirements_of(batch, environment), options, packages)
-        instance = app.cls(serialized=True, **settings)(entry_class(name, bundle()))
+        instance = app.cls(serialized=True, **settings)(_entry(name, environment, options))
         services.append(Service(name, environment, instance))
     return app, services
+
+
+def _entry(name: str, environment: Environment, options: SessionOptions) -> type:
+    # With Secrets, what a container has is secret, unless it is known to be something else.
+    public = tuple(variable for variable, _ in environment.env) if environment.secrets else None
+    return entry_class(name, bundle(), options.secret_variables, public)
 
 
 def function_settings(

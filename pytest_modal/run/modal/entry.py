@@ -34,7 +34,9 @@ class _RunsWhereItIsRead:
         return exec, (self._source, {})
 
 
-def entry_class(name: str, bundle: bytes) -> type:
+def entry_class(
+    name: str, bundle: bytes, patterns: tuple[str, ...] = (), public: tuple[str, ...] | None = None
+) -> type:
     """Return the class of one environment.
 
     The class is local, so cloudpickle ships it by value, and what it imports, it imports in the container.
@@ -45,6 +47,8 @@ def entry_class(name: str, bundle: bytes) -> type:
         Name of the Modal Function.
     bundle : bytes
         See `pytest_modal.run.bundle.bundle`.
+    patterns, public
+        Which environment variables are secret, see `pytest_modal.remote.masks.SecretNames`.
     """
     import modal
 
@@ -62,13 +66,15 @@ def entry_class(name: str, bundle: bytes) -> type:
                 archive = Path(tempfile.mkdtemp(), "worker.zip")
                 archive.write_bytes(bundle)
                 sys.path.insert(0, str(archive))
+                from pytest_modal.remote.masks import SecretNames
                 from pytest_modal.remote.modal_worker import ModalWorker
             except Exception as error:
                 # The local side would take an OSError, for example, for one of its own network.
                 raise RuntimeError(f"the worker could not start: {type(error).__name__}: {error}") from error
             import modal.experimental
 
-            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs)
+            secret = SecretNames(patterns, public)
+            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs, secret)
 
         @modal.method()
         def run(self, payload: bytes) -> bytes:

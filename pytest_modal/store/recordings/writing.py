@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from pytest_modal.code.variables import SECRET_NAMES, SHORTEST_SECRET
 from pytest_modal.remote import data
+from pytest_modal.remote.masks import SecretNames
 from pytest_modal.store.files import atomic_path, draft_in
 from pytest_modal.store.recordings.arrays import write_npz
 from pytest_modal.store.recordings.errors import SecretInRecordingError
@@ -25,9 +25,7 @@ OUTDATED_KEYS = 1  # the format whose keys were of other parts of the code
 
 def secret_values(environ: Mapping[str, str]) -> dict[str, str]:
     """Return those environment variables whose names say that their values are secret, for `write_recording`."""
-    return {
-        name: value for name, value in environ.items() if SECRET_NAMES.search(name) and len(value) >= SHORTEST_SECRET
-    }
+    return dict(SecretNames().among(environ.items()))
 
 
 def write_recording(directory: Path, recording: Recording, secrets: Mapping[str, str] | None = None) -> Path:

@@ -1,0 +1,54 @@
+"""Secrets of this machine: nothing that a batch brings is shown or kept with one in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.remote.masks import Masks, SecretNames, warning_of
+from pytest_modal.run.isolation import variables_of_secrets
+
+
+class Secrets:
+    """The secrets that the functions of a batch could have.
+
+    A container masks those that it has; these are of this machine, or declared by the project.
+
+    Parameters
+    ----------
+    batch : Batch
+        What runs.
+    patterns : tuple of str
+        The ini ``modal_secret_variables``.
+    """
+
+    def __init__(self, batch: Batch, patterns: tuple[str, ...]) -> None:
+        variables = [*os.environ.items()]
+        for environment in batch.environments:
+            variables += environment.env
+            # In local mock mode, variables of this machine are in the place of Modal's Secrets.
+            patterns = (*patterns, *variables_of_secrets(environment.secrets))
+        self._masks = Masks(SecretNames(patterns).among(variables))
+        self._labels = {call.key: call.label for call in batch.calls}
+
+    def removed(self, outcome: Outcome, value: Buffers) -> tuple[Outcome, Buffers]:
+        """Return an outcome and its encoded value without secrets."""
+        for name in ("error", "stdout", "stderr", "warnings", "teardown_errors", "lost_files"):
+            setattr(outcome, name, self._masks.plain(getattr(outcome, name)))
+        value, found = self._masks.encoded(value)
+        if found:
+            outcome.warnings = [*outcome.warnings, warning_of(self._labels[outcome.key], found)]
+        return outcome, value
+
+    def in_lines(self, progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """Return what shows progress, without secrets in what functions print."""
+
+        def without(event: Progress) -> None:
+            if event.printed is not None:
+                event = dataclasses.replace(event, printed=self._masks.text(event.printed))
+            progress(event)
+
+        return without
