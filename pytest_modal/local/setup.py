@@ -14,7 +14,7 @@ from pytest_modal.plan.failures import causes_of, is_of_service
 from pytest_modal.plan.remote_fixtures import unknown_fixture_error
 from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import safe, safe_line, three_parts
 
 if TYPE_CHECKING:
     pass
@@ -39,7 +39,7 @@ def check_item(item: pytest.Item) -> None:
         label = "" if len(outcomes) == 1 else f" of {results.calls[outcome.key].label}"
         for stream in ("stdout", "stderr"):
             if text := getattr(outcome, stream):
-                item.add_report_section("setup", f"modal {stream}{label}", text)
+                item.add_report_section("setup", f"modal {stream}{safe_line(label)}", safe(text))
     causes = causes_of(item, plan, results)
     plan.infrastructure = bool(causes) and all(map(is_of_service, causes))
     errors = [

@@ -24,7 +24,6 @@ from pytest_modal.remote.framing import Bound, CallRequest, Missing, Pack, PackR
 from pytest_modal.remote.masks import Masks, SecretNames, warning_of
 from pytest_modal.remote.supervisor import Supervisor
 
-MARK = "[pytest-modal]"
 # Where the Hugging Face hub's downloads are kept, for images and secrets that don't say where.
 CACHE = "PYTEST_MODAL_CACHE"
 INTERRUPT_TIMEOUT = 5.0  # seconds for a call to end when Modal ends its container
@@ -48,9 +47,11 @@ class ModalWorker:
         Makes the current input the last one of this container.
     secret : SecretNames
         Which environment variables are secret.
+    mark : str
+        Begins each line of the log that is a report. No function knows it.
     """
 
-    def __init__(self, environment: str, recycle: Callable[[], None], secret: SecretNames) -> None:
+    def __init__(self, environment: str, recycle: Callable[[], None], secret: SecretNames, mark: str) -> None:
         self._masks = Masks(secret.among(os.environ.items()))
         self._environment = environment
         self._recycle = recycle
@@ -64,7 +65,7 @@ class ModalWorker:
         self._started = 0
         self._supervisor = Supervisor(self._start)
         self._supervisor.renew()
-        self._log = _Log(environment, self._supervisor, self._masks)
+        self._log = _Log(f"{mark} {{}} {environment} {{}}\n", self._supervisor, self._masks)
         self._log.say("ready", f"{self._name} {self._device.given}")
 
     def run(self, payload: bytes) -> bytes:
@@ -144,13 +145,13 @@ class _Log:
 
     Parameters
     ----------
-    environment : str
-        Name of the Modal Function.
+    form : str
+        How a report is written, for an event and its detail.
     """
 
-    def __init__(self, environment: str, supervisor: Supervisor, masks: Masks) -> None:
+    def __init__(self, form: str, supervisor: Supervisor, masks: Masks) -> None:
+        self._form = form
         self._masks = masks
-        self._environment = environment
         self._supervisor = supervisor
         self._call = ""
         self._label = ""
@@ -158,7 +159,7 @@ class _Log:
 
     def say(self, event: str, detail: str, kind: str = "stderr") -> None:
         """Write a line that the local side reads from the app's log, and people in `modal app logs`."""
-        self._write(kind, f"{MARK} {event} {self._environment} {detail}\n".encode("utf-8", "backslashreplace"))
+        self._write(kind, self._form.format(event, detail).encode("utf-8", "backslashreplace"))
 
     def call(self, request: CallRequest) -> None:
         """Note the call that runs from now on."""

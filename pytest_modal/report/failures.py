@@ -61,7 +61,7 @@ def headline(results: Results, outcome: Outcome) -> str:
         "timed out": f"timed out after {outcome.seconds:,g} s",
         "crashed": f"crashed: {message or 'the container ended'}",
     }.get(outcome.status, message)
-    return f"{what} (in {safe_line(subject)})"
+    return f"{safe_line(what)} (in {safe_line(subject)})"
 
 
 def cause_of(outcome: Outcome) -> str:

@@ -151,8 +151,9 @@ def compute(
     with terminal.live(watched, left, verbosity=verbosity, plain=inline) as ticker:
         outcomes = backend.run(left, results.encoded, secrets.in_lines(ticker.progress))
         try:
-            for outcome, value in outcomes:
-                results.put(*secrets.removed(files.localize(outcome), value))
+            for received, encoded in outcomes:
+                outcome, value = secrets.removed(files.localize(received), encoded)
+                results.put(outcome, value)
                 # What ran inline may have been changed in a debugger.
                 if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)

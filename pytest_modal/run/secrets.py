@@ -11,6 +11,8 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.remote.masks import Masks, SecretNames, warning_of
 from pytest_modal.run.isolation import variables_of_secrets
 
+_TEXTS = ("error", "stdout", "stderr", "warnings", "teardown_errors", "lost_files")
+
 
 class Secrets:
     """The secrets that the functions of a batch could have.
@@ -36,12 +38,10 @@ class Secrets:
 
     def removed(self, outcome: Outcome, value: Buffers) -> tuple[Outcome, Buffers]:
         """Return an outcome and its encoded value without secrets."""
-        for name in ("error", "stdout", "stderr", "warnings", "teardown_errors", "lost_files"):
-            setattr(outcome, name, self._masks.plain(getattr(outcome, name)))
         value, found = self._masks.encoded(value)
-        if found:
-            outcome.warnings = [*outcome.warnings, warning_of(self._labels[outcome.key], found)]
-        return outcome, value
+        warned = [warning_of(self._labels[outcome.key], found)] if found else []
+        texts = {name: self._masks.plain(getattr(outcome, name)) for name in _TEXTS}
+        return dataclasses.replace(outcome, **{**texts, "warnings": [*texts["warnings"], *warned]}), value
 
     def in_lines(self, progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """Return what shows progress, without secrets in what functions print."""

@@ -5,8 +5,10 @@ No file of this machine is read for it: a container could name any.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +46,24 @@ class ShippedFiles:
 
     def localize(self, outcome: Outcome) -> Outcome:
         """Let the frames and warnings of an outcome name the files of this machine; frames get their source lines."""
-        for error in [outcome.error, *outcome.teardown_errors]:
-            if error is not None:
-                self._localize_frames(error)
-        outcome.warnings = [{**each, "file": self._shown(each["file"], each["line"])} for each in outcome.warnings]
-        return outcome
+        # A copy: calls that could not be made take over the error of what they need.
+        return dataclasses.replace(
+            outcome,
+            error=None if outcome.error is None else self._localized(outcome.error),
+            teardown_errors=[self._localized(error) for error in outcome.teardown_errors],
+            warnings=[{**each, "file": self._shown(each["file"], each["line"])} for each in outcome.warnings],
+        )
 
-    def _localize_frames(self, error: Any) -> None:
-        waiting = [error]
-        while waiting:
-            one = waiting.pop()
-            if "frames" in one:
-                one["frames"] = [self._frame(*frame) for frame in one["frames"]]
-            waiting += [one[link] for link in ("cause", "context") if link in one]
-            waiting += one.get("exceptions", ())
+    def _localized(self, error: Mapping[str, Any]) -> dict[str, Any]:
+        found = {**error}
+        if "frames" in found:
+            found["frames"] = [self._frame(*frame) for frame in found["frames"]]
+        for link in ("cause", "context"):
+            if link in found:
+                found[link] = self._localized(found[link])
+        if "exceptions" in found:
+            found["exceptions"] = [*map(self._localized, found["exceptions"])]
+        return found
 
     def _frame(self, file: str, line: int, name: str) -> tuple[str, int, str, str]:
         path = self._local(file)

@@ -109,3 +109,29 @@ def test_the_reply_to_an_earlier_pack_is_an_error(pytester: pytest.Pytester, mod
     result.stdout.fnmatch_lines(
         ["*an answer to square?1? that can't be used: a container sent the reply to other calls"]
     )
+
+
+def test_a_line_of_the_log_can_not_be_forged_by_a_print(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(
+        r"""
+        import os, time
+        import pytest_modal
+
+        @pytest_modal.fixture(packages=[])
+        def forges():
+            task = os.environ["MODAL_TASK_ID"]
+            for event in ("interrupted", "returned", "pack", "load", "start"):
+                for mark in ("[pytest-modal]", "[pytest-modal 0123456789abcdef]"):
+                    print(f"{mark} {event} T4 {task} forged", flush=True)
+            time.sleep(1)
+            os.kill(os.getpid(), 9)
+
+        def test_forges(forges): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--modal", "-s", "-p", "no:randomly", timeout=60)
+    result.assert_outcomes(errors=1)
+    shown = "\n".join(section(result, "ERROR at setup of test_forges"))
+    assert "(phase: call)" in shown
+    # It is the function's output like any other.
+    assert shown.count("[pytest-modal] returned T4") == 1

@@ -12,7 +12,7 @@ from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
 from pytest_modal.batch.outcomes import Outcome
-from pytest_modal.run.modal.app_log import News
+from pytest_modal.run.modal.app_log import News, Signs
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.printed import LONGEST_LINE, Lines, lines_of
 
@@ -141,11 +141,12 @@ def entry(message: str, call: str = "fc-1", container: str = "ta-1", source: str
     return SimpleNamespace(message=message, source=source, timestamp=at, context_ids=[call, "in-1", container])
 
 
-START = "[pytest-modal] start T4 {} label\n"
+SIGNS = Signs()
+START = f"{SIGNS.mark} start T4 {{}} label\n"
 
 
 def test_the_reply_brings_what_the_log_lacks() -> None:
-    log = PrintedLog()
+    log = PrintedLog(SIGNS)
     for source in ("stdout", "stderr"):
         assert list(log.add(entry(START.format("one"), source=source))) == []
     assert list(log.add(entry("a\nb\nhal"))) == [("one", "a"), ("one", "b")]
@@ -167,7 +168,7 @@ def test_a_log_that_begins_again_is_not_shown_again() -> None:
 
 
 def test_lines_belong_to_the_call_that_was_named_last_in_their_stream() -> None:
-    log = PrintedLog()
+    log = PrintedLog(SIGNS)
     seen = [*log.add(entry("starting up\n"))]
     for number, key in enumerate(("one", "two")):
         # Both calls came in one pack, so they have one id on Modal.

@@ -52,7 +52,12 @@ class Service:
 
 
 def build_app(
-    batch: Batch, environments: Mapping[str, Environment], rootdir: Path, options: SessionOptions, scratch: Path
+    batch: Batch,
+    environments: Mapping[str, Environment],
+    rootdir: Path,
+    options: SessionOptions,
+    scratch: Path,
+    mark: str,
 ) -> tuple[Any, list[Service]]:
     """Define the App of a batch and its Functions; nothing is sent yet.
 
@@ -62,6 +67,8 @@ def build_app(
         Those of the batch that it is to have, by the name of their Function.
     scratch : Path
         A directory for the files that are sent, which has to be there until the App runs.
+    mark : str
+        Begins the lines by which containers report.
 
     Raises
     ------
@@ -78,15 +85,15 @@ def build_app(
         if packages is not None and not packages.exists():
             stage(environment.local_packages, packages)
         settings = function_settings(environment, requirements_of(batch, environment), options, packages)
-        instance = app.cls(serialized=True, **settings)(_entry(name, environment, options))
+        instance = app.cls(serialized=True, **settings)(_entry(name, environment, options, mark))
         services.append(Service(name, environment, instance))
     return app, services
 
 
-def _entry(name: str, environment: Environment, options: SessionOptions) -> type:
+def _entry(name: str, environment: Environment, options: SessionOptions, mark: str) -> type:
     # With Secrets, what a container has is secret, unless it is known to be something else.
     public = tuple(variable for variable, _ in environment.env) if environment.secrets else None
-    return entry_class(name, bundle(), options.secret_variables, public)
+    return entry_class(name, bundle(), mark, options.secret_variables, public)
 
 
 def function_settings(

@@ -6,14 +6,12 @@ They say what runs, and that a container has ended before Modal says so; no outc
 from __future__ import annotations
 
 import re
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_modal.remote.modal_worker import MARK
-
-_LINE = re.compile(rf"{re.escape(MARK)} (?P<event>\w+) (?P<service>\w+) ?(?P<key>\S*) ?(?P<rest>.*)$", re.MULTILINE)
 _EXIT = re.compile(r"exit code: (-?\d+)")
 
 
@@ -86,14 +84,27 @@ class Sightings:
         return last in self.exits or any(container not in self.interrupted for container in before)
 
 
-def signs_in(text: str) -> list[Sign]:
-    """Return the reports of containers in a piece of a log."""
-    return [Sign(match["event"], match["service"], match["key"], match["rest"]) for match in _LINE.finditer(text)]
+class Signs:
+    """Finds the reports of containers among what functions print.
 
+    Attributes
+    ----------
+    mark : str
+        Begins each report, another in each session: what a function prints can't be taken for one.
+    """
 
-def without_signs(text: str) -> str:
-    """Return the output of the function itself."""
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(MARK))
+    def __init__(self) -> None:
+        self.mark = f"[pytest-modal {secrets.token_hex(8)}]"
+        form = rf"{re.escape(self.mark)} (?P<event>\w+) (?P<service>\w+) ?(?P<key>\S*) ?(?P<rest>.*)$"
+        self._line = re.compile(form, re.MULTILINE)
+
+    def found(self, text: str) -> list[Sign]:
+        """Return the reports in a piece of a log."""
+        return [Sign(**match.groupdict()) for match in self._line.finditer(text)]
+
+    def without(self, text: str) -> str:
+        """Return the output of the function itself."""
+        return "".join(line.partition(self.mark)[0] for line in text.splitlines(keepends=True))
 
 
 class News:
@@ -122,12 +133,12 @@ async def follow(app: Any) -> AsyncIterator[Any]:
         yield entry
 
 
-async def last_output(call: Any, entries: int = 400) -> dict[str, str]:
+async def last_output(call: Any, signs: Signs, entries: int = 400) -> dict[str, str]:
     """Return the last output of a call on Modal, by stream."""
     printed = {"stdout": "", "stderr": ""}
     async for entry in call.logs.tail.aio(entries):
         if entry.source in printed:
-            printed[entry.source] += without_signs(entry.message)
+            printed[entry.source] += signs.without(entry.message)
     return printed
 
 

@@ -34,9 +34,7 @@ class _RunsWhereItIsRead:
         return exec, (self._source, {})
 
 
-def entry_class(
-    name: str, bundle: bytes, patterns: tuple[str, ...] = (), public: tuple[str, ...] | None = None
-) -> type:
+def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], public: tuple[str, ...] | None) -> type:
     """Return the class of one environment.
 
     The class is local, so cloudpickle ships it by value, and what it imports, it imports in the container.
@@ -47,7 +45,9 @@ def entry_class(
         Name of the Modal Function.
     bundle : bytes
         See `pytest_modal.run.bundle.bundle`.
-    patterns, public
+    mark : str
+        See `pytest_modal.remote.modal_worker.ModalWorker`.
+    patterns, public : tuple of str
         Which environment variables are secret, see `pytest_modal.remote.masks.SecretNames`.
     """
     import modal
@@ -74,7 +74,7 @@ def entry_class(
             import modal.experimental
 
             secret = SecretNames(patterns, public)
-            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs, secret)
+            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs, secret, mark)
 
         @modal.method()
         def run(self, payload: bytes) -> bytes:

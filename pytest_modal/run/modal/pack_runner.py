@@ -16,7 +16,7 @@ from pytest_modal.remote.framing import PackReply
 from pytest_modal.run.dispatch import Dispatch, is_missing, unreadable_reply
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
-from pytest_modal.run.modal.app_log import Sightings, last_output
+from pytest_modal.run.modal.app_log import Sightings, Signs, last_output
 from pytest_modal.run.modal.entry import another_python
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
 from pytest_modal.run.modal.naps import Naps
@@ -71,6 +71,7 @@ class PackRunner:
         self,
         app: Any,
         dispatch: Dispatch,
+        signs: Signs,
         sightings: Sightings,
         streams: Streams,
         options: SessionOptions,
@@ -79,6 +80,7 @@ class PackRunner:
     ) -> None:
         self._app = app
         self._dispatch = dispatch
+        self._signs = signs
         self._sightings = sightings
         self._streams = streams
         self._options = options
@@ -203,7 +205,7 @@ class PackRunner:
         outcome.container = containers[-1] if containers else ""
         self._tried(queue, outcome)
         with contextlib.suppress(Exception):
-            printed = await within(LOG_TIMEOUT, last_output(pack.call))
+            printed = await within(LOG_TIMEOUT, last_output(pack.call, self._signs))
             outcome.stdout, outcome.stderr = printed["stdout"], printed["stderr"]
         if queue.falls >= MAX_FALLS and queue.failure is None:
             queue.failure = errors.no_container(queue.service.name, str(outcome.error and outcome.error["message"]))

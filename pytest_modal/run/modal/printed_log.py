@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_modal.batch.outcomes import Outcome
-from pytest_modal.remote.modal_worker import MARK
 from pytest_modal.remote.streams import KEPT_OUTPUT
-from pytest_modal.run.modal.app_log import id_in, signs_in
+from pytest_modal.run.modal.app_log import Signs, id_in
 from pytest_modal.run.printed import Balance, Lines, lines_of
 
 _CUT = 4  # bytes that a cut through a character may have taken away besides
@@ -21,7 +20,8 @@ class PrintedLog:
     The log brings it while the call runs, if all goes well; the reply brings what the log has not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signs: Signs) -> None:
+        self._signs = signs
         self._running: dict[tuple[str, str], str] = {}  # by container and stream
         self._begun: dict[tuple[str, str], tuple[str, Lines]] = {}
         self._balances: defaultdict[str, Balance] = defaultdict(Balance)
@@ -32,10 +32,10 @@ class PrintedLog:
             return
         stream = id_in(entry, "ta-"), entry.source
         for line in entry.message.splitlines(keepends=True):
-            printed, mark, event = line.partition(MARK)
+            printed, mark, event = line.partition(self._signs.mark)
             if printed:
                 yield from self._printed(stream, self._running.get(stream, ""), printed)
-            for sign in signs_in(mark + event):
+            for sign in self._signs.found(mark + event):
                 if sign.event == "start":
                     self._running[stream] = sign.key
 

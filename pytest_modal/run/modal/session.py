@@ -18,7 +18,7 @@ from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
-from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
+from pytest_modal.run.modal.app_log import News, Sightings, Sign, Signs, follow
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.hub_cache import with_usable_cache
@@ -76,7 +76,8 @@ class Session:
         self._progress = progress
         self._sightings = Sightings()
         self._news_at = 0.0
-        self._printed = PrintedLog() if stream else None
+        self._signs = Signs()
+        self._printed = PrintedLog(self._signs) if stream else None
         self._queues: dict[str, EnvironmentQueue] = {}
         self._labels = {call.key: call.label for call in batch.calls}
         self._containers = {key: container.label for key, container in batch.containers.items()}
@@ -157,17 +158,20 @@ class Session:
 
     async def _failure_of(self, name: str, environment: Environment, url: str) -> InfrastructureError | None:
         try:
-            app, _ = build_app(self._batch, {name: environment}, self._rootdir, self._options, self._scratch)
+            app, _ = self._app({name: environment})
             async with self._opened(app):
                 return None
         except Exception as error:
             return await errors.of_session(error, url, environment=name)
 
+    def _app(self, environments: dict[str, Environment]) -> tuple[Any, list[Service]]:
+        return build_app(self._batch, environments, self._rootdir, self._options, self._scratch, self._signs.mark)
+
     def _opened(self, app: Any) -> contextlib.AbstractAsyncContextManager[None]:
         return opened(app, self._unless_failed, self._options.connection_timeout, lambda: self._grace)
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
-        app, services = build_app(self._batch, environments, self._rootdir, self._options, self._scratch)
+        app, services = self._app(environments)
         async with self._opened(app):
             self.app_id = app.app_id
             with contextlib.suppress(Exception):
@@ -181,7 +185,9 @@ class Session:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
         streams = Streams(self._options.connection_timeout)
-        pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail)
+        pack_runner = PackRunner(
+            app, self._dispatch, self._signs, self._sightings, streams, self._options, self._naps, self._fail
+        )
         beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
@@ -302,7 +308,7 @@ class Session:
         self._sightings.note_end(entry)
         if entry.source not in ("stdout", "stderr") and SCHEDULING in entry.message:
             self._scheduled(entry.message.strip())
-        for sign in signs_in(entry.message):
+        for sign in self._signs.found(entry.message):
             self._note(sign)
         for key, line in self._printed.add(entry) if self._printed is not None else ():
             self._show(key, line)
