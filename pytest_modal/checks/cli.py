@@ -14,7 +14,7 @@ from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.render import FORMATS, render, write
 from pytest_modal.checks.rules import RULES
 from pytest_modal.checks.script.source import UnreadableError
-from pytest_modal.wording import count
+from pytest_modal.wording import count, safe_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def _check(paths: Sequence[str], style: str) -> int:
             found, source = check_path(path, named=named)
         except UnreadableError as error:
             unreadable += 1
-            print(f"{path.as_posix()}: {error}", file=sys.stderr)
+            print(safe_line(f"{path.as_posix()}: {error}", 2_000), file=sys.stderr)
             continue
         checked += 1
         if found and source is not None:

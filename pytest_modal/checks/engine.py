@@ -57,6 +57,8 @@ def check_path(path: Path, *, named: bool = True) -> tuple[list[Finding], Source
     UnreadableError
         It can't be checked.
     """
+    if not named and path.is_symlink():
+        raise UnreadableError("a symbolic link that leads out of the directory; name it to have it checked")
     text = read_text(path)
     if not named and not MODAL.search(text):
         return [], None
@@ -80,8 +82,14 @@ def python_files(paths: Sequence[str]) -> Iterator[tuple[Path, bool]]:
         for directory, below, names in os.walk(path):
             below[:] = sorted(name for name in below if not _is_left_out(Path(directory, name)))
             for name in sorted(names):
-                if name.endswith(".py"):
-                    yield Path(directory, name), False
+                found = Path(directory, name)
+                # What a link within the directory leads to is found by itself.
+                if name.endswith(".py") and not (found.is_symlink() and _is_within(found, path)):
+                    yield found, False
+
+
+def _is_within(path: Path, directory: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
 
 
 def _is_left_out(directory: Path) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.rules import RULES
-from pytest_modal.wording import safe
+from pytest_modal.wording import safe, safe_line
 
 FORMATS = ("text", "json", "github")
 
@@ -24,14 +24,14 @@ def render(findings: Sequence[Finding], lines: Mapping[str, Sequence[str]], styl
 
 def as_text(finding: Finding, source: Sequence[str] | None) -> str:
     """Return a finding with its source line, a caret, and what to do."""
-    lines = [f"{finding.path}:{finding.line}:{finding.column}: {finding.code} {finding.message}"]
+    lines = [safe_line(f"{finding.path}:{finding.line}:{finding.column}: {finding.code} {finding.message}", 2_000)]
     if source is not None:
         line = source[finding.line - 1].rstrip()
         end = finding.end_column if finding.end_line == finding.line else len(line) + 1
         before = "".join(each if each == "\t" else " " for each in safe(line[: finding.column - 1]))
         marked = safe(line[finding.column - 1 : end - 1])
         lines += [f"    {safe(line)}", f"    {before}{'^' * max(1, len(marked))}"]
-    return "\n".join([*lines, f"  what to do: {finding.hint}", ""])
+    return "\n".join([*lines, f"  what to do: {safe(finding.hint)}", ""])
 
 
 def _annotation(finding: Finding) -> str:

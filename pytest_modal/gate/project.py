@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+from pytest_modal.committed import first_line
 from pytest_modal.gate.judge.baseline_paths import DIRECTORY, OUTPUTS, SUFFIX
 
 _NEVER_SEARCHED = ("node_modules", "__pycache__", "site-packages", "build", "dist")
@@ -27,8 +28,7 @@ def gates_of_project(rootdir: Path) -> frozenset[str]:
 def _gate_of(path: Path) -> str:
     """Return the gate of a baseline; several devices may have one each."""
     try:
-        with path.open(encoding="utf-8") as file:
-            header = json.loads(file.readline())
+        header = json.loads(first_line(path))
     except (OSError, ValueError):
         header = None
     gate = header.get("gate") if isinstance(header, dict) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -386,3 +387,33 @@ def test_items_that_are_missing_or_changed_are_errors(path: Path) -> None:
     check_items(baseline, grown, align(baseline, grown), str(path), TEST)
     assert align(baseline, grown).new == ("gsm8k/0005",)
     assert align(baseline, evaluation([1] * 4, first=2)).summary == "removed 2, added 1 items"
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "link to /dev/zero", "directory", "linked directory"])
+def test_a_baseline_that_is_not_a_file_of_the_project_is_refused(path: Path, tmp_path: Path, what: str) -> None:
+    outside = tmp_path / "outside.jsonl"
+    outside.write_text(path.read_text())
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        path.symlink_to(outside)
+    elif what == "link to /dev/zero":
+        path.symlink_to("/dev/zero")
+    elif what == "directory":
+        path.mkdir()
+    else:
+        path.write_text(outside.read_text())
+        path.parent.rename(tmp_path / "elsewhere")
+        path.parent.symlink_to("elsewhere")
+    assert re.search("symbolic link$|not a regular file$", broken_by_place(path))
+    assert same_items_elsewhere(path.with_name("other.jsonl"), "dataset") is None
+
+
+def broken_by_place(path: Path) -> str:
+    with pytest.raises(BaselineError) as caught:
+        read_baseline(path, GATE, TEST)
+    what, where, remedy = str(caught.value).split("\n")
+    assert where.startswith(f"  where: {path.parent}")
+    assert remedy.startswith("  what to do: ")
+    return what

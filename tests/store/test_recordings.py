@@ -428,7 +428,13 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
         with pytest.raises(TamperedRecordingError, match="recordings are not read or written through a symbolic link"):
             attempt()
     inside.parent.unlink()
-    inside.parent.mkdir()
+    inside.parent.parent.rmdir()
+    inside.parent.parent.symlink_to(outside.parent.parent)
+    for attempt in (lambda: read_recording(inside), lambda: write_recording(tmp_path / "inside", recording(1))):
+        with pytest.raises(TamperedRecordingError, match="recordings are not read or written through a symbolic link"):
+            attempt()
+    inside.parent.parent.unlink()
+    inside.parent.mkdir(parents=True)
     inside.symlink_to(outside)
     with pytest.raises(TamperedRecordingError, match="symbolic link"):
         read_recording(inside)

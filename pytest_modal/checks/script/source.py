@@ -10,6 +10,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_modal.committed import read_regular
+
 LARGEST = 4 * 1024 * 1024  # bytes; generated tables are larger, scripts that people write are not
 _ALLOW = re.compile(r"#\s*modal:\s*allow\s+(PM\d+(?:[\s,]+PM\d+)*)", re.IGNORECASE)
 
@@ -66,11 +68,10 @@ def read_text(path: Path) -> str:
     if path.suffix == ".ipynb":
         raise UnreadableError("this is a notebook: export it first, with jupyter nbconvert --to script")
     try:
-        if path.stat().st_size > LARGEST:
-            raise UnreadableError(
-                f"{path.stat().st_size / 2**20:.1f} MiB of source; files above {LARGEST // 2**20} MiB are not checked"
-            )
-        raw = path.read_bytes()
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise UnreadableError(f"{size / 2**20:.1f} MiB of source; files above {LARGEST >> 20} MiB are not checked")
+        raw = read_regular(path, LARGEST, flags=0)
     except OSError as error:
         raise UnreadableError(f"can't be read: {error.strerror or error}") from None
     try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_modal.committed import first_line, read_regular
 from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, Round, update_command
 from pytest_modal.gate.judge.baseline_lines import (
     SAME,
@@ -79,8 +80,7 @@ def same_items_elsewhere(path: Path, dataset: str) -> str | None:
     """Return the gate of another baseline in the same directory with the same items: perhaps this gate was renamed."""
     for other in baselines_beside(path):
         try:
-            with other.open(encoding="utf-8") as file:
-                header = json.loads(file.readline())
+            header = json.loads(first_line(other))
         except (OSError, ValueError):
             continue
         if isinstance(header, dict) and header.get("dataset") == dataset and isinstance(header.get("gate"), str):
@@ -175,9 +175,12 @@ class _Reader:
     def lines(self, path: Path) -> list[str]:
         """Return the lines of a file; git may have turned LF into CRLF."""
         try:
-            text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+            if path.parent.is_symlink():
+                raise self.error("is in a directory that is a symbolic link", "remove the link", path=path.parent)
+            text = read_regular(path).decode("utf-8").replace("\r\n", "\n")
         except OSError as error:
-            raise self.error(f"can't be read: {error.strerror}", "make the file readable", path=path) from None
+            remedy = "make it a regular file that can be read, or delete it"
+            raise self.error(f"can't be read: {error.strerror}", remedy, path=path) from None
         except UnicodeDecodeError:
             raise self.error("is not UTF-8", self.restore, path=path) from None
         if not text:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_modal.committed import open_regular, read_regular
 from pytest_modal.store.files import DRAFT, safe_name, short_digest
 from pytest_modal.store.recordings.errors import AGAIN, TamperedRecordingError
 from pytest_modal.store.recordings.model import Name
@@ -52,9 +54,9 @@ def check_place(path: Path) -> None:
     Raises
     ------
     TamperedRecordingError
-        The file, its arrays or its directory is a symbolic link.
+        The file, its arrays, its directory or ``recordings/`` itself is a symbolic link.
     """
-    for step in (path.parent, path):
+    for step in (path.parent.parent, path.parent, path):
         if step.is_symlink():
             raise TamperedRecordingError(
                 "recordings are not read or written through a symbolic link",
@@ -66,7 +68,7 @@ def check_place(path: Path) -> None:
 def arrays_named(path: Path) -> list[Path]:
     """Return the files of arrays that a recording names, whatever else is wrong with it."""
     try:
-        text = path.read_bytes()
+        text = read_regular(path)
     except OSError:
         return []
     beside = [entry for entry in path.parent.iterdir() if _recording_of(entry) == path]
@@ -108,7 +110,7 @@ def _is_ours(path: Path) -> bool:
     if not path.is_file() or path.suffix != ".json":
         return path.is_file() and _recording_of(path) is not None
     try:
-        with path.open("rb") as stream:
+        with os.fdopen(open_regular(path), "rb") as stream:
             return FORMAT.encode() in stream.read(100)
     except OSError:
         return False

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, get_args
 
 from pytest_modal.batch.outcomes import Status
+from pytest_modal.committed import MOST_BYTES, open_regular
 from pytest_modal.store.recordings.arrays import ArrayFile
 from pytest_modal.store.recordings.errors import (
     AGAIN,
@@ -33,8 +34,6 @@ from pytest_modal.store.recordings.writing import OUTDATED_KEYS, VERSION, digest
 from pytest_modal.wording import count, safe_line
 
 _DIGEST = re.compile("[0-9a-f]{40}")
-# Links are refused, and opening a pipe does not block.
-_OPEN = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def read_recording(path: Path) -> Recording:
@@ -132,20 +131,22 @@ def _as_errors(path: Path, what: str = "the recording can't be read") -> Iterato
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     check_place(path)
     try:
-        descriptor = os.open(path, _OPEN)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         raise MissingRecordingError("the recording is missing", path, remedy=f"record it: {AGAIN}") from None
-    state = os.fstat(descriptor)
-    if not stat.S_ISREG(state.st_mode):
-        os.close(descriptor)
-        raise TamperedRecordingError("the recording is not a regular file", path)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise TamperedRecordingError("the recording is not a regular file", path) from None
+        raise
     with os.fdopen(descriptor, "rb") as stream:
-        yield stream, state.st_size
+        yield stream, os.fstat(descriptor).st_size
 
 
 def _document(path: Path) -> dict[str, Any]:
-    with _opened(path) as (stream, _):
-        raw = stream.read()
+    with _opened(path) as (stream, size):
+        if size > MOST_BYTES:
+            raise MalformedRecordingError(f"the recording is larger than {MOST_BYTES >> 20:,} MiB", path)
+        raw = stream.read(size)
     try:
         document = parse(raw.decode())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
