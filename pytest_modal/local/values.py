@@ -69,6 +69,10 @@ def _value(item: pytest.Item, plan: ItemPlan, key: str, remote: RemoteFunction) 
         return results.value(key) if results.is_good(key) else _partial(results, key, remote)
     except TypeError as error:
         pytest.fail(three_parts(f"{remote.name}: {error}", item.nodeid, "return a list"), pytrace=False)
+    except FileNotFoundError as error:
+        what = f"the result of {remote.name} was deleted while the tests ran: {error.filename}"
+        remedy = "let nothing delete pytest's cache meanwhile, and run pytest again; --modal-resume uses what is left"
+        pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
 def _partial(results: Results, key: str, remote: RemoteFunction) -> object:
