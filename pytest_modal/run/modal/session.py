@@ -20,10 +20,9 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
-from pytest_modal.run.modal.configuration import fault_of_configuration
+from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.naps import Naps
-from pytest_modal.run.modal.network import hello, nobody_listens
 from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
@@ -31,9 +30,7 @@ from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 
-HELLO_TIMEOUT = 20.0  # seconds for the first answer: a service under load takes its time
-CONNECT_TIMEOUT = 5.0  # for what the batch can do without
-CLOSE_TIMEOUT = 20.0
+CLOSE_TIMEOUT = 20.0  # seconds
 SILENT_TIMEOUT = 1.0
 POLL_INTERVAL = 1.0  # seconds
 SCHEDULING = "waiting to be scheduled"  # in a line of Modal's own, while there is no GPU
@@ -92,8 +89,9 @@ class Session:
         """Run the whole batch; every call gets an outcome."""
         url = ""
         try:
-            client, url = await self._connect()
-            await self._look_for_cache()
+            client, url = await connected()
+            cache = await usable_cache(self._options.cache_volume, self.notes.append)
+            self._options = replace(self._options, cache_volume=cache)
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
@@ -109,43 +107,6 @@ class Session:
         await self._finish(
             [(call, failure.outcome(call), b"") for call in self._batch.calls if call.key not in self._reported]
         )
-
-    async def _connect(self) -> tuple[Any, str]:
-        if (fault := fault_of_configuration()) is not None:
-            raise fault
-        import modal.config
-
-        url = str(modal.config.config.get("server_url"))
-        started = time.monotonic()
-        try:
-            if await nobody_listens(url):
-                raise TimeoutError
-            client = await within(HELLO_TIMEOUT, hello())
-        except TimeoutError:
-            raise errors.unreachable(url, time.monotonic() - started) from None
-        except Exception as error:
-            raise await errors.of_session(error, url) from error
-        return client, url
-
-    async def _look_for_cache(self) -> None:
-        """Do without the volume that keeps downloads where it can't be had: nothing else depends on it."""
-        import modal
-
-        name = self._options.cache_volume
-        kinds = (
-            modal.exception.PermissionDeniedError,
-            modal.exception.NotFoundError,
-            modal.exception.InvalidError,
-            modal.exception.ResourceExhaustedError,
-        )
-        try:
-            if name:
-                await within(CONNECT_TIMEOUT, modal.Volume.from_name(name, create_if_missing=True).hydrate.aio())
-        except kinds as error:
-            self.notes.append(f"downloads are not kept: the volume {name!r} (modal_cache_volume) can't be had: {error}")
-            self._options = replace(self._options, cache_volume="")
-        except Exception:
-            return  # what opens the session next will say what is wrong
 
     async def _in_sessions(self, url: str) -> None:
         """Run the batch in one session; in another, where it can't be opened for what some environments declare."""

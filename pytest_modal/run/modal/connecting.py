@@ -1,0 +1,64 @@
+"""What comes before a session: the configuration looked at, the connection made, the cache volume looked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pytest_modal.run.modal import errors
+from pytest_modal.run.modal.configuration import fault_of_configuration
+from pytest_modal.run.modal.network import hello, nobody_listens
+from pytest_modal.run.modal.timeouts import within
+
+HELLO_TIMEOUT = 20.0  # seconds for the first answer: a service under load takes its time
+CONNECT_TIMEOUT = 5.0  # for what the batch can do without
+
+
+async def connected() -> tuple[Any, str]:
+    """Return the client, once Modal has answered it, and the address of its server.
+
+    Raises
+    ------
+    InfrastructureError
+        Modal can't be used as it is configured here, or does not answer.
+    """
+    if (fault := fault_of_configuration()) is not None:
+        raise fault
+    import modal.config
+
+    url = str(modal.config.config.get("server_url"))
+    started = time.monotonic()
+    try:
+        if await nobody_listens(url):
+            raise TimeoutError
+        client = await within(HELLO_TIMEOUT, hello())
+    except TimeoutError:
+        raise errors.unreachable(url, time.monotonic() - started) from None
+    except Exception as error:
+        raise await errors.of_session(error, url) from error
+    return client, url
+
+
+async def usable_cache(name: str, note: Callable[[str], None]) -> str:
+    """Return the name of the volume that keeps downloads; an empty one, and a note, where it can't be had.
+
+    Nothing else depends on it.
+    """
+    import modal
+
+    kinds = (
+        modal.exception.PermissionDeniedError,
+        modal.exception.NotFoundError,
+        modal.exception.InvalidError,
+        modal.exception.ResourceExhaustedError,
+    )
+    try:
+        if name:
+            await within(CONNECT_TIMEOUT, modal.Volume.from_name(name, create_if_missing=True).hydrate.aio())
+    except kinds as error:
+        note(f"downloads are not kept: the volume {name!r} (modal_cache_volume) can't be had: {error}")
+        return ""
+    except Exception:
+        pass  # what opens the session next will say what is wrong
+    return name
