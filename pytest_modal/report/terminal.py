@@ -228,6 +228,8 @@ def _summarize_calls(screen: Screen, results: Results, *, quiet: bool) -> None:
     )
     if run.reused:
         screen.write_line(f"resumed: {reused(results)}")
+    if run.cost is not None:
+        screen.write_line(f"cost: {run.cost}; {run.cost.prices}")
     _summarize_failures(screen, results)
     if quiet:
         return

@@ -1,4 +1,4 @@
-"""What comes before a session: the configuration looked at, the connection made, the cache volume looked for."""
+"""The way into a session: the configuration is looked at, the connection made, the cache volume looked for."""
 
 from __future__ import annotations
 

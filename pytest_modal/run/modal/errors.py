@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_modal.batch.calls import Call
+from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.run.endings import container_ending
 
@@ -100,6 +101,24 @@ def no_answer(environment: str, seconds: float) -> InfrastructureError:
         "no answer",
         f"Modal has not answered for {seconds:,.0f} s what became of calls on {environment}",
         "run pytest --modal --modal-resume; if it happens again, see the app's log and https://status.modal.com",
+    )
+
+
+def too_expensive(estimate: Cost, limit: float) -> InfrastructureError:
+    """Return the error for a batch that would cost too much."""
+    return InfrastructureError(
+        "cost",
+        f"the batch would cost {estimate.amount} by the last run, above the limit of {money(limit)} ({estimate.parts})",
+        "raise --modal-max-cost, or select fewer tests; nothing was sent",
+    )
+
+
+def cost_reached(cost: Cost, limit: float) -> InfrastructureError:
+    """Return the error for a session that has cost as much as it may."""
+    return InfrastructureError(
+        "cost",
+        f"the session has cost {cost.amount} and was stopped at the limit of {money(limit)} ({cost.parts})",
+        "run pytest --modal --modal-resume with a higher --modal-max-cost: results that have arrived are kept",
     )
 
 

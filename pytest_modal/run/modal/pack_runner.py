@@ -49,11 +49,14 @@ class Returned:
         Those that are to be sent again.
     suspects : list of Call
         Those whose container has ended.
+    head : PackReply or None
+        What its container says of itself; None where there was no reply.
     """
 
     ended: list[Ended] = field(default_factory=list)
     left: list[Call] = field(default_factory=list)
     suspects: list[Call] = field(default_factory=list)
+    head: PackReply | None = None
 
 
 class PackRunner:
@@ -164,7 +167,7 @@ class PackRunner:
     ) -> Returned:
         queue.sign_of_life()
         queue.falls = 0
-        returned = Returned()
+        returned = Returned(head=head)
         open_calls = {call.key: call for call in pack.calls}
         measured: dict[str, tuple[Call, float]] = {}
         for key, spent, (reply, value) in zip(head["keys"], head["spent"], replies, strict=True):
