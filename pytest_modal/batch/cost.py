@@ -104,4 +104,5 @@ def _name(gpu: str) -> str:
 
 def money(dollars: float) -> str:
     """Return an amount as people read it."""
-    return f"${dollars:,.{2 if dollars >= 0.01 else 4}f}"
+    # Two digits say about how much it is.
+    return f"${dollars:,.{2 if dollars >= 0.1 else 3 if dollars >= 0.01 else 4}f}"
