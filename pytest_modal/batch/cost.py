@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_modal.wording import count
-
 
 @dataclass(frozen=True)
 class Used:
@@ -92,7 +90,7 @@ class Cost:
 
 
 def _seconds(gpu: str, used: Sequence[Used]) -> str:
-    where = f" in {count(len(used), 'container')}" if len(used) > 1 else ""
+    where = f" in {len(used):,} containers" if len(used) > 1 else ""
     price = "" if all(each.dollars is not None for each in used) else " (no price is known, see modal_prices)"
     return f"{_name(gpu)} {sum(each.seconds for each in used):,.0f} s{where}{price}"
 
