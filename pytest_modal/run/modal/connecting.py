@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +27,7 @@ async def connected() -> tuple[Any, str]:
     """
     if (fault := fault_of_configuration()) is not None:
         raise fault
-    import modal.config
+    import modal
 
     url = str(modal.config.config.get("server_url"))
     started = time.monotonic()
@@ -35,9 +37,29 @@ async def connected() -> tuple[Any, str]:
         client = await within(HELLO_TIMEOUT, hello())
     except TimeoutError:
         raise errors.unreachable(url, time.monotonic() - started) from None
+    # The client looks at its configuration when it is made.
+    except (modal.exception.InvalidError, ImportError) as error:
+        raise errors.misconfigured(error) from error
     except Exception as error:
         raise await errors.of_session(error, url) from error
     return client, url
+
+
+async def who_pays() -> str:
+    """Return the workspace and its environment, as people read them; empty where that can't be found out."""
+    import modal
+
+    # They are newer than the oldest client that is supported.
+    workspace: Any = getattr(modal, "Workspace", None)
+    environment: Any = getattr(modal, "Environment", None)
+    found: dict[str, Any] = {}
+
+    async def look(kind: str, objects: Any) -> None:
+        with contextlib.suppress(Exception):
+            found[kind] = (await within(CONNECT_TIMEOUT, objects.from_context().hydrate.aio())).name
+
+    await asyncio.gather(look("workspace", workspace), look("environment", environment))
+    return ", ".join(f"{kind} {found[kind]}" for kind in ("workspace", "environment") if found.get(kind))
 
 
 async def usable_cache(name: str, note: Callable[[str], None]) -> str:
@@ -57,6 +79,8 @@ async def usable_cache(name: str, note: Callable[[str], None]) -> str:
         if name:
             await within(CONNECT_TIMEOUT, modal.Volume.from_name(name, create_if_missing=True).hydrate.aio())
     except kinds as error:
+        if errors.of_billing(str(error)) is not None:
+            return name  # what opens the session next will say it
         note(f"downloads are not kept: the volume {name!r} (modal_cache_volume) can't be had: {error}")
         return ""
     except Exception:

@@ -18,7 +18,7 @@ from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
 from pytest_modal.run.modal.app_log import Sightings, last_output
 from pytest_modal.run.modal.entry import another_python
-from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
+from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_billing, of_session, stopped
 from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack, read_reply
 from pytest_modal.run.modal.streams import RETRY_DELAY, Streams
@@ -251,6 +251,8 @@ class PackRunner:
             return InfrastructureError(
                 "internal", f"Modal failed to run the call: {error}", "run pytest again; see https://status.modal.com"
             )
+        if isinstance(error, modal.exception.Error) and (failure := of_billing(str(error))) is not None:
+            return failure
         if await self.is_stopped():
             return stopped(self._naps.longest)
         if isinstance(error, modal.exception.RemoteError | modal.exception.ExecutionError):

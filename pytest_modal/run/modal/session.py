@@ -23,7 +23,7 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
-from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache
+from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
 from pytest_modal.run.modal.containers import Containers
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.naps import Naps
@@ -106,8 +106,10 @@ class Session:
         try:
             self._refuse_cost()
             client, url = await connected()
-            cache = await usable_cache(self._options.cache_volume, self.notes.append)
+            cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
             self._options = replace(self._options, cache_volume=cache)
+            if payer:
+                self._progress(Progress("paid by", payer, stays=True))
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
@@ -309,8 +311,11 @@ class Session:
     def _heard(self, entry: Any) -> None:
         self._news_at = time.monotonic()
         self._sightings.note_end(entry)
-        if entry.source not in ("stdout", "stderr") and SCHEDULING in entry.message:
-            self._scheduled(entry.message.strip())
+        if entry.source not in ("stdout", "stderr"):
+            if (failure := errors.of_billing(entry.message)) is not None:
+                self._fail(failure)
+            if SCHEDULING in entry.message:
+                self._scheduled(entry.message.strip())
         for sign in signs_in(entry.message):
             self._note(sign)
         for key, line in self._printed.add(entry) if self._printed is not None else ():
