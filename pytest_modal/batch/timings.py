@@ -41,9 +41,12 @@ class Timings:
     def note(self, batch: Batch, outcomes: Mapping[str, Outcome], cost: Cost) -> None:
         """Note the times of a run: its outcomes and what its containers used."""
         worked: defaultdict[str, float] = defaultdict(float)
+        cut_short = set[str]()
         for call in batch.calls:
             if (outcome := outcomes.get(call.key)) is None:
                 continue
+            if outcome.status == "infrastructure":
+                cut_short.add(_kind(call.environment))
             worked[outcome.container] += outcome.seconds + sum(load.seconds for load in outcome.loads)
             if outcome.ok:
                 self._put("calls", _key(call, call.environment), outcome.seconds)
@@ -54,7 +57,9 @@ class Timings:
         for used in cost.containers:
             idle[_kind(used.environment)].append(max(0.0, used.seconds - worked[used.container]))
         for kind, seconds in idle.items():
-            self._put("idle", kind, sum(seconds) / len(seconds))
+            # How long a container worked on a call whose end was not seen is not known.
+            if kind not in cut_short:
+                self._put("idle", kind, sum(seconds) / len(seconds))
 
     def _put(self, kind: str, key: str, seconds: float) -> None:
         # What is newest comes last.

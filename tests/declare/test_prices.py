@@ -27,6 +27,7 @@ LEAST = 0.125 * CORE_SECOND + 0.125 * GIB_SECOND  # what Modal bills at least be
         ("H100:4", "NVIDIA H200", "H100:4"),
         ("H100!", "NVIDIA H100 80GB HBM3", "H100"),
         ("B200+", "NVIDIA B300 SXM6 AC", "B200"),
+        ("B300:2", "NVIDIA B300 SXM6 AC", "B300:2"),
         ("RTX-PRO-6000", "NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX-PRO-6000"),
         # Of several, the one that was given.
         (("H100", "A100:2"), "NVIDIA A100-SXM4-40GB", "A100-40GB:2"),
@@ -67,19 +68,19 @@ def test_a_second_of_a_container(environment: Environment, dollars: float) -> No
 
 
 def test_a_project_knows_its_own_prices() -> None:
-    own = read_prices(["h100 = $3.60/h", "A100 = .0005 / s", "B300! = 7.2/h", "CPU = 0/h", "MEMORY = 0/h"])
+    own = read_prices(["h100 = $3.60/h", "A100 = .0005 / s", "R100! = 7.2/h", "CPU = 0/h", "MEMORY = 0/h"])
     prices = Prices(own)
     assert prices.of(Environment(gpu="H100")) == ("H100", pytest.approx(0.001))
     assert prices.of(Environment(gpu="A100-40GB:2")) == ("A100-40GB:2", pytest.approx(0.001))
-    assert prices.of(Environment(gpu="B300!")) == ("B300", pytest.approx(0.002))
+    assert prices.of(Environment(gpu="R100!")) == ("R100", pytest.approx(0.002))
     assert prices.of(Environment(gpu="T4")) == ("T4", pytest.approx(GPU_SECOND["T4"]))
-    assert Prices().of(Environment(gpu="B300!")) == ("B300", None)
+    assert Prices().of(Environment(gpu="R100!")) == ("R100", None)
 
 
 def test_what_has_no_price_is_not_left_out_silently() -> None:
-    known, new = Used("ta-1", "H100", "H100:2", 62.4, 0.137), Used("ta-2", "B300", "B300", 1234.5, None)
+    known, new = Used("ta-1", "H100", "H100:2", 62.4, 0.137), Used("ta-2", "R100", "R100", 1234.5, None)
     none = "(no price is known, see modal_prices)"
     assert str(Cost((known,), "")) == "about $0.14: 2 x H100 62 s"
-    assert str(Cost((known, new), "")) == f"at least $0.14: 2 x H100 62 s, B300 1,234 s {none}"
-    assert str(Cost((new,), "", ("",))) == f"unknown: B300 1,234 s {none}, CPU unknown"
+    assert str(Cost((known, new), "")) == f"at least $0.14: 2 x H100 62 s, R100 1,234 s {none}"
+    assert str(Cost((new,), "", ("",))) == f"unknown: R100 1,234 s {none}, CPU unknown"
     assert str(Cost((Used("ta-1", "", "", 3.0, 0.00001),), "")) == "about $0.0000: CPU 3 s"

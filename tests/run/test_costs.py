@@ -165,6 +165,9 @@ def test_a_session_that_costs_too_much_is_stopped_and_goes_on_later(
     assert_lines(result.outlines, [said, f"  what to do: {remedy}"])
     assert_lines(result.outlines, ["cost: about $*: T4 * s; prices of modal_prices and, of the list, September 2026"])
     assert all(each["ended_at"] for each in modal_server.facts()["containers"])
+    # The seconds of the call that was cut short are no container's start, of which each run has one.
+    (line,) = costs(run(pytester, "--modal", "--modal-plan", "-k", "test_work[0]"))
+    assert line.startswith("estimated cost: unknown")
     modal_server.reset()
     pytester.makepyfile(LONG.replace("[0, 60]", "[0, 1]"))
     result = run(pytester, "--modal", "--modal-resume", *workers)
