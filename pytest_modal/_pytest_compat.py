@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -284,6 +285,12 @@ def start_line(screen: Any) -> None:
     # The letters of tests that workers of pytest-xdist ran are not known to the above.
     if screen._tw.width_of_current_line:
         screen._tw.line()
+
+
+def cache_root(config: pytest.Config) -> Path:
+    """Return the directory of pytest's cache, of which ``--cache-clear`` deletes parts only."""
+    assert config.cache is not None
+    return config.cache._cachedir
 
 
 def skip_at_item(reason: str) -> NoReturn:

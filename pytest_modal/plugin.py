@@ -146,9 +146,11 @@ class ContainerFixtureHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         from pytest_modal.local.setup import check_container_fixtures
+        from pytest_modal.local.values import check_lent
 
         done = yield
         check_container_fixtures(item)
+        check_lent(item)
         return done
 
     @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,7 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def pytest_runtestloop(session):
             item, other = session.items[:2]
+            assert compat.cache_root(session.config) == session.config.cache.mkdir("any").parents[1]
             assert compat.own_names(item) == ("overridden", "n", "request")
             assert {"overridden", "n", "used", "always"} <= set(compat.initial_names(item))
             assert [d.func() for d in compat.fixture_chain(item, "overridden") if not d.argnames] == [1]

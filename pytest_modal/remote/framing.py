@@ -269,12 +269,15 @@ Frame = struct.Struct("<QQ")
 
 def write_message(stream: IO[bytes], header: object, value: Buffers | None = None) -> None:
     """Write a message: two lengths, an encoded header, and the bytes of a value."""
-    head = data.encode(header, where="message")
-    value = value or []
-    stream.write(Frame.pack(_length(head), _length(value)))
-    for buffer in [*head, *value]:
+    for buffer in message_buffers(header, value or []):
         stream.write(buffer)
     stream.flush()
+
+
+def message_buffers(header: object, value: Buffers) -> list[bytes | memoryview]:
+    """Return the parts of a message."""
+    head = data.encode(header, where="message")
+    return [Frame.pack(_length(head), _length(value)), *head, *value]
 
 
 def read_message(stream: IO[bytes]) -> tuple[Any, bytes] | None:

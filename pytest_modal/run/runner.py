@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
 from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
@@ -31,7 +32,7 @@ from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.shipped_files import with_local_files
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
-from pytest_modal.store.cache import OutcomeCache, clean, run_directory
+from pytest_modal.store.cache import OutcomeCache, RunDirectory, clean
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, three_parts
 
@@ -60,8 +61,11 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
         directory = shared.outcomes if shared else None
-        if directory is None and cache is not None:
-            directory = run_directory(cache)
+        runs = runs_directory(config) if cache is not None else None
+        if directory is None and runs is not None and batch.calls:
+            of_this_run = RunDirectory(runs)
+            config.add_cleanup(of_this_run.close)
+            directory = of_this_run.path
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
@@ -79,8 +83,8 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
                     look_after_recordings(config, settings, results, tests)
                     results.save()
-        if cache is not None:
-            clean(cache)
+        if runs is not None:
+            clean(runs)
     except pytest.exit.Exception:
         # Somebody has left the debugger; workers of pytest-xdist have none.
         raise
@@ -193,6 +197,9 @@ def _resume(results: Results, kept: OutcomeCache | None) -> None:
         # Another run deleted the file meanwhile; the call is computed again.
         with contextlib.suppress(OSError):
             results.adopt(outcome, path)
+    if kept.damaged:
+        were = "was" if kept.damaged == 1 else "were"
+        results.run.notes.append(f"{count(kept.damaged, 'kept result')} {were} damaged on disk: computed again")
 
 
 def _words(error: Exception) -> str:
@@ -260,6 +267,11 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     from pytest_modal.run.local import LocalBackend
 
     return LocalBackend(config.rootpath, settings.local, stream=settings.stream)
+
+
+def runs_directory(config: pytest.Config) -> Path:
+    """Return where the results of running runs are: beside pytest's cache, since ``--cache-clear`` empties that."""
+    return compat.cache_root(config) / "pytest_modal" / "runs"
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

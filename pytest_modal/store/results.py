@@ -16,7 +16,7 @@ from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
-from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.store.outcome_file import read_header, read_outcome, read_value, write_outcome
 from pytest_modal.wording import count
 
 _RECORD = "run"
@@ -99,8 +99,7 @@ class Results:
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
         path = self.path(outcome.key)
         draft = path.with_name(f"{DRAFT}{path.name}")
-        with draft.open("wb") as stream:
-            write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+        write_outcome(draft, outcome, value if outcome.ok else [])
         draft.replace(path)
         self.outcomes[outcome.key] = outcome
 
@@ -160,7 +159,7 @@ class Results:
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._directory / key
 
     def is_first(self, what: str) -> bool:
