@@ -118,6 +118,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
     parser.addini("modal_resume", "Reuse the results of earlier runs; see --modal-resume.", type="bool", default=False)
+    packages = "same: --modal-resume reuses no result that other versions of packages have made; any: it says so."
+    parser.addini("modal_resume_packages", packages, type="string", default="")
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
     parser.addini(
         "modal_rules", 'Rules that are "error", "warning" or "off", one per line: PM107 = off.', type="linelist"
@@ -195,11 +197,16 @@ def resolve(config: pytest.Config) -> Settings:
         what = f"--modal-record has nothing to record in mode {mode!r}"
         raise pytest.UsageError(three_parts(what, "the command line", "run pytest --modal --modal-record"))
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
+    packages = config.getini("modal_resume_packages") or ("any" if option("modal_resume") else "same")
+    if packages not in ("any", "same"):
+        raise not_valid(config, "modal_resume_packages", packages, "set it to same or any, or remove it")
     prune = bool(option("modal_prune_recordings"))
     # Under -s what tests print is shown at once, and so is what functions print; inline they print it themselves.
     stream = option("capture", None) == "no" and not inline
     gates, local = _gates(config, mode), _local(config)
-    return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local)
+    return Settings(
+        mode, environment, session, gates, resume, record, prune, rules, inline, stream, local, packages == "same"
+    )
 
 
 def _max_cost(config: pytest.Config) -> float | None:

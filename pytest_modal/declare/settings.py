@@ -114,6 +114,8 @@ class Settings:
         Whether what functions print is shown while they run.
     local : LocalOptions
         Settings of local mock mode.
+    resume_same : bool
+        Whether results that other versions of packages have made are computed again.
     """
 
     mode: str
@@ -127,6 +129,7 @@ class Settings:
     inline: bool = False
     stream: bool = False
     local: LocalOptions = field(default_factory=LocalOptions)
+    resume_same: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import traceback
@@ -13,6 +12,7 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
+from pytest_modal.code.versions import Versions
 from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
 from pytest_modal.plan.checking import check_batch, refuse_environments
@@ -30,6 +30,7 @@ from pytest_modal.run.costs import estimate, remember_timings, timings_of
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
+from pytest_modal.run.resuming import resume
 from pytest_modal.run.shipped_files import with_local_files
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.cache import OutcomeCache, RunDirectory, clean
@@ -113,15 +114,16 @@ def _run(
 ) -> None:
     batch = results.batch
     resumed = settings.resume and bool(batch.calls)
+    versions = Versions(batch, on_this_machine=backend.mode == "local")
     if resumed:
-        _resume(results, kept)
+        resume(results, kept, versions, same_packages=settings.resume_same)
     if screen is not None:
         terminal.warn(screen, results.run.warnings)
         terminal.announce(screen, backend.describe(), batch)
         if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
     try:
-        compute(config, backend, results, kept, screen)
+        compute(config, backend, results, kept, screen, versions)
     finally:
         if backend.mode == "modal":
             remember_images(config, batch, _used_images(results))
@@ -140,7 +142,12 @@ def _used_images(results: Results) -> set[str]:
 
 
 def compute(
-    config: pytest.Config, backend: Backend, results: Results, kept: OutcomeCache | None, screen: Lines | None
+    config: pytest.Config,
+    backend: Backend,
+    results: Results,
+    kept: OutcomeCache | None,
+    screen: Lines | None,
+    versions: Versions | None = None,
 ) -> None:
     """Run, in one session, what has no outcome yet."""
     left = results.batch.without(results.outcomes)
@@ -156,6 +163,8 @@ def compute(
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
+                if versions is not None:
+                    outcome.packages = versions.of(results.calls[outcome.key])
                 results.put(with_local_files(outcome, config.rootpath), value)
                 # What ran inline may have been changed in a debugger.
                 if kept is not None and backend.mode != "replay" and not inline:
@@ -186,20 +195,6 @@ def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines
         screen.write_line(f"modal: {note}")
     else:
         results.run.notes.append(note)
-
-
-def _resume(results: Results, kept: OutcomeCache | None) -> None:
-    if kept is None:
-        results.run.notes.append("--modal-resume found nothing: pytest's cache is disabled or not writable")
-        return
-    wanted = [key for key in results.run.labels if key not in results.outcomes]
-    for outcome, path in kept.find(wanted):
-        # Another run deleted the file meanwhile; the call is computed again.
-        with contextlib.suppress(OSError):
-            results.adopt(outcome, path)
-    if kept.damaged:
-        were = "was" if kept.damaged == 1 else "were"
-        results.run.notes.append(f"{count(kept.damaged, 'kept result')} {were} damaged on disk: computed again")
 
 
 def _words(error: Exception) -> str:
