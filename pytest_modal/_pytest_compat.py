@@ -13,6 +13,7 @@ from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, 
 from _pytest.compat import NOTSET
 from _pytest.doctest import DoctestModule, DoctestTextfile
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
+from _pytest.junitxml import xml_key
 from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
@@ -24,6 +25,12 @@ PARAMETRIZED = "get_direct_param_fixture_func"
 # Of pytest's fixture manager: dicts by the names of fixtures; the first in older versions, the others in newer ones.
 _KNOWN_FIXTURES = ("_arg2fixturedefs", "_arg2node2fixturedefs", "_arg2nodeid2fixturedefs")
 CURRENT_TEST = "PYTEST_CURRENT_TEST"
+
+
+def add_suite_property(config: pytest.Config, name: str, value: str) -> None:
+    """Add a property of the whole run to the JUnit report, if one is written."""
+    if (report := config.stash.get(xml_key, None)) is not None:
+        report.add_global_property(name, value)
 
 
 def item_of(request: pytest.FixtureRequest) -> pytest.Function:

@@ -265,3 +265,18 @@ def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio", "-rs")
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(["*_ test_failed _*", "told in full", "SKIPPED * test_it.py:1: not here"])
+
+
+def test_the_junit_report_takes_properties_of_the_run(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        def pytest_collection_finish(session):
+            compat.add_suite_property(session.config, "answer", "42")
+        """
+    )
+    pytester.makepyfile("def test_it(): pass")
+    pytester.runpytest().assert_outcomes(passed=1)
+    pytester.runpytest("--junitxml=junit.xml").assert_outcomes(passed=1)
+    assert '<property name="answer" value="42"' in (pytester.path / "junit.xml").read_text()

@@ -105,8 +105,11 @@ class Progress:
     ----------
     printed : str or None
         The line that a function has printed, for an event of that kind.
+    stays : bool
+        Whether it is still to be seen when others follow.
     """
 
     what: str
     label: str
     printed: str | None = None
+    stays: bool = False

@@ -151,6 +151,12 @@ class PackReply(TypedDict):
 
     Attributes
     ----------
+    age : float
+        Seconds since the container was started.
+    device : str
+        The name of the GPU that it has; empty without one.
+    ends : bool
+        Whether it ends now, because nothing is left to do.
     keys : list of str
         Of the calls that have replies, in the order of these.
     spent : list of float
@@ -159,6 +165,9 @@ class PackReply(TypedDict):
 
     pack: str
     container: str
+    age: float
+    device: str
+    ends: bool
     keys: list[str]
     spent: list[float]
 

@@ -26,6 +26,7 @@ from pytest_modal.report import terminal
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
 from pytest_modal.report.plan import print_plan
 from pytest_modal.report.terminal import Lines
+from pytest_modal.run.costs import estimate, remember_timings, timings_of
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
@@ -126,6 +127,7 @@ def _run(
     finally:
         if backend.mode == "modal":
             remember_images(config, batch, _used_images(results))
+            remember_timings(config, results)
     if settings.inline:
         note = "modal: inline: in pytest's process, without isolation and time limits; no result is kept"
         results.run.notes.append(note)
@@ -176,6 +178,7 @@ def compute(
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+            results.run.cost = backend.cost
             results.run.notes += backend.notes
 
 
@@ -215,9 +218,13 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             if (plan := plan_of(item)) is not None and (message := plan.error or plan.reason)
         ]
         notes = costs(batch, [item for item in waiting if is_gated(item)], settings_of(config).gates)
-        new = new_images(config, batch) if backend.mode == "modal" else None
+        on_modal = backend.mode == "modal"
+        new, cost = (new_images(config, batch), estimate(config, batch)) if on_modal else (None, None)
         verbose = config.get_verbosity() > 0
-        print_plan(screen, backend.describe(), batch, errors, notes, new_images=new, verbose=verbose)
+        limit = settings_of(config).session.max_cost
+        print_plan(
+            screen, backend.describe(), batch, errors, notes, new_images=new, cost=cost, limit=limit, verbose=verbose
+        )
 
 
 def _plan(
@@ -243,7 +250,7 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     if settings.mode == "modal":
         from pytest_modal.run.modal.backend import ModalBackend
 
-        return ModalBackend(config.rootpath, settings.session, stream=settings.stream)
+        return ModalBackend(config.rootpath, settings.session, timings_of(config), stream=settings.stream)
     if settings.mode == "replay":
         from pytest_modal.run.replay import ReplayBackend
 

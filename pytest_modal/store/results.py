@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
@@ -37,6 +38,8 @@ class Run:
         Lines to show before the batch, and lines for the summary.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
+    cost : Cost or None
+        What the containers on Modal have cost, if there were some.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -52,6 +55,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seed: str = ""
+    cost: Cost | None = None
     error: str | None = None
 
 
@@ -170,6 +174,13 @@ class Results:
         self._asked.add(what)
         return new
 
+    def add_cost(self, cost: Cost | None) -> None:
+        """Add what another session of the run has cost, for all its processes."""
+        if cost is not None:
+            self.run.cost = cost if self.run.cost is None else self.run.cost + cost
+            if self.is_shared:
+                self.save()
+
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""
         with atomic_path(self.path(_RECORD)) as draft, draft.open("wb") as stream:
@@ -185,7 +196,8 @@ class Results:
         record = self._directory / _RECORD
         if not record.exists():
             return False
-        self.run = Run(**read_header(record))
+        kept = read_header(record)
+        self.run = Run(**{**kept, "cost": Cost.read(kept["cost"]) if kept["cost"] else None})
         return True
 
     def close(self) -> None:
