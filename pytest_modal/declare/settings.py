@@ -59,6 +59,10 @@ class SessionOptions:
         How many GPUs the session uses at once, unless one environment alone has more.
     secret_variables : tuple of str
         Names or patterns of environment variables whose values are secret, and with a "!" of those that are not.
+    max_cost : float or None
+        Dollars that the session may cost.
+    prices : tuple of pairs
+        Dollars a second that the project knows better than the list of `declare.prices`, by name.
     """
 
     acquire_timeout: float = 900.0
@@ -67,6 +71,8 @@ class SessionOptions:
     cache_volume: str = "pytest-modal-huggingface"
     max_gpus: int = 10
     secret_variables: tuple[str, ...] = ()
+    max_cost: float | None = None
+    prices: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class Settings:
         Whether what functions print is shown while they run.
     local : LocalOptions
         Settings of local mock mode.
+    resume_same : bool
+        Whether results that other versions of packages have made are computed again.
     """
 
     mode: str
@@ -124,6 +132,7 @@ class Settings:
     inline: bool = False
     stream: bool = False
     local: LocalOptions = field(default_factory=LocalOptions)
+    resume_same: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()

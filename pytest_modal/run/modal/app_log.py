@@ -22,21 +22,58 @@ class Sign:
     Attributes
     ----------
     event : str
-        "ready" (a container is up), "pack" (it has got one), "interrupted" (Modal ends it in good order), "start" (what
-        follows is printed by a call), "load" (a container fixture is being built), "import" (the modules of a function
-        are being filled), "call".
+        "ready" (a container is up), "ended" (it has been closed), "pack" (it has got one), "interrupted" (Modal ends it
+        in good order), "start" (what follows is printed by a call), "load" (a container fixture is being built),
+        "import" (the modules of a function are being filled), "call".
     service : str
         Name of the Modal Function.
     key : str
         Id of the container or the pack, or key of the call.
     rest : str
-        Name of the device, id of the container, label of the call, key of the container fixture.
+        Age of the container and name of its device, id of the container, label of the call, key of the container
+        fixture.
     """
 
     event: str
     service: str
     key: str
     rest: str
+
+    @property
+    def age(self) -> float:
+        """Seconds since the container was started, of "ready" and "ended"; 0 where they can't be read."""
+        try:
+            return float(self.rest.partition(" ")[0])
+        except ValueError:
+            return 0.0
+
+    @property
+    def device(self) -> str:
+        """Name of the GPU, of "ready"; empty without one."""
+        return self.rest.partition(" ")[2].strip()
+
+
+class Signs:
+    """Finds the reports of containers among what functions print.
+
+    Attributes
+    ----------
+    mark : str
+        Begins each report, another in each session: what a function prints can't be taken for one.
+    """
+
+    def __init__(self) -> None:
+        self.mark = f"[pytest-modal {secrets.token_hex(8)}]"
+        form = rf"{re.escape(self.mark)} (?P<event>\w+) (?P<service>\w+) ?(?P<key>\S*) ?(?P<rest>.*)$"
+        self._line = re.compile(form, re.MULTILINE)
+
+    def found(self, text: str) -> list[Sign]:
+        """Return the reports in a piece of a log."""
+        return [Sign(**match.groupdict()) for match in self._line.finditer(text)]
+
+    def without(self, text: str) -> str:
+        """Return the output of the function itself."""
+        return "".join(line.partition(self.mark)[0] for line in text.splitlines(keepends=True))
 
 
 @dataclass
@@ -45,6 +82,8 @@ class Sightings:
 
     Attributes
     ----------
+    signs : Signs
+        Finds the reports.
     phases : dict
         The last reported phase of each call: (phase, key of a container fixture or "").
     containers : dict
@@ -55,6 +94,7 @@ class Sightings:
         Containers that Modal has ended in good order: it runs their packs elsewhere.
     """
 
+    signs: Signs = field(default_factory=Signs)
     phases: dict[str, tuple[str, str]] = field(default_factory=dict)
     containers: dict[str, list[str]] = field(default_factory=dict)
     exits: dict[str, int] = field(default_factory=dict)
@@ -82,29 +122,6 @@ class Sightings:
         """Whether a container has ended under a pack; Modal would try it again in another one."""
         *before, last = self.containers.get(pack, [""])
         return last in self.exits or any(container not in self.interrupted for container in before)
-
-
-class Signs:
-    """Finds the reports of containers among what functions print.
-
-    Attributes
-    ----------
-    mark : str
-        Begins each report, another in each session: what a function prints can't be taken for one.
-    """
-
-    def __init__(self) -> None:
-        self.mark = f"[pytest-modal {secrets.token_hex(8)}]"
-        form = rf"{re.escape(self.mark)} (?P<event>\w+) (?P<service>\w+) ?(?P<key>\S*) ?(?P<rest>.*)$"
-        self._line = re.compile(form, re.MULTILINE)
-
-    def found(self, text: str) -> list[Sign]:
-        """Return the reports in a piece of a log."""
-        return [Sign(**match.groupdict()) for match in self._line.finditer(text)]
-
-    def without(self, text: str) -> str:
-        """Return the output of the function itself."""
-        return "".join(line.partition(self.mark)[0] for line in text.splitlines(keepends=True))
 
 
 class News:

@@ -16,9 +16,9 @@ from pytest_modal.remote.framing import PackReply
 from pytest_modal.run.dispatch import Dispatch, is_missing, unreadable_reply
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
-from pytest_modal.run.modal.app_log import Sightings, Signs, last_output
+from pytest_modal.run.modal.app_log import Sightings, last_output
 from pytest_modal.run.modal.entry import another_python
-from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_session, stopped
+from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_billing, of_session, stopped
 from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack, read_reply
 from pytest_modal.run.modal.streams import RETRY_DELAY, Streams
@@ -49,11 +49,14 @@ class Returned:
         Those that are to be sent again.
     suspects : list of Call
         Those whose container has ended.
+    head : PackReply or None
+        What its container says of itself; None where there was no reply.
     """
 
     ended: list[Ended] = field(default_factory=list)
     left: list[Call] = field(default_factory=list)
     suspects: list[Call] = field(default_factory=list)
+    head: PackReply | None = None
 
 
 class PackRunner:
@@ -71,7 +74,6 @@ class PackRunner:
         self,
         app: Any,
         dispatch: Dispatch,
-        signs: Signs,
         sightings: Sightings,
         streams: Streams,
         options: SessionOptions,
@@ -80,7 +82,6 @@ class PackRunner:
     ) -> None:
         self._app = app
         self._dispatch = dispatch
-        self._signs = signs
         self._sightings = sightings
         self._streams = streams
         self._options = options
@@ -159,7 +160,7 @@ class PackRunner:
     ) -> Returned:
         queue.sign_of_life()
         queue.falls = 0
-        returned = Returned()
+        returned = Returned(head=head)
         open_calls = {call.key: call for call in pack.calls}
         measured: dict[str, tuple[Call, float]] = {}
         for key, spent, (reply, value) in zip(head["keys"], head["spent"], replies, strict=True):
@@ -205,7 +206,7 @@ class PackRunner:
         outcome.container = containers[-1] if containers else ""
         self._tried(queue, outcome)
         with contextlib.suppress(Exception):
-            printed = await within(LOG_TIMEOUT, last_output(pack.call, self._signs))
+            printed = await within(LOG_TIMEOUT, last_output(pack.call, self._sightings.signs))
             outcome.stdout, outcome.stderr = printed["stdout"], printed["stderr"]
         if queue.falls >= MAX_FALLS and queue.failure is None:
             queue.failure = errors.no_container(queue.service.name, str(outcome.error and outcome.error["message"]))
@@ -238,6 +239,8 @@ class PackRunner:
             return InfrastructureError(
                 "internal", f"Modal failed to run the call: {error}", "run pytest again; see https://status.modal.com"
             )
+        if isinstance(error, modal.exception.Error) and (failure := of_billing(str(error))) is not None:
+            return failure
         if await self.is_stopped():
             return stopped(self._naps.longest)
         if isinstance(error, modal.exception.RemoteError | modal.exception.ExecutionError):
