@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
@@ -37,6 +38,7 @@ from pytest_modal.plan.scopes import shorter_lived
 from pytest_modal.plan.sending import Values, without_collector
 from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError
 from pytest_modal.remote import data
+from pytest_modal.remote.masks import Masks, SecretNames
 from pytest_modal.wording import three_parts
 
 
@@ -84,14 +86,18 @@ class Planner:
         Whether ``mock=`` replaces the bodies.
     travels : bool
         Whether functions will be sent anywhere.
+    secret : SecretNames
+        Which environment variables are secret.
     """
 
-    def __init__(self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool = True) -> None:
+    def __init__(
+        self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool, secret: SecretNames
+    ) -> None:
         self._rootdir = rootdir
         self._travels = travels
         self._shipper = Shipper(rootdir, travels=travels)
         self._environments = Environments(defaults, self._shipper.location)
-        self._values = Values(self._shipper)
+        self._values = Values(self._shipper, Masks(secret.among(os.environ.items()) if travels else ()))
         self._bodies = Bodies(mocks=mocks)
         self.collected = Collected(self._shipper, self._environments, self._bodies)
         self._calls: dict[str, Call] = {}

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from pytest_modal.batch.calls import Data
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.arguments import holds_code_only
-from pytest_modal.code.shipping import Shipper
+from pytest_modal.code.shipping import Shipper, ShippingError
 from pytest_modal.plan.lent import Lent
 from pytest_modal.remote import data
+from pytest_modal.remote.masks import Masks
+from pytest_modal.wording import three_parts
 
 
 class Values:
@@ -21,10 +23,13 @@ class Values:
     ----------
     shipper : Shipper
         Ships those that are code.
+    secrets : Masks
+        Of this machine: no value that is sent may hold one.
     """
 
-    def __init__(self, shipper: Shipper) -> None:
+    def __init__(self, shipper: Shipper, secrets: Masks) -> None:
         self._shipper = shipper
+        self._secrets = secrets
         self._encoded: dict[tuple[int, tuple[str, ...], bool], tuple[Lent, Data]] = {}
         self._copies: dict[str, Data] = {}
 
@@ -35,8 +40,17 @@ class Values:
         ------
         NotDataError
             It is not.
+        ShippingError
+            It holds a secret.
         """
         buffers = data.encode(value, where, argument=argument)
+        if (name := self._secrets.held(buffers)) is not None:
+            what = f"the argument {argument!r} holds the value of the environment variable {name}, which is secret"
+            remedy = (
+                "read the variable in the function's body, and give the container one by secrets=; "
+                f"if it is not secret, say so in the ini: modal_secret_variables = !{name}"
+            )
+            raise ShippingError(three_parts(what, where, remedy))
         digest = data.digest(buffers)
         # The memory of arrays is copied: what is sent is what the key is of, whatever happens to them until then.
         return self._copies.setdefault(digest, Data(digest, [_own(buffer) for buffer in buffers]))

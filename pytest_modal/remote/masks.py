@@ -92,6 +92,8 @@ class Masks:
                 self._names |= dict.fromkeys((secret, *(each[1:-1] for each in quoted)), name)
         self._forms = sorted(self._names, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, self._forms)))
+        self._longest = max(map(len, self._forms), default=0) * 4
+        self._needles = [(self._names[form], *needle) for form in self._forms for needle in _needles(form)]
 
     def __bool__(self) -> bool:
         return bool(self._forms)
@@ -118,6 +120,17 @@ class Masks:
             return type(value)(map(self.plain, value))
         return value
 
+    def held(self, value: Sequence[bytes | memoryview]) -> str | None:
+        """Return the name of a secret that encoded data holds."""
+        for buffer in value if self._needles else ():
+            view = memoryview(buffer).cast("B")
+            for start in range(0, len(view), _PIECE):
+                piece = bytes(view[start : start + _PIECE + self._longest])
+                for name, needle, _ in self._needles:
+                    if needle in piece:
+                        return name
+        return None
+
     def encoded(self, value: Sequence[bytes | memoryview]) -> tuple[Buffers, list[str]]:
         """Return encoded data in which asterisks are in place of secrets, and the names of those that were there.
 
@@ -135,12 +148,11 @@ class Masks:
 
     def _covered(self, view: memoryview, found: dict[str, None]) -> bytearray | None:
         changed: bytearray | None = None
-        for form in self._forms:
-            for needle, cover in _needles(form):
-                for at in _places(view if changed is None else memoryview(changed), needle):
-                    changed = bytearray(view) if changed is None else changed
-                    changed[at : at + len(needle)] = cover
-                    found[self._names[form]] = None
+        for name, needle, cover in self._needles:
+            for at in _places(view if changed is None else memoryview(changed), needle):
+                changed = bytearray(view) if changed is None else changed
+                changed[at : at + len(needle)] = cover
+                found[name] = None
         return changed
 
 

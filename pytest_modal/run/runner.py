@@ -22,6 +22,7 @@ from pytest_modal.plan.planner import Planner
 from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
 from pytest_modal.plan.selection import DESELECTED, waiting_for_results
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
+from pytest_modal.remote.masks import SecretNames
 from pytest_modal.report import terminal
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
 from pytest_modal.report.plan import print_plan
@@ -235,7 +236,8 @@ def _plan(
 ) -> tuple[Backend, Batch, list[str]]:
     backend = backend_of(config, settings)
     defaults = with_image(settings.environment, config) if tests and settings.mode != "replay" else settings.environment
-    planner = Planner(config.rootpath, defaults, mocks=settings.mode == "local", travels=settings.mode != "replay")
+    secret, mode = SecretNames(settings.session.secret_variables), settings.mode
+    planner = Planner(config.rootpath, defaults, mocks=mode == "local", travels=mode != "replay", secret=secret)
     batch = planner.plan(tests)
     warnings = check_batch(config, tests, batch)
     if any(environment.modal for environment in batch.environments) and settings.mode != "replay":

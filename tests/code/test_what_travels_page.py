@@ -20,6 +20,7 @@ from pytest_modal.code.shipping import Shipper, ShippingError
 from pytest_modal.code.units import bound_in
 from pytest_modal.plan.sending import Values
 from pytest_modal.remote.data import NotDataError
+from pytest_modal.remote.masks import Masks
 
 PAGE = Path(__file__).parents[2] / "docs" / "what-travels.md"
 TEXT = PAGE.read_text()
@@ -215,14 +216,14 @@ def test_an_argument_travels_as_the_page_says(code: str, tmp_path: Path, monkeyp
     module = importlib.import_module(name)
     sys.modules.pop(name)
     monkeypatch.setitem(sys.modules, name, module)  # until the test ends
-    assert argument_kind(Values(Shipper(tmp_path)), module.VALUE, module.f) == ARGUMENTS[code].kind
+    assert argument_kind(Values(Shipper(tmp_path), Masks(())), module.VALUE, module.f) == ARGUMENTS[code].kind
 
 
 def argument_kind(values: Values, value: object, function: object) -> str:
     """Return how an argument of a function travels."""
     assert callable(function)
     try:
-        sent = values.encoded(value, "x", "x", function, Environment())
+        _, sent = values.encoded(value, "x", "x", function, Environment())
     except (NotDataError, ShippingError):
         return "refused"
     return "code" if isinstance(sent, Code) else "data"

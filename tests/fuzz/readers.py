@@ -9,6 +9,7 @@ import random
 import struct
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +28,9 @@ from pytest_modal.remote import data
 from pytest_modal.remote.framing import Frame
 from pytest_modal.report.failures import cause_of, explain, explain_teardown, headline, location_of
 from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal.app_log import Sightings, Signs
 from pytest_modal.run.modal.plain_replies import bytes_in
+from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import SentPack, read_reply
 from pytest_modal.run.shipped_files import ShippedFiles
 from pytest_modal.store.outcome_file import read_outcome
@@ -132,7 +135,7 @@ class Replies:
         batch = Batch([self._call], {"fixture": Container("fixture", "model", function, {}, Environment())})
         self._dispatch, self._files = Dispatch(batch, lambda key: b""), ShippedFiles(batch, directory)
         self._results, self._directory = Results("modal", batch, directory), directory
-        self._head = _Forger([{"pack": "pack", "container": "ta-1", "keys": ["key"], "spent": [0.5]}])
+        self._head = _Forger([{"pack": "pack", "container": "ta-1", "age": 1.0, "keys": ["key"], "spent": [0.5]}])
         cause = {"type": "E", "message": "m", "notes": ["n"], "frames": [("f.py", 1, "g")]}
         error = {**cause, "cause": cause, "exceptions": [cause, cause], "container_key": "fixture"}
         load = {"key": "fixture", "label": "model", "seconds": 1.0}
@@ -271,4 +274,37 @@ class Baselines:
         return True
 
 
-ALL = (Decoder, Replies, Outcomes, Recordings, Baselines)
+class Log:
+    """Lines of an app's log: those of a container among what functions print, which may look like them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._signs = Signs()
+        events = ("ready", "pack", "interrupted", "returned", "start", "load", "import", "call", "teardown", "\ud800")
+        words = ["T4", "ta-1", "key", "", "label[x]", "1.5", "\x1b[2J", "\u202e", "{}", "%s", "é" * 50, "0" * 5_000]
+        marks = [self._signs.mark, "[pytest-modal]", "[pytest-modal 0123456789abcdef]", self._signs.mark[:-1]]
+        self._words, self._marks, self._events = words, marks, events
+
+    def once(self, rng: random.Random) -> bool:
+        printed, sightings, own = PrintedLog(self._signs), Sightings(signs=self._signs), 0
+        for _ in range(rng.choice([1, 3, 10])):
+            words = rng.choices(self._words, k=rng.randrange(5))
+            line = " ".join([rng.choice(self._marks), rng.choice(self._events), *words])
+            if rng.random() < 0.3:
+                line = damaged(rng, line.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+            text = rng.choice(["", "printed ", "\r"]) + line + rng.choice(["", "\n", "\r\n", "\u2028"])
+            source = rng.choice(["stdout", "stderr", "system"])
+            entry = SimpleNamespace(message=text, source=source, timestamp=0.0, context_ids=["fc-1", "ta-1"])
+            found = self._signs.found(text)
+            assert not found or self._signs.mark in text
+            for sign in found:
+                sightings.note(sign)
+            sightings.note_end(entry)
+            assert self._signs.mark not in self._signs.without(text)
+            assert all(self._signs.mark not in shown for _, shown in printed.add(entry))
+            own += len(found)
+        sightings.fell("ta-1")
+        list(printed.rest("key", Outcome("key", "ok", stdout="printed \n")))
+        return own > 0
+
+
+ALL = (Decoder, Replies, Outcomes, Recordings, Baselines, Log)

@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
-READERS = ("decoder", "replies", "outcomes", "recordings", "baselines")
+READERS = ("decoder", "replies", "outcomes", "recordings", "baselines", "log")
 MOST_MEMORY = 8 << 30  # bytes
 MOST_SECONDS = 20.0  # for one input
 MOST_FAULTS = 10

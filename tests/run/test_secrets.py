@@ -167,3 +167,41 @@ def test_a_secret_across_the_pieces_that_are_searched_is_found(monkeypatch: pyte
         masked, found = Masks([("OURS", "secret-12345")]).encoded(data.encode("x" * before + "secret-12345"))
         assert found == ["OURS"]
         assert data.decode(b"".join(masked)) == "x" * before + "*" * 12
+
+
+ARGUMENT = """
+    import os
+    import pytest, pytest_modal
+
+    @pytest.fixture(scope="session")
+    def prompts():
+        return ["hello", {"headers": [f"Bearer {os.environ['OPENAI_KEY']}"]}]
+
+    @pytest_modal.fixture(packages=[])
+    def answers(prompts): return 1
+
+    @pytest_modal.fixture(packages=[])
+    def others(): return 2
+
+    def test_answers(answers): assert answers == 1
+    def test_others(others): assert others == 2
+"""
+
+
+def test_an_argument_that_holds_a_secret_is_not_sent(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_KEY", "sk-12345678")
+    pytester.makepyfile(ARGUMENT)
+    result = pytester.runpytest_inprocess("-p", "no:randomly")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the argument 'prompts' holds the value of the environment variable OPENAI_KEY, which is secret",
+            "  where: *prompts*",
+            "  what to do: read the variable in the function's body, and give the container one by secrets=; *",
+        ]
+    )
+    assert "sk-12345678" not in result.stdout.str()
+    pytester.makeini("[pytest]\nmodal_secret_variables = !OPENAI_KEY")
+    pytester.runpytest_inprocess("-p", "no:randomly").assert_outcomes(passed=2)
