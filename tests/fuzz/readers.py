@@ -135,7 +135,19 @@ class Replies:
         batch = Batch([self._call], {"fixture": Container("fixture", "model", function, {}, Environment())})
         self._dispatch, self._files = Dispatch(batch, lambda key: b""), ShippedFiles(batch, directory)
         self._results, self._directory = Results("modal", batch, directory), directory
-        self._head = _Forger([{"pack": "pack", "container": "ta-1", "age": 1.0, "keys": ["key"], "spent": [0.5]}])
+        self._head = _Forger(
+            [
+                {
+                    "pack": "pack",
+                    "container": "ta-1",
+                    "age": 1.0,
+                    "device": "",
+                    "ends": False,
+                    "keys": ["key"],
+                    "spent": [0.5],
+                }
+            ]
+        )
         cause = {"type": "E", "message": "m", "notes": ["n"], "frames": [("f.py", 1, "g")]}
         error = {**cause, "cause": cause, "exceptions": [cause, cause], "container_key": "fixture"}
         load = {"key": "fixture", "label": "model", "seconds": 1.0}

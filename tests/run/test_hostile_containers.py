@@ -107,9 +107,9 @@ def test_the_reply_to_an_earlier_pack_is_an_error(pytester: pytest.Pytester, mod
     result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", timeout=60)
     # How many calls are in the first pack depends on how fast they were.
     outcomes = result.parseoutcomes()
-    assert (outcomes["passed"] + outcomes["errors"], outcomes.get("failed", 0)) == (3, 0)
+    assert outcomes.get("passed", 0) + outcomes["errors"] == 3
     result.stdout.fnmatch_lines(
-        ["*an answer to square?2? that can't be used: a container sent the reply to other calls"]
+        ["*an answer to square?[12]? that can't be used: a container sent the reply to other calls"]
     )
 
 
