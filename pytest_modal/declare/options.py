@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from pytest_modal.declare.facts import Facts, FactsError, read_facts
 from pytest_modal.declare.project import add_environment, ini_place, not_valid, project_environment, seconds
 from pytest_modal.declare.settings import GateSettings, LocalOptions, SessionOptions, Settings
 from pytest_modal.wording import three_parts
@@ -132,6 +133,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_env", variables, type="linelist")
     gpus = f"GPUs that a session uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
+    facts = "Facts about Modal that replace assumptions: the report of `pytest-modal doctor`, relative to the rootdir."
+    parser.addini("modal_facts", facts, type="string", default="")
     confirm = "Fresh rounds for a suspicious accuracy gate (default: 4 with Modal, 0 in local mode)."
     parser.addini("modal_gate_confirm", confirm, type="string", default="")
     parser.addini(
@@ -172,7 +175,12 @@ def resolve(config: pytest.Config) -> Settings:
     timeouts = {name: seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     max_gpus = _whole(config, "modal_max_gpus", SessionOptions.max_gpus, least=1, what="GPUs", most=MAX_GPUS)
-    session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume, max_gpus=max_gpus)
+    session = SessionOptions(
+        **timeouts,
+        cache_volume="" if volume.lower() in OFF else volume,
+        max_gpus=max_gpus,
+        facts=_facts(config),
+    )
     option = config.getoption
     record = bool(option("modal_record"))
     if record and mode in ("replay", "skip"):
@@ -184,6 +192,16 @@ def resolve(config: pytest.Config) -> Settings:
     stream = option("capture", None) == "no" and not inline
     gates, local = _gates(config, mode), _local(config)
     return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local)
+
+
+def _facts(config: pytest.Config) -> Facts:
+    path = config.getini("modal_facts")
+    if not path:
+        return Facts()
+    try:
+        return read_facts(config.rootpath / path)
+    except FactsError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _local(config: pytest.Config) -> LocalOptions:

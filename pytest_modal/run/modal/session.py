@@ -18,7 +18,7 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
-from pytest_modal.run.modal.app import Service, build_app, named
+from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
@@ -193,10 +193,11 @@ class Session:
 
     async def _work(self, app: Any, services: list[Service]) -> None:
         moved = asyncio.Event()
+        facts = self._options.facts
         for service in services:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
-            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
-        streams = Streams(self._options.connection_timeout)
+            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved, pack_seconds(facts))
+        streams = Streams(self._options.connection_timeout, facts.streams)
         note = self.notes.append
         pack_runner = PackRunner(
             app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note
