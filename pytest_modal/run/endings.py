@@ -12,7 +12,7 @@ _HINTS = {
 }
 
 
-def container_ending(status: int, out_of_memory: Collection[int] = ()) -> str:
+def container_ending(status: int, out_of_memory: Collection[int]) -> str:
     """Return how a container ended, as a sentence.
 
     Parameters

@@ -215,11 +215,11 @@ def _cause(log: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def crash_message(error: BaseException, status: int | None = None, facts: Facts | None = None) -> str:
+def crash_message(error: BaseException, status: int | None, facts: Facts) -> str:
     """Return how a container ended, from the error that the client raised, or its exit status."""
     text = str(error)
     if match := _EXIT_STATUS.search(text):
         status = int(match[1])
     if status is None:
         return f"the container ended: {text or 'Modal did not say why'}"
-    return container_ending(status, (facts or Facts()).out_of_memory_exit_codes)
+    return container_ending(status, facts.out_of_memory_exit_codes)

@@ -217,7 +217,7 @@ class PackRunner:
         outcome.container = containers[-1] if containers else ""
         self._tried(queue, outcome)
         with contextlib.suppress(Exception):
-            await asyncio.sleep(self._options.facts.log_delay_seconds)
+            await asyncio.sleep(facts.log_delay_seconds)
             printed = await within(LOG_TIMEOUT, last_output(pack.call))
             outcome.stdout, outcome.stderr = printed["stdout"], printed["stderr"]
         if queue.falls >= MAX_FALLS and queue.failure is None:
