@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from doctor_visit import FILE, start, visit
 from loopback_modal import LoopbackModal
 
 from pytest_modal.declare.facts import Facts, read_facts
+from pytest_modal.run.modal.doctor.check import State
+from pytest_modal.run.modal.doctor.doctor import CHECKS
 
+PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 ALL = {
     *("configuration", "connection", "image", "container", "payloads", "logs", "streams", "gpu", "stats", "cancel"),
     *("crash", "memory", "timeout", "stopped", "session", "requests", "warnings"),
@@ -41,6 +47,11 @@ def test_all_is_as_assumed_on_a_server_that_does_as_assumed(modal_server: Loopba
     assert [app["state"] for app in facts["apps"]] == ["stopped", "stopped"]
     assert sum(image["builds"] for image in facts["images"]) == len(facts["images"])
     assert read_facts(Path(FILE)).streams == 100
+
+
+def test_the_page_lists_every_state_every_check_and_every_fact() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert rows == [*get_args(State), *(check.name for check in CHECKS), *(each.name for each in fields(Facts))]
 
 
 def test_without_a_gpu_none_is_asked_for(modal_server: LoopbackModal) -> None:

@@ -34,6 +34,7 @@ _SLOW = 1.5  # seconds for an answer beside other requests
 async def configuration(visit: Visit) -> Found:
     """Look at what is configured on this machine; Modal is not asked."""
     _hide_profiles(visit, [os.environ.get("MODAL_PROFILE", "")])
+    visit.private[os.environ.get("MODAL_CONFIG_PATH", "")] = "<configuration>"
     fault = fault_of_configuration()
     if fault is not None and fault.kind == "configuration":  # the client can't be imported
         return Found("differs", fault.message, fault.remedy, {"kind": fault.kind})
