@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import textwrap
 from collections import Counter, defaultdict
@@ -18,7 +19,7 @@ from pytest_modal.run.modal.doctor.visit import Options
 from pytest_modal.store.files import write_json
 from pytest_modal.wording import count, first_few, safe_line, three_parts
 
-WIDTH = 80
+_WIDTHS = 60, 120  # of lines, at least and at most
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _INTERRUPTED = 130
 _COLOURS = {"ok": "32", "differs": "33", "unknown": "33", "skipped": "2"}
@@ -52,7 +53,7 @@ def examine(names: Sequence[str], output: Path, *, gpu: bool, local: bool, secon
         return 2
     costs = "about $0.01 for a T4" if gpu else "CPU containers only, well below $0.01"
     print(f"About a minute; {'a local server' if local else costs}. Ctrl-C keeps what is known.\n", flush=True)
-    _write(f"{'':<10}{'check':<{_COLUMN - 10}}what is assumed: what was seen\n")
+    _write(f"{'':<10}{'check':<{_COLUMN - 10}}what was seen (what is assumed)\n")
     screen = _Screen()
     doctor = Doctor(Options(tuple(names), gpu, seconds), screen.show)
     complete = False
@@ -109,13 +110,13 @@ class _Screen:
         if found.state == "skipped":
             self._skipped[found.says].append(line.check.name)
             return
-        lines = _wrapped(f"{line.check.assumed}: {safe_line(found.says, 600)}")
+        lines = _wrapped(f"{safe_line(found.says, 600)} (assumed: {line.check.assumed})")
         if found.remedy:
             lines += _wrapped(f"what to do: {safe_line(found.remedy)}")
         self._clear()
         self._print(found.state, line.check.name, lines)
         if self._terminal and left:
-            _write(f"          {first_few(check.name for check in left)} ..."[: WIDTH - 1])
+            _write(f"          {first_few(check.name for check in left)} ..."[: _width() - 1])
 
     def close(self) -> None:
         """Write which checks were skipped, and why."""
@@ -133,7 +134,12 @@ class _Screen:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH - _COLUMN, break_on_hyphens=False)
+    return textwrap.wrap(text, _width() - _COLUMN, break_on_hyphens=False)
+
+
+def _width() -> int:
+    least, most = _WIDTHS
+    return max(least, min(most, shutil.get_terminal_size().columns))
 
 
 def _summary(lines: Sequence[Line], output: Path, *, has_facts: bool) -> str:
@@ -144,7 +150,7 @@ def _summary(lines: Sequence[Line], output: Path, *, has_facts: bool) -> str:
             parts.append(f"{len(names)} {words} ({first_few(names)})")
     if states["skipped"]:
         parts.append(f"{states['skipped']} skipped")
-    text = textwrap.fill(", ".join(parts), WIDTH)
+    text = textwrap.fill(", ".join(parts), _width())
     text += f"\n{output} holds the report, without tokens and names"
     return f"{text};\nthe ini modal_facts = {output} has sessions go by it" if has_facts else text
 

@@ -47,7 +47,7 @@ SAID = r"Function `gpu` \(\S+\) is waiting to be scheduled on a GPU_T4 worker"
 DEAD = {"crash_limit": 1}
 CASES = {
     "latency": Unlike("connection", "4\\d\\d ms", {"latency": 0.4}),
-    "few streams": Unlike("streams", "^16; beside 31 others one took", {"streams": 16}, facts={"streams": 16}),
+    "few streams": Unlike("streams", "^16 are announced; beside 31 others", {"streams": 16}, facts={"streams": 16}),
     "some logs are lost": Unlike("logs", "of 40 lines.*; \\d+ lost", {"log_share": 0.5}, seconds=12),
     "no logs": Unlike("logs", "^0 of 40 lines; 40 lost", {"log_share": 1.0}, seconds=12),
     "late logs": Unlike("logs", "too late", {"log_delay": 3.0}),
@@ -109,7 +109,7 @@ CASES = {
         "container", "no container: RemoteError", DEAD, fault("crash_on_start", function="probe")
     ),
     "a container that starts late": Unlike(
-        "container", "^after [3-9]", faults=fault("slow_start", function="probe", seconds=3.0), state="ok"
+        "container", "^started in [3-9]", faults=fault("slow_start", function="probe", seconds=3.0), state="ok"
     ),
     "a GPU that comes late": Unlike(
         "gpu",
@@ -130,12 +130,14 @@ CASES = {
     ),
     "memory has another exit status": Unlike(
         "memory",
-        "^77, RemoteError, 1 start$",
+        "^RemoteError with exit status 77, after 1 start$",
         {"memory_status": 77, **DEAD},
         facts={"out_of_memory_exit_codes": [2, 9, 137, -1, 77]},
     ),
     "memory has no limit": Unlike("memory", "1024 MiB were taken, with a limit of 512", {"memory_status": None}),
-    "crashes are not tried again": Unlike("crash", "^137, RemoteError, 1 start$", DEAD, state="ok"),
+    "crashes are not tried again": Unlike(
+        "crash", "^RemoteError with exit status 137, after 1 start$", DEAD, state="ok"
+    ),
     "an image that cannot be built": Unlike(
         "image",
         "could not be built: error: no space on moon",
@@ -160,7 +162,7 @@ HIDDEN = {
         "payloads", "^100 B", faults=fault("output", how="unknown", times=1), state="ok"
     ),
     "a container that does not start at once": Unlike(
-        "container", "^after", faults=fault("crash_on_start", function="probe", times=1), state="ok"
+        "container", "^started in", faults=fault("crash_on_start", function="probe", times=1), state="ok"
     ),
 }
 # Settings that are sizes and places, and no faults.

@@ -132,7 +132,7 @@ async def streams(visit: Visit) -> Found:
             task.cancel()
         with contextlib.suppress(Exception):
             await visit.end_of(call, 5)
-    says = f"{announced:,}" if announced is not None else "no limit is known"
+    says = f"{announced:,} are announced" if announced is not None else "no limit is known"
     slow = answer >= _SLOW + 2 * visit.round_trip
     says += f"; beside {OPEN_AT_A_TIME - 1} others one took {answer:.1f} s" if slow else ""
     enough = (announced is None or announced >= OPEN_AT_A_TIME) and not slow

@@ -39,7 +39,7 @@ async def container(visit: Visit) -> Found:
         faults.append(f"it has Python {head['python']}, and this is {PYTHON}")
     if head["project"]:
         faults.append("it has pytest_modal, which it was not given")
-    says = "; ".join([f"after {took:.1f} s", *faults])
+    says = "; ".join([f"started in {took:.1f} s", *faults])
     remedy = "report it: functions need the same Python, and nothing else of this machine"
     return found(not faults, says, remedy, {"seconds": round(took, 3), "python": head["python"]})
 
@@ -109,7 +109,7 @@ async def payloads(visit: Visit) -> Found:
         if hashlib.sha256(back).digest() != hashlib.sha256(payload).digest():
             return Found("differs", f"{name}: came back changed", _REPORT, {"seconds": took})
         containers.add(head["container"])
-    says = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in took.items())
+    says = ", ".join(f"{name} in {seconds:.2f} s" for name, seconds in took.items())
     if len(containers) > 1:
         says += f"; in {len(containers)} containers, one after the other"
     remedy = "a container was replaced while it worked; calls were tried again. If it happens again, report it"
@@ -141,7 +141,7 @@ async def stats(visit: Visit) -> Found:
     _, runners, backlog, running = seen[-1]
     first = next((at for at, number, *_ in seen if number), None)
     early = first is not None and first < started - began - 1.0
-    says = f"of 3 calls for a container {running} runs, {count(runners, 'runner')}, backlog {backlog}"
+    says = f"of 3 calls for one container {running} runs and {backlog} wait, {count(runners, 'runner')}"
     rows = [dict(zip(("at", "runners", "backlog", "running"), each, strict=True)) for each in seen]
     remedy = "report it: whether there is a GPU is decided by num_total_runners"
     measured = {"seen": rows, "counts_starting": early, "call_began": round(started - began, 2)}
@@ -165,7 +165,7 @@ def _parts(value: Any) -> tuple[dict[str, Any], bytes]:
     return {"container": read["container"], "python": read["python"], "project": read["project"]}, payload
 
 
-CONTAINER = Check("container", f"Python {PYTHON}, nothing of this machine", _START_LIMIT, container)
+CONTAINER = Check("container", f"it has Python {PYTHON}, and nothing of this machine", _START_LIMIT, container)
 GPU_NAME = Check("gpu", f"a {GPU} by its name", _GPU_LIMIT, gpu)
-PAYLOADS = Check("payloads", "unchanged", 3 * _RESULT_LIMIT + 5, payloads)
-STATS = Check("stats", "runners work, the backlog waits", _START_LIMIT, stats)
+PAYLOADS = Check("payloads", "all come back unchanged", 3 * _RESULT_LIMIT + 5, payloads)
+STATS = Check("stats", "a call runs in a runner, the backlog waits", _START_LIMIT, stats)

@@ -34,8 +34,8 @@ async def crash(visit: Visit) -> Found:
         return seen
     end, status, measured = seen
     if status is None:
-        return Found("differs", f"{_told(end)} without one, {_starts(measured)}", _REPORT, measured)
-    return found(_is_crash(end), f"{status}, {_told(end)}, {_starts(measured)}", _REPORT, measured)
+        return Found("differs", f"{_told(end)} without exit status, {_starts(measured)}", _REPORT, measured)
+    return found(_is_crash(end), f"{_told(end)} with exit status {status}, {_starts(measured)}", _REPORT, measured)
 
 
 async def memory(visit: Visit) -> Found:
@@ -48,10 +48,10 @@ async def memory(visit: Visit) -> Found:
         says = f"{MEMORY_TAKEN} MiB were taken, with a limit of {MEMORY_LIMIT}"
         return Found("differs", says, "memory=(request, limit) does not protect; report it", measured)
     if status is None:
-        return Found("differs", f"{_told(end)} without one, {_starts(measured)}", _REPORT, measured)
+        return Found("differs", f"{_told(end)} without exit status, {_starts(measured)}", _REPORT, measured)
     known = Facts().out_of_memory_exit_codes
     facts = {"out_of_memory_exit_codes": [*known, status]} if status not in known and status else {}
-    says = f"{status}, {_told(end)}, {_starts(measured)}"
+    says = f"{_told(end)} with exit status {status}, {_starts(measured)}"
     remedy = "set modal_facts: that exit status is then called out of memory"
     return found(status in known and _is_crash(end), says, remedy, measured, facts)
 
@@ -90,7 +90,7 @@ def _is_crash(end: End) -> bool:
 
 
 def _starts(measured: dict[str, Any]) -> str:
-    return count(measured["starts"], "start")
+    return f"after {count(measured['starts'], 'start')}"
 
 
 def _told(end: End) -> str:
@@ -187,13 +187,12 @@ async def stopped(visit: Visit) -> Found:
             end = await ending
         finally:
             watching.cancel()
-    state = "its state never says so" if state_after is None else f"after {state_after:.1f} s"
-    ends = (
-        f"its call never ends (waited {end.waited:.0f} s)"
-        if end.never
-        else f"{_told(end)} after {end.at - asked:.1f} s"
-    )
-    says = f"{state}, {ends}, {refusal or 'a new call is taken'}"
+    state = "the app never says so" if state_after is None else f"the app says so after {state_after:.1f} s"
+    if end.never:
+        ends = f"its call never ends (waited {end.waited:.0f} s)"
+    else:
+        ends = f"its call ends with {_told(end)} after {end.at - asked:.1f} s"
+    says = f"{state}, {ends}, {f'a new one with {refusal}' if refusal else 'a new one is taken'}"
     measured = {
         **end.told,
         "state_after_seconds": state_after,
@@ -229,7 +228,7 @@ async def _refusal(function: Any) -> str:
 
 
 CRASH = Check("crash", "an error with the exit status", _DEATH_LIMIT, crash)
-MEMORY = Check("memory", "exit status 137, 9, 2 or -1", _DEATH_LIMIT, memory)
+MEMORY = Check("memory", "an error with exit status 137, 9, 2 or -1", _DEATH_LIMIT, memory)
 TIMEOUT = Check("timeout", "an error, and the container lives on", 55, timeout)
 CANCEL = Check("cancel", "it ends, and the container lives on", 55, cancel)
 STOPPED = Check("stopped", "it says so, its calls end, others are refused", 60, stopped)

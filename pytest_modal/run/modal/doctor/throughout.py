@@ -55,7 +55,7 @@ async def session(visit: Visit) -> Found:
     info = await within(5, visit.app.info.aio(refresh=True))
     state = info.lifecycle.state
     runs = state not in (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
-    says = "it did" if runs else "the app was stopped meanwhile"
+    says = "it runs" if runs else "the app was stopped meanwhile"
     remedy = "if nobody stopped it: was this machine asleep, or too busy to send heartbeats?"
     return found(runs, says, remedy, {"state": str(getattr(state, "name", state))})
 
