@@ -61,6 +61,10 @@ class SessionOptions:
         How many GPUs the session uses at once, unless one environment alone has more.
     facts : Facts
         What is known of Modal.
+    max_cost : float or None
+        Dollars that the session may cost.
+    prices : tuple of pairs
+        Dollars a second that the project knows better than the list of `declare.prices`, by name.
     """
 
     acquire_timeout: float = 900.0
@@ -69,6 +73,8 @@ class SessionOptions:
     cache_volume: str = "pytest-modal-huggingface"
     max_gpus: int = 10
     facts: Facts = field(default_factory=Facts)
+    max_cost: float | None = None
+    prices: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,8 @@ class Settings:
         Whether what functions print is shown while they run.
     local : LocalOptions
         Settings of local mock mode.
+    resume_same : bool
+        Whether results that other versions of packages have made are computed again.
     """
 
     mode: str
@@ -126,6 +134,7 @@ class Settings:
     inline: bool = False
     stream: bool = False
     local: LocalOptions = field(default_factory=LocalOptions)
+    resume_same: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()

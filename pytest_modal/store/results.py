@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
-from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.store.outcome_file import read_header, read_outcome, read_value, write_outcome
 from pytest_modal.wording import count
 
 _RECORD = "run"
@@ -37,6 +38,8 @@ class Run:
         Lines to show before the batch, and lines for the summary.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
+    cost : Cost or None
+        What the containers on Modal have cost, if there were some.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -52,6 +55,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seed: str = ""
+    cost: Cost | None = None
     error: str | None = None
 
 
@@ -95,8 +99,7 @@ class Results:
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
         path = self.path(outcome.key)
         draft = path.with_name(f"{DRAFT}{path.name}")
-        with draft.open("wb") as stream:
-            write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+        write_outcome(draft, outcome, value if outcome.ok else [])
         draft.replace(path)
         self.outcomes[outcome.key] = outcome
 
@@ -156,7 +159,7 @@ class Results:
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._directory / key
 
     def is_first(self, what: str) -> bool:
@@ -170,6 +173,13 @@ class Results:
         new = what not in self._asked
         self._asked.add(what)
         return new
+
+    def add_cost(self, cost: Cost | None) -> None:
+        """Add what another session of the run has cost, for all its processes."""
+        if cost is not None:
+            self.run.cost = cost if self.run.cost is None else self.run.cost + cost
+            if self.is_shared:
+                self.save()
 
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""
@@ -186,7 +196,8 @@ class Results:
         record = self._directory / _RECORD
         if not record.exists():
             return False
-        self.run = Run(**read_header(record))
+        kept = read_header(record)
+        self.run = Run(**{**kept, "cost": Cost.read(kept["cost"]) if kept["cost"] else None})
         return True
 
     def close(self) -> None:

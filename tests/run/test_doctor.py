@@ -46,7 +46,7 @@ def test_all_is_as_assumed_on_a_server_that_does_as_assumed(modal_server: Loopba
     facts = modal_server.facts()
     assert [app["state"] for app in facts["apps"]] == ["stopped", "stopped"]
     assert sum(image["builds"] for image in facts["images"]) == len(facts["images"])
-    assert read_facts(Path(FILE)).streams == 100
+    assert read_facts(Path(FILE)).streams == 32
 
 
 def test_the_page_lists_every_state_every_check_and_every_fact() -> None:

@@ -47,7 +47,7 @@ SAID = r"Function `gpu` \(\S+\) is waiting to be scheduled on a GPU_T4 worker"
 DEAD = {"crash_limit": 1}
 CASES = {
     "latency": Unlike("connection", "4\\d\\d ms", {"latency": 0.4}),
-    "few streams": Unlike("streams", "^16 are announced; beside 31 others", {"streams": 16}, facts={"streams": 16}),
+    "few streams": Unlike("streams", "^16 are announced; beside 16 others", {"streams": 16}, facts={"streams": 16}),
     "some logs are lost": Unlike("logs", "of 40 lines.*; \\d+ lost", {"log_share": 0.5}, seconds=12),
     "no logs": Unlike("logs", "^0 of 40 lines; 40 lost", {"log_share": 1.0}, seconds=12),
     "late logs": Unlike("logs", "too late", {"log_delay": 3.0}),

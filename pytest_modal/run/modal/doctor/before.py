@@ -16,14 +16,17 @@ from pytest_modal.declare.facts import Facts
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import pack_seconds
 from pytest_modal.run.modal.configuration import fault_of_configuration
+from pytest_modal.run.modal.connecting import HELLO_TIMEOUT, connected, who_pays
 from pytest_modal.run.modal.doctor.check import Check, Found, found
 from pytest_modal.run.modal.doctor.sent import new_word
 from pytest_modal.run.modal.doctor.visit import Visit
-from pytest_modal.run.modal.network import hello, nobody_listens
-from pytest_modal.run.modal.session import HELLO_TIMEOUT
-from pytest_modal.run.modal.streams import OPEN_AT_A_TIME
+from pytest_modal.run.modal.streams import MOST_POLLS, OPEN_AT_A_TIME
 from pytest_modal.run.modal.timeouts import within
 
+_SECRETS = (
+    *("token_id", "token_secret", "oauth_refresh_token"),
+    *("oauth_client_id", "oauth_client_secret", "oauth_jwt_key"),
+)
 _HELLOS = 7
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # and an empty SETTINGS frame
 _SETTINGS, _MAX_CONCURRENT_STREAMS = 4, 3  # RFC 9113, 6.5
@@ -49,9 +52,9 @@ async def configuration(visit: Visit) -> Found:
     profile = str(getattr(config, "_profile", "") or "default")
     visit.url = str(settings.get("server_url"))
     environment = str(settings.get("environment") or "")
-    for name in ("token_id", "token_secret", "oauth_refresh_token", "oauth_client_id", "oauth_client_secret"):
-        if value := settings.get(name):
-            visit.private[str(value)] = f"<{name}>"
+    for name in _SECRETS:
+        with contextlib.suppress(KeyError):  # an older client does not know all of them
+            visit.private[str(settings.get(name) or "")] = f"<{name}>"
     if environment not in ("", "main"):
         visit.private[environment] = "<environment>"
     source = "OAuth" if not settings.get("token_id") else "the environment"
@@ -71,29 +74,27 @@ async def connection(visit: Visit) -> Found:
     """Measure how long Modal takes to answer."""
     began = time.monotonic()
     try:
-        if await nobody_listens(visit.url):
-            raise TimeoutError
-        visit.client = await within(visit.at_most(HELLO_TIMEOUT), hello())
+        visit.client, _ = await within(visit.at_most(HELLO_TIMEOUT), connected())
     except TimeoutError:
         failure = errors.unreachable(visit.url, time.monotonic() - began)
         return Found("differs", failure.message, failure.remedy)
-    except Exception as error:
-        failure = await errors.of_session(error, visit.url)
-        return Found("differs", failure.message, failure.remedy, {"exception": type(error).__name__})
+    except errors.InfrastructureError as error:
+        return Found("differs", error.message, error.remedy, {"kind": error.kind})
     first, times = time.monotonic() - began, []
     for _ in range(_HELLOS):
         began = time.monotonic()
         with contextlib.suppress(Exception):  # failures are counted by the check of all requests
             await visit.client.hello.aio()
             times.append(time.monotonic() - began)
-    workspace = await _workspace()
-    if workspace:
-        visit.private[workspace] = "<workspace>"
+    pays = await who_pays()
+    for kind, _, name in (part.partition(" ") for part in pays.split(", ")):
+        if name != "main":
+            visit.private[name] = f"<{kind}>"
     if not times:
         return Found("differs", f"first answer after {first:.2f} s, and none to {_HELLOS} requests after it")
     visit.round_trip = statistics.median(times)
     says = f"{visit.round_trip * 1000:,.0f} ms; first answer {first:.2f} s"
-    says += f"; workspace {workspace}" if workspace else ""
+    says += f"; {pays}" if pays else ""
     seconds = pack_seconds(Facts(round_trip_seconds=visit.round_trip))
     remedy = f"set modal_facts: calls then travel in packs of {seconds:.1f} s"
     measured = {"first_answer_seconds": round(first, 4), "round_trips_seconds": [round(each, 4) for each in times]}
@@ -101,24 +102,13 @@ async def connection(visit: Visit) -> Found:
     return found(visit.round_trip <= Facts.round_trip_seconds, says, remedy, measured, facts)
 
 
-async def _workspace() -> str:
-    import modal
-
-    with contextlib.suppress(Exception):
-        workspace: Any = modal.Workspace
-        named = workspace.from_context()
-        await within(3, named.hydrate.aio())
-        return str(named.name or "")
-    return ""
-
-
 async def streams(visit: Visit) -> Found:
-    """Find out how many requests a connection takes: as announced, and with as many open as a session has."""
+    """Find out how many requests a connection takes: as announced, and with as many results waited for as in a session."""
     announced = None
     with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
         announced = await within(5, announced_streams(visit.url.split(",")[0].strip()))
     call = await visit.spawn("probe", new_word(), sleep=3.0)
-    opened = [asyncio.ensure_future(call.get.aio(timeout=2.5)) for _ in range(OPEN_AT_A_TIME - 1)]
+    opened = [asyncio.ensure_future(call.get.aio(timeout=2.5)) for _ in range(MOST_POLLS)]
     try:
         await asyncio.sleep(0.5)
         began = time.monotonic()
@@ -134,7 +124,7 @@ async def streams(visit: Visit) -> Found:
             await visit.end_of(call, 5)
     says = f"{announced:,} are announced" if announced is not None else "no limit is known"
     slow = answer >= _SLOW + 2 * visit.round_trip
-    says += f"; beside {OPEN_AT_A_TIME - 1} others one took {answer:.1f} s" if slow else ""
+    says += f"; beside {MOST_POLLS} others one took {answer:.1f} s" if slow else ""
     enough = (announced is None or announced >= OPEN_AT_A_TIME) and not slow
     facts = {"streams": max(8, announced)} if announced is not None else {}
     remedy = "set modal_facts: fewer requests are then open at a time"
