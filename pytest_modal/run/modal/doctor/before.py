@@ -103,7 +103,7 @@ async def connection(visit: Visit) -> Found:
 
 
 async def streams(visit: Visit) -> Found:
-    """Find out how many requests a connection takes: as announced, and with as many results waited for as in a session."""
+    """Find out how many requests a connection takes: as announced, and beside the results that a session waits for."""
     announced = None
     with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
         announced = await within(5, announced_streams(visit.url.split(",")[0].strip()))
