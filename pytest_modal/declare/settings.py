@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_modal.declare.facts import Facts
+
 
 @dataclass(frozen=True)
 class GateSettings:
@@ -59,6 +61,8 @@ class SessionOptions:
         How many GPUs the session uses at once, unless one environment alone has more.
     secret_variables : tuple of str
         Names or patterns of environment variables whose values are secret, and with a "!" of those that are not.
+    facts : Facts
+        What is known of Modal.
     max_cost : float or None
         Dollars that the session may cost.
     prices : tuple of pairs
@@ -71,6 +75,7 @@ class SessionOptions:
     cache_volume: str = "pytest-modal-huggingface"
     max_gpus: int = 10
     secret_variables: tuple[str, ...] = ()
+    facts: Facts = field(default_factory=Facts)
     max_cost: float | None = None
     prices: tuple[tuple[str, float], ...] = ()
 
