@@ -20,6 +20,7 @@ from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
+from pytest_modal.remote.keeper import keep
 from pytest_modal.remote.worker import Notes, Worker, no_notes
 
 
@@ -54,6 +55,7 @@ def main_in_container(name: str, output: str) -> None:
 
 def _begin(output: str) -> tuple[Any, IO[bytes], IO[bytes]]:
     """Return the first message and the streams of requests and replies; functions get the standard streams."""
+    keep()
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -94,7 +96,7 @@ def _serve(
 
     def notify(phase: str, key: str) -> None:
         note_phase(phases, phase, key)
-        if key:
+        if key and phase != "teardown":
             write_message(replies, {"event": phase, "key": key})
 
     worker = Worker(
@@ -108,14 +110,16 @@ def _serve(
     while "stop" not in (request := inbox.get()):
         answer: tuple[Any, Any] = {"event": "interrupted", "key": ""}, None
         try:
-            if "interrupt" not in request:
+            if "release" in request:
+                answer = {"event": "released", "key": "", "teardowns": worker.release(request["release"])}, None
+            elif "interrupt" not in request:
                 with interrupt.possible():
                     answer = worker.handle(request)
         except BaseException:
             if not interrupt.happened:
                 raise
         write_message(replies, *answer)
-    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
+    write_message(replies, {"event": "released", "key": "", "teardowns": worker.release_all()})
     os._exit(0)
 
 

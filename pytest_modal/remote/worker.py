@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pytest_modal.remote import data, debugger, lost_files, slices, standins
 from pytest_modal.remote.device import Device, free_memory
-from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
+from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply, Teardown
 from pytest_modal.remote.python_warnings import WarningRecorder
 from pytest_modal.remote.state import State
 from pytest_modal.remote.streams import Streams, encodable
@@ -171,7 +171,7 @@ class Worker:
         value : list of buffers
             The encoded result; empty unless the status is "ok".
         """
-        reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": [], "teardown_errors": []}
+        reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": []}
         value: Buffers = []
         started = time.perf_counter()
         with self._streams.captured(), self._warnings.recording() as reply["warnings"]:
@@ -203,7 +203,6 @@ class Worker:
             elif reply["status"] != "ok":
                 # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
                 free_memory()
-            reply["teardown_errors"] += self._release_until(request["position"])
             self._state.leave()
         reply |= {"stdout": self._streams.text("stdout"), "stderr": self._streams.text("stderr")}
         return reply, value if reply["status"] == "ok" else []
@@ -212,18 +211,19 @@ class Worker:
         """Take a function as it is in this process."""
         self._functions[key] = function
 
-    def release_all(self) -> list[Described]:
-        """Release every container fixture: the code after its ``yield`` runs."""
+    def release(self, position: int) -> list[Teardown]:
+        """Release the container fixtures whose last user has at most this position: the code after the yield runs."""
+        return self._release([key for key in self._containers if self._until[key] <= position])
+
+    def release_all(self) -> list[Teardown]:
+        """Release every container fixture."""
         errors = self._release(list(self._containers))
         self._slices.close()
         self._state.close()
         return errors
 
-    def _release_until(self, position: int) -> list[Described]:
-        return self._release([key for key in self._containers if self._until[key] <= position])
-
-    def _release(self, keys: list[str]) -> list[Described]:
-        errors: list[Described] = []
+    def _release(self, keys: list[str]) -> list[Teardown]:
+        errors: list[Teardown] = []
         # The last built goes first: it may use those built before it.
         for key in reversed(keys):
             self._containers.pop(key, None)
@@ -231,12 +231,13 @@ class Worker:
             self._state.leaving(key)
             if teardown is None:
                 continue
+            self._notify("teardown", key)
             try:
                 next(teardown, None)
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                errors.append({**describe(error, self._notes), "container_key": key})
+                errors.append({"container_key": key, "error": describe(error, self._notes)})
         if keys:
             free_memory()
         return errors
@@ -247,7 +248,6 @@ class Worker:
         self.device.begin()
         self._slices.prefers_image = request["own_image"]
         self._require([*needed, request["call"]], blobs)
-        reply["teardown_errors"] += self._release_until(request["position"] - 1)
         reply["phase"] = "import"
         if request["call"]["function"] not in self._functions:
             self._notify("import", "")

@@ -119,7 +119,6 @@ class Dispatch:
             stdout=reply["stdout"],
             stderr=reply["stderr"],
             loads=[Load(load["key"], load["label"], process, load["seconds"]) for load in reply["loads"]],
-            teardown_errors=[*reply["teardown_errors"]],
             attempts=reply.get("attempts", 1),
             lost_files=reply.get("lost_files", []),
             warnings=[*reply.get("warnings", [])],

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.remote.framing import Teardown
 
 Result = tuple[Outcome, Buffers]
 
@@ -20,6 +21,8 @@ class Backend(Protocol):
         The session on Modal, once there is one.
     notes : sequence of str
         What users should know of it afterwards.
+    teardowns : sequence of Teardown
+        What went wrong after the ``yield`` of container fixtures.
     """
 
     mode: str
@@ -30,6 +33,8 @@ class Backend(Protocol):
     def dashboard_url(self) -> str | None: ...
     @property
     def notes(self) -> Sequence[str]: ...
+    @property
+    def teardowns(self) -> Sequence[Teardown]: ...
 
     def describe(self) -> str:
         """Return in a few words where the batch will run."""

@@ -29,6 +29,7 @@ from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.shipped_files import with_local_files
+from pytest_modal.run.teardowns import in_words
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.cache import OutcomeCache, clean, run_directory
 from pytest_modal.store.results import Results
@@ -164,6 +165,7 @@ def compute(
             results.run.seconds["run"] = time.perf_counter() - started
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
             results.run.notes += backend.notes
+            results.run.teardowns += [in_words(each, config.rootpath) for each in backend.teardowns]
 
 
 def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:

@@ -12,18 +12,18 @@ from pytest_modal.remote.statements import SHIPPED
 
 def with_local_files(outcome: Outcome, rootdir: Path) -> Outcome:
     """Let the frames and warnings of an outcome name the files of this machine."""
-    for error in [outcome.error, *outcome.teardown_errors]:
-        if error is not None:
-            _map_frames(error, rootdir)
+    if outcome.error is not None:
+        map_frames(outcome.error, rootdir)
     outcome.warnings = [{**each, "file": _local(each["file"], rootdir)} for each in outcome.warnings]
     return outcome
 
 
-def _map_frames(error: Any, rootdir: Path) -> None:
+def map_frames(error: Any, rootdir: Path) -> None:
+    """Let the frames of a described exception name the files of this machine."""
     if "frames" in error:
         error["frames"] = [(_local(file, rootdir), line, name) for file, line, name in error["frames"]]
     for inner in [*(error[link] for link in ("cause", "context") if link in error), *error.get("exceptions", [])]:
-        _map_frames(inner, rootdir)
+        map_frames(inner, rootdir)
 
 
 def _local(file: str, rootdir: Path) -> str:

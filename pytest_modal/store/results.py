@@ -35,6 +35,9 @@ class Run:
         Keys of the calls whose results are from an earlier run.
     warnings, notes : list of str
         Lines to show before the batch, and lines for the summary.
+    teardowns : list of mapping
+        What went wrong after the ``yield`` of container fixtures: the "container_key", "what" in words, and the
+        "error" that was raised.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
     error : str or None
@@ -51,6 +54,7 @@ class Run:
     reused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    teardowns: list[dict[str, Any]] = field(default_factory=list)
     seed: str = ""
     error: str | None = None
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.network import Network
 from pytest_modal.run.modal.server_warnings import as_notes
@@ -69,6 +70,11 @@ class ModalBackend:
     def notes(self) -> list[str]:
         """What users should know of the session afterwards."""
         return self._session.notes if self._session else []
+
+    @property
+    def teardowns(self) -> list[Teardown]:
+        """What went wrong after the ``yield`` of container fixtures."""
+        return self._session.teardowns if self._session else []
 
     def describe(self) -> str:
         """Return where the batch will run."""

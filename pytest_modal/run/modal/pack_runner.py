@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from pytest_modal.batch.calls import Call
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.data import CorruptDataError
-from pytest_modal.remote.framing import Missing, PackReply, Reply
+from pytest_modal.remote.framing import Missing, PackReply, Reply, Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
@@ -67,6 +67,8 @@ class PackRunner:
         Called when the session can't go on.
     note : callable
         Takes what users should know afterwards.
+    torn_down : callable
+        Takes what went wrong after the ``yield`` of container fixtures.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class PackRunner:
         naps: Naps,
         fail: Callable[[InfrastructureError], None],
         note: Callable[[str], None],
+        torn_down: Callable[[Iterable[Teardown]], None],
     ) -> None:
         self._app = app
         self._dispatch = dispatch
@@ -88,6 +91,7 @@ class PackRunner:
         self._naps = naps
         self._fail = fail
         self._note = note
+        self._torn_down = torn_down
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def run(self, queue: EnvironmentQueue, pack: SentPack) -> Returned:
@@ -164,6 +168,7 @@ class PackRunner:
     ) -> Returned:
         queue.sign_of_life()
         queue.falls = 0
+        self._torn_down(head["teardowns"])
         returned = Returned()
         open_calls = {call.key: call for call in pack.calls}
         measured: dict[str, tuple[Call, float]] = {}

@@ -16,6 +16,7 @@ from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
@@ -87,6 +88,7 @@ class Session:
         self.app_id: str | None = None
         self.dashboard_url: str | None = None
         self.notes: list[str] = []
+        self.teardowns: list[Teardown] = []
 
     async def run(self) -> None:
         """Run the whole batch; every call gets an outcome."""
@@ -197,9 +199,16 @@ class Session:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
         streams = Streams(self._options.connection_timeout)
-        note = self.notes.append
         pack_runner = PackRunner(
-            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note
+            app,
+            self._dispatch,
+            self._sightings,
+            streams,
+            self._options,
+            self._naps,
+            self._fail,
+            self.notes.append,
+            self.teardowns.extend,
         )
         beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]

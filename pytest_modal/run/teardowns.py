@@ -1,0 +1,25 @@
+"""What went wrong after the ``yield`` of container fixtures, in words: it decides no result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytest_modal.remote.framing import Teardown
+from pytest_modal.run.endings import ending
+from pytest_modal.run.shipped_files import map_frames
+
+
+def in_words(teardown: Teardown, rootdir: Path) -> dict[str, Any]:
+    """Return what `pytest_modal.store.results.Run` has of it."""
+    error, ended = teardown.get("error"), teardown.get("ended", {})
+    if error is not None:
+        map_frames(error, rootdir)
+        what = f"raised {error['type']} after its yield"
+    elif "exit_status" in ended:
+        what = f"ended its process after its yield: {ending('the worker process', ended['exit_status'])}"
+    elif "limit" in ended:
+        what = f"did not end within {ended['limit']:g} s after its yield: its process was killed"
+    else:
+        what = f"still ran {teardown.get('pending', 0.0):g} s after its yield, when the results were sent"
+    return {"container_key": teardown["container_key"], "what": what, "error": error}
