@@ -41,7 +41,7 @@ class Outcome:
     phase : str
         What it was doing when it failed: "start", "send", "load <fixture>", "call" or "return".
     error : mapping or None
-        The remote exception as data (see `pytest_modal.remote.worker.describe`), or what else is known.
+        The remote exception as data (see `pytest_modal.remote.described.describe`), or what else is known.
     container_key : str or None
         The container fixture that failed, if one did.
     device : str

@@ -17,11 +17,12 @@ from typing import IO, Any
 
 from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
+from pytest_modal.remote.described import Notes, no_notes
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
 from pytest_modal.remote.keeper import keep
-from pytest_modal.remote.worker import Notes, Worker, no_notes
+from pytest_modal.remote.worker import Worker
 
 
 def main(name: str, output: str) -> None:
@@ -115,6 +116,8 @@ def _serve(
             elif "interrupt" not in request:
                 with interrupt.possible():
                     answer = worker.handle(request)
+                if interrupt.happened:  # while an exception was described, which catches everything
+                    answer = {"event": "interrupted", "key": ""}, None
         except BaseException:
             if not interrupt.happened:
                 raise

@@ -8,23 +8,19 @@ local worker process and Modal's containers.
 from __future__ import annotations
 
 import sys
-import time
-import traceback
 import types
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from time import perf_counter
 from typing import Any, Literal
 
-from pytest_modal.remote import data, debugger, lost_files, slices, standins
+from pytest_modal.remote import data, lost_files, slices
+from pytest_modal.remote.described import Notes, describe, no_notes
 from pytest_modal.remote.device import Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply, Teardown
 from pytest_modal.remote.python_warnings import WarningRecorder
 from pytest_modal.remote.state import State
-from pytest_modal.remote.streams import Streams, encodable
-from pytest_modal.remote.verdicts import values_of, verdict_of
-
-MAX_FRAMES = 100
-_OWN = (__file__, debugger.__file__, slices.__file__, standins.__file__)  # their frames say nothing of the function
+from pytest_modal.remote.streams import Streams
 
 
 class ContainerError(Exception):
@@ -54,50 +50,6 @@ class Request:
             f"request.{name} does not exist in a container, where only request.param is known: compute it in a local "
             "fixture and pass it as a parameter"
         )
-
-
-Notes = Callable[[BaseException], Iterable[str]]
-
-
-def no_notes(error: BaseException) -> Iterable[str]:
-    """Say nothing about an exception."""
-    return ()
-
-
-def describe(error: BaseException, notes: Notes = no_notes, seen: frozenset[int] = frozenset()) -> Described:
-    """Turn an exception into data: type, message, notes, frames, causes.
-
-    Frames are ``(file, line, function)``; the source lines are looked up on the user's machine. `notes` says more of an
-    exception.
-    """
-    seen |= {id(error)}
-    frames = [
-        (frame.f_code.co_filename, line, frame.f_code.co_name)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename not in _OWN
-    ]
-    try:
-        message = str(error)
-    except Exception as broken:
-        message = f"<str() of it raised {type(broken).__name__}>"
-    kind = type(error)
-    described: Described = {
-        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        "message": encodable(message),
-        "notes": [encodable(str(note)) for note in (*getattr(error, "__notes__", []), *notes(error))],
-        "frames": frames[-MAX_FRAMES:],
-    }
-    if verdict := verdict_of(error):
-        described["verdict"] = verdict
-        described["values"] = values_of(error) if isinstance(error, AssertionError) else []
-    cause, context = error.__cause__, error.__context__
-    if cause is not None and id(cause) not in seen:
-        described["cause"] = describe(cause, notes, seen)
-    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
-        described["context"] = describe(context, notes, seen)
-    if isinstance(error, BaseExceptionGroup):
-        described["exceptions"] = [describe(each, notes, seen) for each in error.exceptions[:20]]
-    return described
 
 
 def status_of(error: Described) -> Literal["raised", "skipped", "xfailed"]:
@@ -173,7 +125,7 @@ class Worker:
         """
         reply: Reply = {"status": "ok", "container": self.name, "phase": "start", "loads": []}
         value: Buffers = []
-        started = time.perf_counter()
+        started = perf_counter()
         with self._streams.captured(), self._warnings.recording() as reply["warnings"]:
             try:
                 with lost_files.watching(request.get("mounts", ())) as reply["lost_files"]:
@@ -191,9 +143,9 @@ class Worker:
                     self._state.leave()
                     raise
                 self._raised(request["call"]["key"], error)
-                described = describe(error, self._notes)
+                described = describe(error, self._notes, own=(__file__,))
                 reply |= {"status": status_of(described), "error": described}
-            reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
+            reply["seconds"] = perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             use = self.device.look()
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
             reply["poisoned"] = use.poisoned
@@ -237,7 +189,7 @@ class Worker:
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                errors.append({"container_key": key, "error": describe(error, self._notes)})
+                errors.append({"container_key": key, "error": describe(error, self._notes, own=(__file__,))})
         if keys:
             free_memory()
         return errors
@@ -299,7 +251,7 @@ class Worker:
         if key in self._failed:
             raise ContainerError(key, self._failed[key])
         self._notify("load", key)
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             self._load(spec, blobs)
             uses = [*self._settings.get(spec["function"], ())]
@@ -314,10 +266,10 @@ class Worker:
             if self._is_fatal(error):
                 raise
             self._raised(key, error)
-            self._failed[key] = describe(error, self._notes)
+            self._failed[key] = describe(error, self._notes, own=(__file__,))
             raise ContainerError(key, self._failed[key]) from None
         self._containers[key], self._until[key] = value, spec["until"]
-        reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
+        reply["loads"].append({"key": key, "label": spec["label"], "seconds": perf_counter() - started})
 
     def _run(self, spec: Bound, blobs: Mapping[str, bytes]) -> object:
         function = self._functions[spec["function"]]

@@ -1,4 +1,4 @@
-"""What went wrong after the ``yield`` of container fixtures, in words: it decides no result."""
+"""Teardowns of container fixtures that went wrong, in words: they decide no result."""
 
 from __future__ import annotations
 

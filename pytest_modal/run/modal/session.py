@@ -106,8 +106,7 @@ class Session:
                 watch.cancel()
         except Exception as error:
             self._failure = self._failure or await errors.of_session(error, url)
-        early = InfrastructureError("unexpected", "the session ended early", "run pytest again")
-        failure = self._failure or early
+        failure = self._failure or InfrastructureError("unexpected", "the session ended early", "run pytest again")
         await self._finish(
             [(call, failure.outcome(call), b"") for call in self._batch.calls if call.key not in self._reported]
         )
@@ -199,16 +198,9 @@ class Session:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
         streams = Streams(self._options.connection_timeout)
+        note, torn_down = self.notes.append, self.teardowns.extend
         pack_runner = PackRunner(
-            app,
-            self._dispatch,
-            self._sightings,
-            streams,
-            self._options,
-            self._naps,
-            self._fail,
-            self.notes.append,
-            self.teardowns.extend,
+            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note, torn_down
         )
         beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
