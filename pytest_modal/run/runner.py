@@ -16,6 +16,7 @@ from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
 from pytest_modal.plan.checking import check_batch, refuse_environments
 from pytest_modal.plan.images import new_images, remember_images, settle_images
+from pytest_modal.plan.local_fixtures import ends_run
 from pytest_modal.plan.mistakes import refuse_mistakes
 from pytest_modal.plan.planner import Planner
 from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
@@ -81,10 +82,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     results.save()
         if cache is not None:
             clean(cache)
-    except pytest.exit.Exception:
-        # Somebody has left the debugger; workers of pytest-xdist have none.
-        raise
-    except Exception as error:
+    except BaseException as error:
+        if ends_run(config, error):  # somebody has left the debugger, for example
+            raise
         results.run.error = _words(error)
         for item in waiting:
             item.stash.setdefault(PLAN, ItemPlan()).error = results.run.error
@@ -194,7 +194,7 @@ def _resume(results: Results, kept: OutcomeCache | None) -> None:
             results.adopt(outcome, path)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
     trace = "".join(traceback.format_exception(error)).rstrip()
@@ -225,7 +225,7 @@ def _plan(
 ) -> tuple[Backend, Batch, list[str]]:
     backend = backend_of(config, settings)
     defaults = with_image(settings.environment, config) if tests and settings.mode != "replay" else settings.environment
-    planner = Planner(config.rootpath, defaults, mocks=settings.mode == "local", travels=settings.mode != "replay")
+    planner = Planner(config, defaults, mocks=settings.mode == "local", travels=settings.mode != "replay")
     batch = planner.plan(tests)
     warnings = check_batch(config, tests, batch)
     if any(environment.modal for environment in batch.environments) and settings.mode != "replay":
