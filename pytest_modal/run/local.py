@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from pytest_modal.run.isolation import Isolation
 from pytest_modal.run.printed import Lines
 from pytest_modal.run.protocol import Result
 from pytest_modal.run.staging import stage
+from pytest_modal.store.scratch import temporary_directory
 
 
 class LocalBackend:
@@ -65,8 +65,8 @@ class LocalBackend:
         waiting = [call.environment.key for call in batch.calls]
         isolation = Isolation(batch, self._rootdir, self._options)
         supervisors: dict[str, Supervisor] = {}
-        with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
-            archive = Path(scratch, "worker.zip")
+        with temporary_directory() as scratch:
+            archive = scratch / "worker.zip"
             archive.write_bytes(bundle())
             try:
                 for call in batch.calls:

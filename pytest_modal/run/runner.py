@@ -32,6 +32,7 @@ from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.shipped_files import with_local_files
 from pytest_modal.run.teardowns import in_words
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
+from pytest_modal.store import scratch
 from pytest_modal.store.cache import OutcomeCache, clean, run_directory
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, three_parts
@@ -82,6 +83,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     results.save()
         if cache is not None:
             clean(cache)
+        scratch.clean()
     except BaseException as error:
         if ends_run(config, error):  # somebody has left the debugger, for example
             raise

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
 from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.store.scratch import temporary_directory
 from pytest_modal.wording import count
 
 _RECORD = "run"
@@ -87,6 +88,7 @@ class Results:
         )
         self.is_shared = shared
         self._directory = directory
+        self._own = contextlib.ExitStack()
         self._asked = set[str]()
 
     @property
@@ -159,7 +161,7 @@ class Results:
         """Return the file of an outcome."""
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
+            self._directory = self._own.enter_context(temporary_directory())
         self._directory.mkdir(parents=True, exist_ok=True)
         return self._directory / key
 
@@ -197,6 +199,7 @@ class Results:
         """Delete the values, if nobody else is to read them."""
         if self._directory is not None and not self.is_shared:
             shutil.rmtree(self._directory, ignore_errors=True)
+        self._own.close()
 
 
 def _seeds(batch: Batch) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -31,6 +30,7 @@ from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
+from pytest_modal.store.scratch import temporary_directory
 
 HELLO_TIMEOUT = 20.0  # seconds for the first answer: a service under load takes its time
 CONNECT_TIMEOUT = 5.0  # for what the batch can do without
@@ -99,8 +99,7 @@ class Session:
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
-                with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
-                    self._scratch = Path(scratch)
+                with temporary_directory() as self._scratch:
                     await self._in_sessions(url)
             finally:
                 watch.cancel()
