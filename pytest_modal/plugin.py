@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
+    if config.getoption("modal_plan"):
+        from pytest_modal.run.xdist import without_workers
+
+        without_workers(config)
     if config.getoption("modal_clean"):
         from pytest_modal.local.clean import watch_clean
 

@@ -289,6 +289,15 @@ class Planner:
         definition = definition_at(site.item, path)
         if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
             return None
+        if definition is None and name in site.chain:
+            circle = " -> ".join([*site.chain[site.chain.index(name) :], name])
+            raise PlanningError(
+                three_parts(
+                    f"recursive dependency involving fixture {name!r} detected: {circle}",
+                    f"{self._shipper.location(remote.function)}, for {site.item.nodeid}",
+                    f"break the circle: move what both need of {name!r} into a fixture of its own",
+                )
+            )
         if definition is None:
             raise PlanningError(
                 three_parts(

@@ -233,12 +233,15 @@ class Teardown(TypedDict):
         What became of the process, where it took it along, or what it was not given more than.
     pending : float
         The seconds after which it still ran.
+    yields : bool
+        Whether it yielded a second time.
     """
 
     container_key: str
     error: NotRequired[Described]
     ended: NotRequired[Ended]
     pending: NotRequired[float]
+    yields: NotRequired[bool]
 
 
 class Missing(TypedDict):

@@ -185,7 +185,10 @@ class Worker:
                 continue
             self._notify("teardown", key)
             try:
-                next(teardown, None)
+                next(teardown)
+                errors.append({"container_key": key, "yields": True})
+            except StopIteration:
+                pass
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
@@ -260,7 +263,7 @@ class Worker:
                 value = self._run(spec, blobs)
                 if isinstance(value, types.GeneratorType):
                     self._teardowns[key] = value
-                    value = next(value)
+                    value = _yielded(value, spec["label"])
                 self.device.wait()
         except BaseException as error:
             if self._is_fatal(error):
@@ -291,3 +294,10 @@ class Worker:
         new = {key: blobs[key] for key in spec["modules"] if key in blobs and key not in self._texts}
         self._texts.update(new)
         return new
+
+
+def _yielded(generator: Generator[object, None, None], label: str) -> object:
+    try:
+        return next(generator)
+    except StopIteration:
+        raise ValueError(f"{label} did not yield a value") from None

@@ -16,6 +16,8 @@ def in_words(teardown: Teardown, rootdir: Path) -> dict[str, Any]:
     if error is not None:
         map_frames(error, rootdir)
         what = f"raised {error['type']} after its yield"
+    elif "yields" in teardown:
+        what = "has more than one yield"
     elif "exit_status" in ended:
         what = f"ended its process after its yield: {ending('the worker process', ended['exit_status'])}"
     elif "limit" in ended:

@@ -163,6 +163,12 @@ def shared_by_workers(config: pytest.Config) -> Shared | None:
     return Shared(Path(given["directory"]))
 
 
+def without_workers(config: pytest.Config) -> None:
+    """Let this process collect the tests itself, before pytest-xdist starts workers for it: none of them will run."""
+    if getattr(config.option, "dist", "no") != "no":
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
+
+
 def watch_workers(config: pytest.Config) -> None:
     """Have the workers of this run share one batch, and show what it reports."""
     config.pluginmanager.register(ControllerHooks(config), _CONTROLLER)
