@@ -198,7 +198,7 @@ class SummaryHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
-        from pytest_modal.local.output_dir import read_index
+        from pytest_modal.local.output_dir import not_written_of, read_index
         from pytest_modal.plan.state import results_of
         from pytest_modal.report import terminal
         from pytest_modal.run.xdist import controller_of
@@ -208,8 +208,10 @@ class SummaryHooks:
         listed, shown = read_index(config)
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None
-        if results is not None or listed or self._skipped:
+        not_written = not_written_of(config)
+        if results is not None or listed or self._skipped or not_written:
             terminal.summarize(terminalreporter, results, listed, shown, quiet=config.get_verbosity() < 0)
+            terminal.warn(terminalreporter, not_written)
             terminal.summarize_skipped(terminalreporter, self._skipped)
 
 

@@ -36,6 +36,7 @@ class Artifact(TypedDict):
 
 ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
 _WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
+_NOT_WRITTEN = pytest.StashKey[list[str]]()
 SCRATCH = pytest.StashKey[Path]()  # of an item: the root while what its test writes isn't kept
 _DIRECTORY = pytest.StashKey[Path]()
 _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
@@ -44,6 +45,11 @@ _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
 def written_of(config: pytest.Config) -> list[Artifact]:
     """Return the list of what all tests of the run have left."""
     return config.stash.setdefault(_WRITTEN, [])
+
+
+def not_written_of(config: pytest.Config) -> list[str]:
+    """Return lines about files of the run that could not be written: warnings of its summary."""
+    return config.stash.setdefault(_NOT_WRITTEN, [])
 
 
 def output_root(config: pytest.Config) -> Path:
@@ -179,6 +185,6 @@ def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
     """Return what ``artifacts.json`` lists of this run, and the path of that file as it is shown."""
     index = output_root(config) / INDEX
     listed: list[Artifact] = []
-    if written_of(config) and index.exists():
+    if written_of(config) and not not_written_of(config) and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
     return listed, shown_path(index, config.rootpath)

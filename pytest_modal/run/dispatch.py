@@ -25,7 +25,7 @@ class Dispatch:
     def __init__(self, batch: Batch, results: Callable[[str], bytes]) -> None:
         self._batch = batch
         self._results = results
-        self._failed: dict[str, Outcome] = {}
+        self._finished: dict[str, Outcome] = {}
         self._failed_containers: dict[str, Outcome] = {}
         self._labels = {call.key: call.label for call in batch.calls}
         self._positions = {call.key: position for position, call in enumerate(batch.calls)}
@@ -45,7 +45,8 @@ class Dispatch:
                     container=cause.container,
                 )
         for key in self._batch.dependencies(call):
-            if key in self._failed:
+            # A result that could not be stored makes an outcome a failed one later.
+            if key in self._finished and not self._finished[key].ok:
                 message = f"{call.label} needs the result of {self._labels[key]}, which failed"
                 error = {"type": "", "message": message, "cause_key": key}
                 return Outcome(call.key, "dependency failed", error=error)
@@ -97,10 +98,9 @@ class Dispatch:
 
     def finished(self, call: Call, outcome: Outcome) -> None:
         """Note an outcome: what depends on a failed one is blocked from now on."""
-        if not outcome.ok:
-            self._failed[call.key] = outcome
-            if outcome.container_key is not None:
-                self._failed_containers.setdefault(outcome.container_key, outcome)
+        self._finished[call.key] = outcome
+        if not outcome.ok and outcome.container_key is not None:
+            self._failed_containers.setdefault(outcome.container_key, outcome)
 
     def outcome(self, call: Call, reply: Reply) -> Outcome:
         """Turn a worker's reply into an outcome."""

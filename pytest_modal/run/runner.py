@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -80,7 +82,9 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                 if not results.load():
                     _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
                     look_after_recordings(config, settings, results, tests)
-                    results.save()
+                    # On a full disk each worker runs for itself what is not stored.
+                    with contextlib.suppress(OSError):
+                        results.save()
         if cache is not None:
             clean(cache)
         scratch.clean()
@@ -199,6 +203,10 @@ def _resume(results: Results, kept: OutcomeCache | None) -> None:
 def _words(error: BaseException) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"the batch of GPU calls could not be run: {error.strerror}"
+        where = error.filename or f"{tempfile.gettempdir()} or {Path.cwd()}"
+        return three_parts(what, where, "free space on that disk, and run pytest again with --modal-resume")
     trace = "".join(traceback.format_exception(error)).rstrip()
     what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
     return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{trace}"

@@ -86,7 +86,8 @@ class ProgressFile:
 
     def write_line(self, line: str, **markup: bool) -> None:
         """Pass a line on."""
-        with self._path.open("a", encoding="utf-8") as stream:
+        # A display ends no batch: not on a full disk either.
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as stream:
             stream.write(line.replace("\n", " ") + "\n")
 
 

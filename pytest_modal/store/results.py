@@ -97,14 +97,36 @@ class Results:
         return self.run.mode
 
     def put(self, outcome: Outcome, value: Buffers) -> None:
-        """Keep an outcome and its encoded value on disk."""
+        """Keep an outcome and its encoded value on disk; where that fails, the outcome says so."""
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
+        try:
+            self._write(outcome, value)
+        except OSError as error:
+            if outcome.ok:
+                outcome.status, outcome.value_bytes, outcome.error = "infrastructure", 0, self._not_stored(error)
+            # What takes less space may still be stored, for the other processes; this one has it in memory.
+            with contextlib.suppress(OSError):
+                self._write(outcome, [])
+        self.outcomes[outcome.key] = outcome
+
+    def _write(self, outcome: Outcome, value: Buffers) -> None:
         path = self.path(outcome.key)
         draft = path.with_name(f"{DRAFT}{path.name}")
-        with draft.open("wb") as stream:
-            write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
-        draft.replace(path)
-        self.outcomes[outcome.key] = outcome
+        try:
+            with draft.open("wb") as stream:
+                write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def _not_stored(self, error: OSError) -> dict[str, str]:
+        return {
+            "type": "not stored",
+            "message": f"results could not be stored: {error.strerror}",
+            "remedy": f"free space on the disk of {self._directory}, and run pytest again with --modal-resume: "
+            "what was stored is kept",
+        }
 
     def adopt(self, outcome: Outcome, path: Path) -> None:
         """Take over an outcome of an earlier run."""
@@ -170,9 +192,11 @@ class Results:
         if self.is_shared:
             try:
                 self.path(f".{what}").touch(exist_ok=False)
+                return True
             except FileExistsError:
                 return False
-            return True
+            except OSError:
+                pass  # a full disk: each process answers for itself
         new = what not in self._asked
         self._asked.add(what)
         return new
