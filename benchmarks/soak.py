@@ -315,7 +315,7 @@ def _left_by(run: Run) -> Iterator[str]:
     if left:
         yield f"processes are left: {left}"
     places = [*run.temporary.glob("pytest-modal-*")]
-    places += (run.directory / "project").glob(".pytest_cache/d/pytest_modal/runs/*")
+    places += (run.directory / "project").glob(".pytest_cache/pytest_modal/runs/*")
     if places:
         yield f"directories are left: {', '.join(map(str, places))}"
 

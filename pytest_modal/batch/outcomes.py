@@ -60,6 +60,8 @@ class Outcome:
         Python warnings that it raised (see `pytest_modal.remote.framing.PythonWarning`).
     fallen : list of str
         The other containers that tried the call: those that ended under it.
+    packages : dict of str to str
+        Versions of the packages that it was made with.
     """
 
     key: str
@@ -81,6 +83,7 @@ class Outcome:
     lost_files: list[str] = field(default_factory=list)
     warnings: list[Mapping[str, Any]] = field(default_factory=list)
     fallen: list[str] = field(default_factory=list)
+    packages: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -101,8 +104,11 @@ class Progress:
     ----------
     printed : str or None
         The line that a function has printed, for an event of that kind.
+    stays : bool
+        Whether it is still to be seen when others follow.
     """
 
     what: str
     label: str
     printed: str | None = None
+    stays: bool = False

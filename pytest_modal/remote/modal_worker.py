@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.remote import data
+from pytest_modal.remote.age import age
 from pytest_modal.remote.child import Child
 from pytest_modal.remote.device import Device
 from pytest_modal.remote.framing import Bound, CallRequest, Missing, Pack, PackReply, Reply, write_message
@@ -62,13 +63,22 @@ class ModalWorker:
         self._supervisor = Supervisor(self._start)
         self._supervisor.renew()
         self._log = _Log(environment, self._supervisor)
-        self._log.say("ready", f"{self._name} {self._device.given}")
+        self._log.say("ready", f"{self._name} {age():.2f} {self._device.given}")
 
     def run(self, payload: bytes) -> bytes:
         """Run a pack; see `Pack` and `PackReply`."""
         pack: Pack = data.decode(payload, copy=False)
         self._log.say("pack", f"{pack['id']} {self._name}")
-        head: PackReply = {"pack": pack["id"], "container": self._name, "keys": [], "spent": [], "teardowns": []}
+        head: PackReply = {
+            "pack": pack["id"],
+            "container": self._name,
+            "age": 0.0,
+            "device": self._device.given,
+            "ends": False,
+            "keys": [],
+            "spent": [],
+            "teardowns": [],
+        }
         results = io.BytesIO()
         spent, complete = 0.0, True
         for request in pack["calls"]:
@@ -97,6 +107,8 @@ class ModalWorker:
             # What is finished is kept, whatever Modal answers.
             with contextlib.suppress(Exception):
                 self._recycle()
+                head["ends"] = True
+        head["age"] = age()
         packed = io.BytesIO()
         write_message(packed, head)
         self._log.say("returned", f"{pack['id']} {self._name}")
@@ -110,6 +122,7 @@ class ModalWorker:
             what = f"{error['type']}: {error['message']}" if error else str(teardown.get("ended"))
             self._log.say("teardown", f"{teardown['container_key']} {what}")
         self._supervisor.close()
+        self._log.say("ended", f"{self._name} {age():.2f}")
 
     def _release(self) -> None:
         """End the process, unless it has not been used yet."""

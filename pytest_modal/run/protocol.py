@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.remote.framing import Teardown
 
@@ -19,6 +20,8 @@ class Backend(Protocol):
     ----------
     app_id, dashboard_url : str or None
         The session on Modal, once there is one.
+    cost : Cost or None
+        What its containers have cost, if that has to be paid.
     notes : sequence of str
         What users should know of it afterwards.
     teardowns : sequence of Teardown
@@ -31,6 +34,8 @@ class Backend(Protocol):
     def app_id(self) -> str | None: ...
     @property
     def dashboard_url(self) -> str | None: ...
+    @property
+    def cost(self) -> Cost | None: ...
     @property
     def notes(self) -> Sequence[str]: ...
     @property

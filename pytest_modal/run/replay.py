@@ -26,7 +26,7 @@ class ReplayBackend:
     """
 
     mode = "replay"
-    app_id = dashboard_url = None
+    app_id = dashboard_url = cost = None
     notes = teardowns = ()
 
     def __init__(self, rootdir: Path) -> None:

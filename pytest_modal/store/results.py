@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
-from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.store.outcome_file import read_header, read_outcome, read_value, write_outcome
 from pytest_modal.store.scratch import temporary_directory
 from pytest_modal.wording import count
 
@@ -41,6 +42,8 @@ class Run:
         "error" that was raised.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
+    cost : Cost or None
+        What the containers on Modal have cost, if there were some.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -57,6 +60,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     teardowns: list[dict[str, Any]] = field(default_factory=list)
     seed: str = ""
+    cost: Cost | None = None
     error: str | None = None
 
 
@@ -113,8 +117,7 @@ class Results:
         path = self.path(outcome.key)
         draft = path.with_name(f"{DRAFT}{path.name}")
         try:
-            with draft.open("wb") as stream:
-                write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+            write_outcome(draft, outcome, value if outcome.ok else [])
             draft.replace(path)
         except OSError:
             draft.unlink(missing_ok=True)
@@ -184,7 +187,7 @@ class Results:
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
             self._directory = self._own.enter_context(temporary_directory())
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._directory / key
 
     def is_first(self, what: str) -> bool:
@@ -201,6 +204,13 @@ class Results:
         self._asked.add(what)
         return new
 
+    def add_cost(self, cost: Cost | None) -> None:
+        """Add what another session of the run has cost, for all its processes."""
+        if cost is not None:
+            self.run.cost = cost if self.run.cost is None else self.run.cost + cost
+            if self.is_shared:
+                self.save()
+
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""
         with atomic_path(self.path(_RECORD)) as draft, draft.open("wb") as stream:
@@ -216,7 +226,8 @@ class Results:
         record = self._directory / _RECORD
         if not record.exists():
             return False
-        self.run = Run(**read_header(record))
+        kept = read_header(record)
+        self.run = Run(**{**kept, "cost": Cost.read(kept["cost"]) if kept["cost"] else None})
         return True
 
     def close(self) -> None:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
@@ -43,15 +45,18 @@ class ModalBackend:
     ----------
     rootdir : Path
         The directory of the project, which the app is named after.
+    timings : Timings
+        Those of earlier runs.
     stream : bool
         Whether what functions print is reported while they run.
     """
 
     mode = "modal"
 
-    def __init__(self, rootdir: Path, options: SessionOptions, *, stream: bool = False) -> None:
+    def __init__(self, rootdir: Path, options: SessionOptions, timings: Timings, *, stream: bool = False) -> None:
         self._rootdir = rootdir
         self._options = options
+        self._timings = timings
         self._stream = stream
         self._session: Session | None = None
         self._network = Network()  # made before the batch is planned, which sets up fixtures
@@ -76,6 +81,12 @@ class ModalBackend:
         """What went wrong after the ``yield`` of container fixtures."""
         return self._session.teardowns if self._session else []
 
+    @property
+    def cost(self) -> Cost | None:
+        """What its containers have cost, once there were some."""
+        cost = self._session.cost if self._session else None
+        return cost if cost and cost.containers else None
+
     def describe(self) -> str:
         """Return where the batch will run."""
         return "on Modal"
@@ -91,8 +102,9 @@ class ModalBackend:
             inbox.put(stored)
             await asyncio.wrap_future(stored.done)
 
+        dispatch = Dispatch(batch, results)
         session = self._session = Session(
-            batch, Dispatch(batch, results), self._rootdir, self._options, emit, inbox.put, stream=self._stream
+            batch, dispatch, self._rootdir, self._options, emit, inbox.put, self._timings, stream=self._stream
         )
         thread = _SessionThread(session, inbox.put)
         with self._network.as_before(), as_notes(session.notes.append):
