@@ -7,14 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.local.output_dir import (
-    INDEX,
-    collect,
-    not_written_of,
-    output_root,
-    write_index,
-    written_of,
-)
+from pytest_modal.local.output_dir import INDEX, collect, not_written_of, output_root, write_index, written_of
 
 
 class ArtifactHooks:
@@ -40,6 +33,7 @@ class ArtifactHooks:
                 write_index(output_root(session.config), written)
             except OSError as error:
                 not_written_of(session.config).append(f"{INDEX} was not written: {error}")
+                written.clear()  # an index that is there is that of an earlier run
 
 
 def watch_artifacts(config: pytest.Config) -> None:

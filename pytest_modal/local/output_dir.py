@@ -36,7 +36,7 @@ class Artifact(TypedDict):
 
 ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
 _WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
-_NOT_WRITTEN = pytest.StashKey[list[str]]()
+_NOT_WRITTEN = pytest.StashKey[list[str]]()  # of the config: what of the run's own files could not be written
 SCRATCH = pytest.StashKey[Path]()  # of an item: the root while what its test writes isn't kept
 _DIRECTORY = pytest.StashKey[Path]()
 _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
@@ -185,6 +185,6 @@ def read_index(config: pytest.Config) -> tuple[list[Artifact], str]:
     """Return what ``artifacts.json`` lists of this run, and the path of that file as it is shown."""
     index = output_root(config) / INDEX
     listed: list[Artifact] = []
-    if written_of(config) and not not_written_of(config) and index.exists():
+    if written_of(config) and index.exists():
         listed = json.loads(index.read_text(encoding="utf-8"))["artifacts"]
     return listed, shown_path(index, config.rootpath)
