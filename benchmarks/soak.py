@@ -315,7 +315,8 @@ def _left_by(run: Run) -> Iterator[str]:
     if left:
         yield f"processes are left: {left}"
     places = [*run.temporary.glob("pytest-modal-*")]
-    places += (run.directory / "project").glob(".pytest_cache/pytest_modal/runs/*")
+    runs = (run.directory / "project").glob(".pytest_cache/pytest_modal/runs/*")
+    places += [each for each in runs if each.is_dir()]
     if places:
         yield f"directories are left: {', '.join(map(str, places))}"
 
