@@ -76,7 +76,7 @@ class Supervisor:
                 # It lacks what it was thought to have: it gets everything.
                 attempts -= 1
                 continue
-            if (reply["status"] == "crashed" or reply["phase"] == "send") and not fallen:
+            if (reply["status"] == "crashed" or reply.get("phase") == "send") and not fallen:
                 fallen.append(child.name)
                 watcher.phase("again", "")
             elif reply["status"] != "raised" or "container_key" in reply or attempts > retries:

@@ -70,7 +70,8 @@ class InlineBackend:
                 dispatch.finished(call, outcome)
                 yield outcome, value
                 if worker := workers.get(call.environment.key):
-                    self.teardowns += worker.release(position if call.environment.key in waiting else None)
+                    with self._terminal():
+                        self.teardowns += worker.release(position if call.environment.key in waiting else None)
         finally:
             # Ctrl-C and the `q` of pdb end here too: what follows a `yield` still runs.
             for worker in workers.values():
