@@ -21,7 +21,7 @@ from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
-from pytest_modal.run.modal.app import Service, build_app, named
+from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
 from pytest_modal.run.modal.containers import Containers
@@ -180,11 +180,12 @@ class Session:
 
     async def _work(self, app: Any, services: list[Service]) -> None:
         moved = asyncio.Event()
+        facts = self._options.facts
         # The longest first, so that none of them is left at the end; of what is not known, a new image may be built.
         for service in sorted(services, key=lambda each: -self._timings.lasts(self._batch, each.environment)):
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
-            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
-        streams = Streams(self._options.connection_timeout)
+            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved, pack_seconds(facts))
+        streams = Streams(self._options.connection_timeout, facts.streams)
         note, torn_down = self.notes.append, self.teardowns.extend
         pack_runner = PackRunner(
             app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note, torn_down

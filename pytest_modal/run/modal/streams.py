@@ -11,8 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from pytest_modal.declare.facts import Facts
+
 MOST_POLLS = 16  # results that are waited for at a time
 MOST_REQUESTS = 8  # others
+OPEN_AT_A_TIME = 32  # with the heartbeats, the log, and what watches the session
 LONG_POLL = 10.0  # seconds
 SHORT_POLL = 1.0  # while more results are wanted than can be waited for: in turn
 RETRY_DELAY = 0.5
@@ -27,12 +30,15 @@ class Streams:
     ----------
     patience : float
         Seconds that Modal may fail for. When the network is lost, others decide.
+    streams : int
+        How many requests the connection carries.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, streams: int = Facts.streams) -> None:
         self._patience = patience
-        self._polls = asyncio.Semaphore(MOST_POLLS)
-        self._requests = asyncio.Semaphore(MOST_REQUESTS)
+        self._most_polls = min(MOST_POLLS, streams // 2)
+        self._polls = asyncio.Semaphore(self._most_polls)
+        self._requests = asyncio.Semaphore(min(MOST_REQUESTS, streams // 4))
         self._wanted = 0
 
     async def request(self, action: Callable[[], Awaitable[T]]) -> T:
@@ -57,7 +63,7 @@ class Streams:
                 try:
                     async with self._polls:
                         began = time.monotonic()
-                        return await call.get.aio(timeout=SHORT_POLL if self._wanted > MOST_POLLS else LONG_POLL)
+                        return await call.get.aio(timeout=SHORT_POLL if self._wanted > self._most_polls else LONG_POLL)
                 except Exception as error:  # that there is no result yet is one that passes: a TimeoutError
                     if not failing.may_pass(error):
                         raise
