@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -191,12 +192,32 @@ def condition_that_skips(item: pytest.Item) -> str | None:
     return skipped.reason if skipped is not None else None
 
 
+def is_set_up(item: pytest.Function, name: str) -> bool:
+    """Whether a test gets a fixture without any code being run."""
+    chain = fixture_chain(item, name)
+    if not chain or chain[-1].cached_result is None or param_of(item, name) is not NOTHING:
+        return False
+    return all(each == "request" or is_set_up(item, each) for each in chain[-1].argnames if each != name)
+
+
+def keep_exception(fixturedef: FixtureDef, request: pytest.FixtureRequest, error: BaseException) -> None:
+    """Raise an exception of a fixture again for each test that requests it.
+
+    pytest keeps one such as SystemExit not, and then can't set the fixture up again.
+    """
+    if fixturedef.cached_result is None:
+        key = fixturedef.cache_key(request)  # type: ignore[arg-type]
+        fixturedef.cached_result = None, key, (error, error.__traceback__)
+
+
 @contextlib.contextmanager
-def active(item: pytest.Function, following: pytest.Function | None) -> Iterator[pytest.FixtureRequest]:
+def active(
+    item: pytest.Function, following: pytest.Function | None, tear_down: Callable[[Callable[[], None]], None]
+) -> Iterator[pytest.FixtureRequest]:
     """Make it possible to resolve fixtures for a test without setting it up.
 
     Afterwards the test is as new. Fixtures that the `following` test shares stay; without one, everything
-    below session scope is torn down.
+    below session scope is torn down: by `tear_down`, where that runs code.
     """
     state = item.session._setupstate
     with _current_test(item):
@@ -207,8 +228,31 @@ def active(item: pytest.Function, following: pytest.Function | None) -> Iterator
             yield item._request
         finally:
             chain = following.listchain()[:-1] if following is not None else [item.session]
-            state.teardown_exact(_Chain(chain))  # type: ignore[arg-type]
-            item._initrequest()
+            rest = partial(_tear_down, state.stack, chain)
+            has_code = any(finalizers for node, (finalizers, _) in state.stack.items() if node not in chain)
+            try:
+                tear_down(rest) if has_code else rest()
+            finally:
+                item._initrequest()
+
+
+def _tear_down(stack: dict[Any, tuple[list[Callable[[], object]], Any]], chain: Sequence[object]) -> None:
+    """Finish what belongs to nodes outside of a chain.
+
+    pytest stops in the middle at an exception such as SystemExit, and could set nothing up again that was left there.
+    """
+    errors: list[BaseException] = []
+    while [*stack] != chain[: len(stack)]:
+        _, (finalizers, _) = stack.popitem()
+        while finalizers:
+            try:
+                finalizers.pop()()
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 @contextlib.contextmanager
@@ -225,16 +269,6 @@ def _current_test(item: pytest.Item) -> Iterator[None]:
         os.environ.pop(CURRENT_TEST, None)
         if before is not None:
             os.environ[CURRENT_TEST] = before
-
-
-class _Chain:
-    """Replaces the next test in teardown, which only uses its chain."""
-
-    def __init__(self, nodes: list[object]) -> None:
-        self._nodes = nodes
-
-    def listchain(self) -> list[object]:
-        return self._nodes
 
 
 def request_for(

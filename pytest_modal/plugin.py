@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
+    if config.getoption("modal_plan"):
+        from pytest_modal.run.xdist import without_workers
+
+        without_workers(config)
     if config.getoption("modal_clean"):
         from pytest_modal.local.clean import watch_clean
 
@@ -121,10 +125,9 @@ class GpuTestHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        from pytest_modal.local.setup import teardown_errors
+        from pytest_modal.local.setup import warn_of_teardowns
 
-        if errors := teardown_errors(item):
-            pytest.fail("\n\n".join(errors), pytrace=False)
+        warn_of_teardowns(item)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -207,7 +210,7 @@ class SummaryHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
-        from pytest_modal.local.output_dir import read_index
+        from pytest_modal.local.output_dir import not_written_of, read_index
         from pytest_modal.report import terminal
         from pytest_modal.run.xdist import results_of_all
 
@@ -215,8 +218,10 @@ class SummaryHooks:
         listed, shown = read_index(config)
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None
-        if results is not None or listed or self._skipped:
+        not_written = not_written_of(config)
+        if results is not None or listed or self._skipped or not_written:
             terminal.summarize(terminalreporter, results, listed, shown, quiet=config.get_verbosity() < 0)
+            terminal.warn(terminalreporter, not_written)
             terminal.summarize_skipped(terminalreporter, self._skipped)
 
 

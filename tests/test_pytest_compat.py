@@ -47,8 +47,10 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
             ]
             assert not any(map(compat.collects_doctests, item.listchain()))
             before = item._request
-            with compat.active(item, None) as request:
+            with compat.active(item, None, lambda rest: rest()) as request:
+                assert not compat.is_set_up(item, "overridden")
                 assert request.getfixturevalue("overridden") == [1]
+                assert compat.is_set_up(item, "overridden") and not compat.is_set_up(item, "n")
                 definition = compat.fixture_chain(item, "overridden")[-1]
                 assert compat.request_for(request, definition, 7).param == 7
                 # seen from the overriding fixture, its own name is the one that it overrides

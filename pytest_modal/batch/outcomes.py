@@ -39,9 +39,9 @@ class Outcome:
     Attributes
     ----------
     phase : str
-        What it was doing when it failed: "start", "load <fixture>", "call" or "return".
+        What it was doing when it failed: "start", "send", "load <fixture>", "call" or "return".
     error : mapping or None
-        The remote exception as data (see `pytest_modal.remote.worker.describe`), or what else is known.
+        The remote exception as data (see `pytest_modal.remote.described.describe`), or what else is known.
     container_key : str or None
         The container fixture that failed, if one did.
     device : str
@@ -77,7 +77,6 @@ class Outcome:
     stdout: str = ""
     stderr: str = ""
     loads: list[Load] = field(default_factory=list)
-    teardown_errors: list[Mapping[str, Any]] = field(default_factory=list)
     value_bytes: int = 0
     attempts: int = 1
     recorded: str = ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from pytest_modal.batch.environment import Environment
-from pytest_modal.wording import three_parts
+from pytest_modal.wording import safe_line, three_parts
 
+_MOST_OF_VARIABLE = 128 << 10  # bytes, with its name: Linux starts no program with more
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # A round is not declared: see Environment.
 ENVIRONMENT = tuple(each.name for each in fields(Environment) if each.name != "round")
 
@@ -33,7 +36,9 @@ def _checked(name: str, value: Any, what: str, where: str) -> Any:
         return _CHECKS[name](value)
     except (_ExpectedError, TypeError) as wrong:
         expected = str(wrong) if isinstance(wrong, _ExpectedError) else "a list"
-    raise declaration_error(f"{what}: {name}={value!r} is not valid", where, f"set {name}= to {expected}")
+    raise declaration_error(
+        f"{what}: {name}={safe_line(repr(value))} is not valid", where, f"set {name}= to {expected}"
+    )
 
 
 class _ExpectedError(Exception):
@@ -67,6 +72,11 @@ def _mapping(value: Any) -> tuple[tuple[str, Any], ...]:
 def _variables(value: Any) -> tuple[tuple[str, str], ...]:
     pairs = _mapping(value)
     _expect(all(isinstance(each, str) for _, each in pairs), "a dict of str to str")
+    _expect(all(name and "=" not in name for name, _ in pairs), 'variables with a name, in which there is no "="')
+    _expect(not any("\0" in name + each for name, each in pairs), "variables without null characters")
+    sizes = [len(f"{name}={each}".encode("utf-8", "surrogatepass")) for name, each in pairs]
+    _expect(all(size < _MOST_OF_VARIABLE for size in sizes), "variables of less than 128 KiB each; pass more as data")
+    _expect(not any(_SURROGATE.search(name + each) for name, each in pairs), "variables without lone surrogates")
     return pairs
 
 

@@ -6,10 +6,8 @@ Between two runs every fixture is torn down, whatever its scope: a value of one 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +18,7 @@ from pytest_modal.gate.ledger import Held, ledger_of
 from pytest_modal.local.output_dir import SCRATCH
 from pytest_modal.plan.rounds import ROUNDS, plan_in
 from pytest_modal.plan.state import PLAN, RESULTS, plan_of
+from pytest_modal.store.scratch import temporary_directory
 
 if TYPE_CHECKING:
     from pytest_modal.gate.judge.policy import Origin
@@ -124,8 +123,7 @@ def _in_round(item: pytest.Item, results: Results, current: BodyRun) -> Iterator
     config, plan, usual = item.config, item.stash[PLAN], item.config.stash[RESULTS]
     with contextlib.ExitStack() as stack:
         if not current.last:
-            scratch = tempfile.TemporaryDirectory(prefix="pytest-modal-round-", ignore_cleanup_errors=True)
-            item.stash[SCRATCH] = Path(stack.enter_context(scratch))
+            item.stash[SCRATCH] = stack.enter_context(temporary_directory())
         item.stash[BODY_RUN], item.stash[PLAN], config.stash[RESULTS] = current, plan_in(plan, current.number), results
         try:
             yield

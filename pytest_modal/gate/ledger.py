@@ -166,8 +166,9 @@ class Ledger:
         """Whether a gate that had no baseline has one now."""
         return not record.compared and record.new_baseline is not None and record.test not in self.failed
 
-    def write_baselines(self) -> None:
-        """Write the baselines of the tests that passed, and note what happened to each."""
+    def write_baselines(self) -> bool:
+        """Write the baselines of the tests that passed, and note what happened to each; return whether all could be."""
+        complete = True
         users = defaultdict(set)
         for record in self.records:
             users[record.gate].add(record.test)
@@ -179,9 +180,14 @@ class Ledger:
             elif len(users[record.gate]) > 1:
                 self.written.append(f"{record.gate}: baseline not written, more than one test uses the name")
             else:
-                self.written.append(record.update)
-                if record.new_baseline is not None and record.test not in self.failed:
-                    record.new_baseline.write()
+                try:
+                    if record.new_baseline is not None and record.test not in self.failed:
+                        record.new_baseline.write()
+                    self.written.append(record.update)
+                except OSError as error:
+                    self.written.append(f"{record.gate}: baseline not written: {error}")
+                    complete = False
+        return complete
 
 
 LEDGER = pytest.StashKey[Ledger]()

@@ -13,7 +13,7 @@ from pytest_modal.gate.judge.baseline_paths import DIRECTORY
 from pytest_modal.gate.ledger import GateRecord, Ledger
 from pytest_modal.gate.project import gates_of_project
 from pytest_modal.gate.xdist import gates_of
-from pytest_modal.local.output_dir import output_root
+from pytest_modal.local.output_dir import not_written_of, output_root
 from pytest_modal.plan.selection import DESELECTED
 from pytest_modal.report.terminal import Screen
 from pytest_modal.run.xdist import controller_of
@@ -35,13 +35,17 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     _judge_together(session, ledger)
     _find_not_compared(session, ledger)
-    ledger.write_baselines()
+    if not ledger.write_baselines() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if ledger.records:
         record = {"schema": SCHEMA, "gates": [_public(each) for each in ledger.records], "together": ledger.joint}
-        write_json(output_root(session.config) / INDEX, record)
-        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(markdown(ledger))
+        try:
+            write_json(output_root(session.config) / INDEX, record)
+            if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+                with Path(path).open("a", encoding="utf-8") as file:
+                    file.write(markdown(ledger))
+        except OSError as error:
+            not_written_of(session.config).append(f"the records of the gates were not written: {error}")
 
 
 def _judge_together(session: pytest.Session, ledger: Ledger) -> None:

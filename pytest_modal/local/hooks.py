@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.local.output_dir import collect, output_root, write_index, written_of
+from pytest_modal.local.output_dir import INDEX, collect, not_written_of, output_root, write_index, written_of
 
 
 class ArtifactHooks:
@@ -29,7 +29,11 @@ class ArtifactHooks:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if written := written_of(session.config):
-            write_index(output_root(session.config), written)
+            try:
+                write_index(output_root(session.config), written)
+            except OSError as error:
+                not_written_of(session.config).append(f"{INDEX} was not written: {error}")
+                written.clear()  # an index that is there is that of an earlier run
 
 
 def watch_artifacts(config: pytest.Config) -> None:

@@ -36,6 +36,7 @@ class Artifact(TypedDict):
 
 ARTIFACTS = pytest.StashKey[list[Artifact]]()  # of an item: what its test saved
 _WRITTEN = pytest.StashKey[list[Artifact]]()  # of the config: what all tests of the run left
+_NOT_WRITTEN = pytest.StashKey[list[str]]()  # of the config: what of the run's own files could not be written
 SCRATCH = pytest.StashKey[Path]()  # of an item: the root while what its test writes isn't kept
 _DIRECTORY = pytest.StashKey[Path]()
 _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
@@ -44,6 +45,11 @@ _LAYOUT = pytest.StashKey[dict[pytest.Item, str]]()
 def written_of(config: pytest.Config) -> list[Artifact]:
     """Return the list of what all tests of the run have left."""
     return config.stash.setdefault(_WRITTEN, [])
+
+
+def not_written_of(config: pytest.Config) -> list[str]:
+    """Return lines about files of the run that could not be written: warnings of its summary."""
+    return config.stash.setdefault(_NOT_WRITTEN, [])
 
 
 def output_root(config: pytest.Config) -> Path:

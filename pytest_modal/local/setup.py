@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
 
 import pytest
 
@@ -15,9 +15,6 @@ from pytest_modal.plan.remote_fixtures import unknown_fixture_error
 from pytest_modal.plan.selection import is_marked
 from pytest_modal.plan.state import plan_of, results_of
 from pytest_modal.wording import safe, safe_line, three_parts
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_item(item: pytest.Item) -> None:
@@ -83,16 +80,28 @@ def fell_with_infrastructure(item: pytest.Item) -> bool:
     return plan is not None and plan.infrastructure
 
 
-def teardown_errors(item: pytest.Item) -> list[str]:
-    """Return what went wrong after the ``yield`` of container fixtures whose last user the test waited for."""
+def warn_of_teardowns(item: pytest.Item) -> None:
+    """Warn of what went wrong after the ``yield`` of container fixtures, in the first test that used them.
+
+    Where a filter makes the warning an error, it is one of the test's teardown.
+    """
+    __tracebackhide__ = True
     plan, results = plan_of(item), results_of(item.config)
-    if plan is None or results is None:
-        return []
+    if plan is None or results is None or not results.run.teardowns:
+        return
     from pytest_modal.report.failures import explain_teardown
 
-    found = []
-    for outcome in (outcome for key in plan.calls.values() for outcome in results.of(key)):
-        # Once is enough, at the first test that used the call.
-        found += [explain_teardown(results, outcome, error) for error in outcome.teardown_errors]
-        outcome.teardown_errors = []
-    return found
+    parts = {part for key in plan.calls.values() for part in results.batch.parts(key)}
+    used = {key for part in parts for key in results.calls[part].containers}
+    errors = []
+    for number, teardown in enumerate(results.run.teardowns):
+        key = teardown["container_key"]
+        if key in used and results.is_first(f"teardown-{number}"):
+            path, _, line = results.batch.containers[key].function.location.rpartition(":")
+            message = pytest.PytestWarning(explain_teardown(results, teardown))
+            try:
+                warnings.warn_explicit(message, None, path, int(line) if line.isdecimal() else 1)
+            except pytest.PytestWarning as raised:
+                errors.append(str(raised))
+    if errors:
+        pytest.fail("\n\n".join(errors), pytrace=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from pytest_modal.declare.remote_function import RemoteFunction, parameters_of, 
 from pytest_modal.plan.bodies import Bodies
 from pytest_modal.plan.collected import Collected
 from pytest_modal.plan.environments import Environments
+from pytest_modal.plan.local_fixtures import AsAtSetup, ends_run
 from pytest_modal.plan.mistakes import did_you_mean, way_out_of_function_scope
 from pytest_modal.plan.order import as_first_test, rank_of, sort_calls
 from pytest_modal.plan.parameters import parameters_behind, shown, value_text
@@ -78,8 +80,8 @@ class Planner:
 
     Parameters
     ----------
-    rootdir : Path
-        The directory of the project.
+    config : pytest.Config
+        Of the session; its rootdir is the directory of the project.
     defaults : mapping
         Settings of the project for every environment.
     mocks : bool
@@ -91,9 +93,10 @@ class Planner:
     """
 
     def __init__(
-        self, rootdir: Path, defaults: Mapping[str, Any], *, mocks: bool, travels: bool, secret: SecretNames
+        self, config: pytest.Config, defaults: Mapping[str, Any], *, mocks: bool, travels: bool, secret: SecretNames
     ) -> None:
-        self._rootdir = rootdir
+        self._rootdir = rootdir = config.rootpath
+        self._config = config
         self._travels = travels
         self._shipper = Shipper(rootdir, travels=travels)
         self._environments = Environments(defaults, self._shipper.location)
@@ -107,7 +110,7 @@ class Planner:
     def plan(self, items: Sequence[pytest.Function]) -> Batch:
         """Plan the tests; each gets its `ItemPlan`, with an error where it can't be planned."""
         # Planning makes many objects that stay: looking for garbage among them takes a quarter of its time.
-        with without_collector():
+        with without_collector(), contextlib.closing(AsAtSetup(self._config)) as self._as_at_setup:
             for item, following in zip_longest(items, items[1:]):
                 self._plan_item(item, following)
         self._batch.calls = list(self._calls.values())
@@ -118,20 +121,27 @@ class Planner:
         visit = _Visit(item, marker_of(item), rank_of(item, self._rootdir))
         item.stash[PLAN] = visit.plan
         try:
-            with compat.active(item, following) as request:
+            with compat.active(item, following, partial(self._as_at_setup.run, item)) as request:
                 # pytest would run these before any other fixture. They are not torn down, so they still run only once.
                 for name in compat.session_autouse(item):
                     if not leads_to_remote(item, name):
-                        request.getfixturevalue(name)
+                        self._value_of(item, request, name)
                 for remote, chain in wanted(visit.item, visit.marker):
                     self._call(_Site(visit, remote, request_along(visit.item, request, chain[:-1]), chain))
         except (PlanningError, ShippingError, data.NotDataError) as error:
             visit.plan.error = str(error)
         except pytest.skip.Exception as skipped:
             visit.plan.reason = f"a fixture skipped the test when the batch was planned: {skipped}"
-        except (Exception, pytest.fail.Exception) as error:
+        except BaseException as error:
+            if ends_run(item.config, error):
+                raise
             # The fixture runs again at setup and then reports its error; this reason is shown if it succeeds there.
             visit.plan.reason = f"a local fixture failed when the batch was planned: {type(error).__name__}: {error}"
+
+    def _value_of(self, item: pytest.Function, request: pytest.FixtureRequest, name: str) -> Any:
+        if not compat.is_set_up(item, name):
+            self._as_at_setup.run(item, lambda: request.getfixturevalue(name))
+        return request.getfixturevalue(name)
 
     def _call(self, site: _Site) -> str:
         visit, remote = site.visit, site.remote
@@ -285,6 +295,15 @@ class Planner:
         definition = definition_at(site.item, path)
         if has_default and not (marked and definition is not None and compat.is_parametrized(definition)):
             return None
+        if definition is None and name in site.chain:
+            circle = " -> ".join([*site.chain[site.chain.index(name) :], name])
+            raise PlanningError(
+                three_parts(
+                    f"recursive dependency involving fixture {name!r} detected: {circle}",
+                    f"{self._shipper.location(remote.function)}, for {site.item.nodeid}",
+                    f"break the circle: move what both need of {name!r} into a fixture of its own",
+                )
+            )
         if definition is None:
             raise PlanningError(
                 three_parts(
@@ -344,7 +363,7 @@ class Planner:
                     f"do that step on the GPU too: make {name!r} a @pytest_modal.fixture",
                 )
             )
-        return site.request.getfixturevalue(name)
+        return self._value_of(site.item, site.request, name)
 
     def _send(
         self, site: _Site, name: str, value: object, environment: Environment, *, by_fixture: bool = False

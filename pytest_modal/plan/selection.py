@@ -17,7 +17,8 @@ DESELECTED = pytest.StashKey[list[pytest.Item]]()
 def gpu_tests(session: pytest.Session) -> list[pytest.Item]:
     """Return the selected GPU tests of a session that will really run tests."""
     option = session.config.option
-    if option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False):
+    # With --setup-only fixtures do run, remote ones too.
+    if option.collectonly or getattr(option, "setupplan", False):
         return []
     if session.testsfailed and not option.continue_on_collection_errors:
         return []

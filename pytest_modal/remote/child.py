@@ -6,26 +6,24 @@ Standard library only; it travels beside `pytest_modal.remote.local_worker`, whi
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import select
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
-from pytest_modal.remote.framing import CallRequest, Ended, Missing, Reply, read_message, write_message
+from pytest_modal.remote.framing import CallRequest, Ended, Missing, Reply, Teardown
+from pytest_modal.remote.keeper import END_TIMEOUT, end
+from pytest_modal.remote.pipes import Pipes
 from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
-STOP_TIMEOUT = 30.0  # seconds for the code after the `yield` of the last container fixtures
-END_TIMEOUT = 5.0  # seconds for a process to end whose pipe has
-LOOK_INTERVAL = 0.1  # seconds between two looks at what a call prints
+TEARDOWN_TIMEOUT = 30.0  # seconds at most for the code after the `yield` of container fixtures
 # File in which the process says what it does: it is there even after a crash, and nobody has to wake up for it.
 PHASE = "phase"
 _START = "start", ""
+_SEND = "send", ""
 _MOST_OUTPUT = 16 << 20  # bytes on disk: what was printed before is forgotten between two calls
 
 
@@ -91,24 +89,21 @@ class Child:
                 # The parent handles Ctrl-C: it must not reach the worker first. What the process starts ends with it.
                 start_new_session=True,
             )
-        self._stdin = io.BufferedWriter(cast(io.RawIOBase, self._popen.stdin))
-        self._stdout = cast(IO[bytes], self._popen.stdout)
-        self._poll = select.poll()
-        self._poll.register(self._stdout, select.POLLIN | select.POLLHUP)
+        self._pipes = Pipes(self._popen)
         self._told = _START
         self._ready = False
-        self._is_writing = False
         self._closed = False
+        self._until: dict[str, int] = {}  # of each container fixture that it has, the position of the last user
+        self._teardown: tuple[float, float] | None = None  # the limit and the deadline of one that runs
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._popen.poll() is None
+        """Whether the process runs, and its pipe is open."""
+        return self._popen.poll() is None and not self._pipes.ended
 
     def tell(self, message: object) -> None:
         """Send what the process expects before any call; that it failed to start is noticed with the first one."""
-        with contextlib.suppress(OSError):
-            write_message(self._stdin, message)
+        self._pipes.send(message, time.monotonic() + START_TIMEOUT)
 
     def run(self, request: CallRequest, timeout: float, watcher: Watcher) -> tuple[Reply | Missing, bytes]:
         """Run one call; whatever becomes of it is its reply.
@@ -118,16 +113,17 @@ class Child:
         request : CallRequest
             With the blobs that this process lacks.
         timeout : float
-            Seconds from the moment at which the process has the call, loading its container fixtures included.
+            Seconds from the moment at which the process has the call, loading its container fixtures included; and
+            for the process to take it.
         """
         self.used = True
         self._forget_output()
-        note_phase(self._phase_file, *_START)
-        self._told = _START
+        self._told = _SEND if self._ready else _START
+        note_phase(self._phase_file, *self._told)
         began = time.monotonic()
         deadline, limit = began + START_TIMEOUT, START_TIMEOUT
         if self._ready:
-            deadline, limit = self._send(request) + timeout, timeout
+            deadline, limit = self._send(request, timeout) + timeout, timeout
         try:
             while True:
                 message = self._next(deadline, watcher)
@@ -139,7 +135,7 @@ class Child:
                 header, value = message
                 if header.get("event") == "ready":
                     self._ready = True
-                    deadline, limit = self._send(request) + timeout, timeout
+                    deadline, limit = self._send(request, timeout) + timeout, timeout
                 elif "event" in header:
                     self._tell((header["event"], header["key"]), watcher)
                 elif header["status"] == "missing":
@@ -148,13 +144,68 @@ class Child:
                     return missing, b""
                 else:
                     reply: Reply = header
-                    self.known |= {load["key"] for load in reply["loads"]}
+                    loaded = {load["key"] for load in reply["loads"]}
+                    self.known |= loaded
+                    self._until |= {spec["key"]: spec["until"] for spec in request["containers"]}
                     reply["stdout"], reply["stderr"] = (self._text(kind) for kind in self._output)
                     if reply["poisoned"]:
                         self.kill()
                     return reply, value
         finally:
             watcher.look()
+
+    def release(self, position: int, seconds: float) -> None:
+        """Have the code after the ``yield`` run of those container fixtures that no later call needs.
+
+        What became of it is the answer of `released`.
+
+        Parameters
+        ----------
+        position : int
+            Of the last call that has ended.
+        seconds : float
+            How long it may take.
+        """
+        done = [key for key, until in self._until.items() if until <= position]
+        for key in done:
+            del self._until[key]
+            self.known.discard(key)
+        if done and self.alive:
+            deadline = time.monotonic() + seconds
+            self._teardown = seconds, deadline
+            self._pipes.send({"release": position}, deadline)
+
+    def released(self, seconds: float = TEARDOWN_TIMEOUT) -> list[Teardown]:
+        """Return what went wrong after the ``yield`` of container fixtures, which may take no longer than allowed.
+
+        Parameters
+        ----------
+        seconds : float
+            How long to wait for it; what takes longer can be awaited again.
+        """
+        if self._teardown is None:
+            return []
+        limit, deadline = self._teardown
+        until = time.monotonic() + seconds
+        message = self._next(min(until, deadline))
+        while message is not None and message[0].get("event") != "released":
+            message = self._next(min(until, deadline))
+        if message is not None:
+            self._teardown = None
+            return cast(list[Teardown], message[0]["teardowns"])
+        if self.alive and time.monotonic() < deadline:
+            return []
+        self._teardown = None
+        ended: Ended = {"limit": limit} if self.alive else {"exit_status": self._status()}
+        phase, key = self._phase()
+        self.kill()
+        return [{"container_key": key, "ended": ended}] if phase == "teardown" else []
+
+    @property
+    def tears_down(self) -> str:
+        """The container fixture after whose ``yield`` code runs, by its key; empty if none does."""
+        phase, key = self._phase() if self._teardown is not None and self.alive else ("", "")
+        return key if phase == "teardown" else ""
 
     def news(self) -> Iterator[tuple[str, bytes]]:
         """Yield what was printed since the last time, by stream."""
@@ -165,37 +216,30 @@ class Child:
 
     def interrupt(self, seconds: float) -> None:
         """Have the running call end by a KeyboardInterrupt; the process is killed if it takes longer than this."""
-        if not self._ready or self._is_writing:
-            self.kill()
-            return
         deadline = time.monotonic() + seconds
-        with contextlib.suppress(OSError):
-            write_message(self._stdin, {"interrupt": True})
+        if self._ready and self._pipes.send({"interrupt": True}, deadline):
             while (message := self._next(deadline)) is not None:
                 if message[0].get("event") == "interrupted":
                     return
         self.kill()
 
-    def stop(self, seconds: float = STOP_TIMEOUT) -> list[Any]:
-        """Shut the process down; return what went wrong in the teardown of container fixtures."""
-        errors: list[Any] = []
-        deadline = time.monotonic() + seconds
-        if self.alive and self._ready and not self._is_writing:
-            with contextlib.suppress(OSError):
-                write_message(self._stdin, {"stop": True})
-                while (message := self._next(deadline)) is not None:
-                    errors += message[0].get("teardown_errors", [])
+    def stop(self, seconds: float = TEARDOWN_TIMEOUT) -> list[Teardown]:
+        """Shut the process down; return what went wrong after the ``yield`` of its container fixtures."""
+        teardowns = self.released()
+        if self.alive and self._ready:
+            self._teardown = seconds, time.monotonic() + seconds
+            note_phase(self._phase_file, *_START)
+            self._pipes.send({"stop": True}, self._teardown[1])
+            teardowns += self.released(seconds)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(END_TIMEOUT)
         self.kill()
-        return errors
+        return teardowns
 
     def kill(self) -> None:
         """End the process and everything that it started; what it printed can still be read."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        self._popen.wait()
-        for pipe in (self._stdin, self._stdout):
-            with contextlib.suppress(OSError):
-                pipe.close()
+        end(self._popen)
+        self._pipes.close()
 
     def close(self) -> None:
         """Kill the process, and close the files of its output."""
@@ -207,16 +251,13 @@ class Child:
 
     def _next(self, deadline: float, watcher: Watcher | None = None) -> tuple[Any, bytes] | None:
         """Return the next message; None when there is none until the deadline, or the process has ended."""
-        while not self._stdout.closed:
-            left = max(0.0, deadline - time.monotonic())
-            if self._poll.poll(1000 * min(left, LOOK_INTERVAL)):
-                return read_message(cast(IO[bytes], self))
-            if left <= LOOK_INTERVAL or not self.alive:
-                return None
+
+        def look() -> None:
             if watcher is not None:
                 self._tell(self._phase(), watcher)
                 watcher.look()
-        return None
+
+        return self._pipes.receive(deadline, look)
 
     def _status(self) -> int:
         # Its pipe is at its end: the process has ended, or a call has closed what it doesn't know.
@@ -224,39 +265,23 @@ class Child:
             return self._popen.wait(timeout=END_TIMEOUT)
         except subprocess.TimeoutExpired:
             self.kill()
-            return self._popen.wait()
+            return self._popen.poll() or 0
 
     def _tell(self, phase: tuple[str, str], watcher: Watcher) -> None:
         if phase != self._told:
             self._told = phase
             watcher.phase(*phase)
 
-    def read(self, size: int) -> bytes:
-        """Read from the pipe of the replies; less at its end, or when the process has ended.
-
-        What the process has started can keep the pipe open.
-        """
-        taken = bytearray()
-        while len(taken) < size:
-            if self._poll.poll(1000 * LOOK_INTERVAL):
-                piece = os.read(self._stdout.fileno(), min(size - len(taken), 1 << 20))
-                if not piece:
-                    break
-                taken += piece
-            elif not self.alive:
-                break
-        return bytes(taken)
-
     def _phase(self) -> tuple[str, str]:
         phase, _, key = os.pread(self._phase_file, 256, 0).decode().partition(" ")
         return phase, key.strip()
 
-    def _send(self, request: CallRequest) -> float:
-        self._is_writing = True
+    def _send(self, request: CallRequest, seconds: float) -> float:
+        """Send a request, and return when it was taken: from then on its time runs; at once, where it wasn't."""
+        began = time.monotonic()
         # A process that dies meanwhile closes its pipe, which is seen when its reply is read.
-        with contextlib.suppress(OSError):
-            write_message(self._stdin, request)
-        self._is_writing = False
+        if not self._pipes.send(request, began + seconds):
+            return began
         for spec in [request["call"], *request["containers"]]:
             self.known |= {spec["function"], *spec["modules"]}
         return time.monotonic()
@@ -270,7 +295,6 @@ class Child:
             "container": self.name,
             "phase": f"load {labels[container_key]}" if container_key else phase,
             "loads": [],
-            "teardown_errors": [],
             "seconds": seconds,
             "device": "",
             "given": "",

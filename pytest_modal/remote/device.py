@@ -9,6 +9,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 # Libraries that compute on a GPU besides torch. torch's own counters show what each call used; theirs are not read.
@@ -52,8 +53,9 @@ class Device:
 
     def reset_peak(self) -> None:
         """Begin to measure the peak of the memory."""
-        for torch, index in _used_by_torch():
-            torch.cuda.reset_peak_memory_stats(index)
+        with contextlib.suppress(Exception):
+            for torch, index in _used_by_torch():
+                torch.cuda.reset_peak_memory_stats(index)
 
     def wait(self) -> None:
         """Wait for the device; its errors since the last wait are raised here."""
@@ -68,6 +70,12 @@ class Device:
         except Exception:
             # After a device-side assert every CUDA call fails, until the end of the process.
             return Use(self._name or self.given or "cuda", _peak_allocated(), poisoned=True)
+        try:
+            return self._use(names)
+        except Exception:  # a diagnostic must not decide what becomes of a call
+            return Use(self.given or "cpu", 0, poisoned=False)
+
+    def _use(self, names: Iterable[str]) -> Use:
         self._name = ", ".join(names) or self._name
         if self._name and _allocations() > self._allocations:
             return Use(self._name, _peak_allocated(), poisoned=False)
@@ -83,7 +91,8 @@ class Device:
 
 def free_memory() -> None:
     """Collect garbage, and free what torch has cached of the GPU's memory."""
-    gc.collect()
+    with contextlib.suppress(Exception):
+        gc.collect()
     torch = _torch()
     if torch is not None:
         with contextlib.suppress(Exception):
@@ -92,9 +101,12 @@ def free_memory() -> None:
 
 def _torch() -> Any:
     """Return torch if it has begun to use CUDA: nothing is imported or initialised to find out."""
-    torch = sys.modules.get("torch")
-    cuda = getattr(torch, "cuda", None)
-    return torch if cuda is not None and cuda.is_initialized() else None
+    try:
+        torch = sys.modules.get("torch")
+        cuda = getattr(torch, "cuda", None)
+        return torch if cuda is not None and cuda.is_initialized() else None
+    except Exception:  # something else of that name
+        return None
 
 
 def _used_by_torch() -> list[tuple[Any, int]]:
@@ -112,7 +124,7 @@ def _allocations() -> int:
     stats = (torch.cuda.memory_stats(index) for index in range(torch.cuda.device_count()))
     try:
         return sum(each.get("allocation.all.allocated", 0) for each in stats)
-    except Exception:  # a diagnostic must not decide what becomes of a call
+    except Exception:  # as above
         return 0
 
 

@@ -34,7 +34,6 @@ class Described(TypedDict):
     cause: NotRequired[Described]
     context: NotRequired[Described]
     exceptions: NotRequired[list[Described]]
-    container_key: NotRequired[str]
 
 
 class PythonWarning(TypedDict):
@@ -161,6 +160,8 @@ class PackReply(TypedDict):
         Of the calls that have replies, in the order of these.
     spent : list of float
         Seconds that each of them took, without loading container fixtures.
+    teardowns : list of Teardown
+        What went wrong after the ``yield`` of container fixtures since the last pack.
     """
 
     pack: str
@@ -170,6 +171,7 @@ class PackReply(TypedDict):
     ends: bool
     keys: list[str]
     spent: list[float]
+    teardowns: list[Teardown]
 
 
 class Loaded(TypedDict):
@@ -216,7 +218,6 @@ class Reply(TypedDict, total=False):
     process: str
     phase: str
     loads: list[Loaded]
-    teardown_errors: list[Described]
     lost_files: list[str]
     warnings: list[PythonWarning]
     error: Described
@@ -231,6 +232,28 @@ class Reply(TypedDict, total=False):
     fallen: list[str]
     stdout: str
     stderr: str
+
+
+class Teardown(TypedDict):
+    """What went wrong after the ``yield`` of a container fixture.
+
+    Attributes
+    ----------
+    error : Described
+        What it raised.
+    ended : Ended
+        What became of the process, where it took it along, or what it was not given more than.
+    pending : float
+        The seconds after which it still ran.
+    yields : bool
+        Whether it yielded a second time.
+    """
+
+    container_key: str
+    error: NotRequired[Described]
+    ended: NotRequired[Ended]
+    pending: NotRequired[float]
+    yields: NotRequired[bool]
 
 
 class Missing(TypedDict):

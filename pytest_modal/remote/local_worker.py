@@ -17,10 +17,12 @@ from typing import IO, Any
 
 from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
+from pytest_modal.remote.described import Notes, no_notes
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
-from pytest_modal.remote.worker import Notes, Worker, no_notes
+from pytest_modal.remote.keeper import keep
+from pytest_modal.remote.worker import Worker
 
 
 def main(name: str, output: str) -> None:
@@ -54,6 +56,7 @@ def main_in_container(name: str, output: str) -> None:
 
 def _begin(output: str) -> tuple[Any, IO[bytes], IO[bytes]]:
     """Return the first message and the streams of requests and replies; functions get the standard streams."""
+    keep()
     replies = os.fdopen(os.dup(1), "wb")
     requests: IO[bytes] = os.fdopen(os.dup(0), "rb")
     for path, flags, target in ((os.devnull, os.O_RDONLY, 0), (output, os.O_WRONLY | os.O_APPEND, 1)):
@@ -94,7 +97,7 @@ def _serve(
 
     def notify(phase: str, key: str) -> None:
         note_phase(phases, phase, key)
-        if key:
+        if key and phase != "teardown":
             write_message(replies, {"event": phase, "key": key})
 
     worker = Worker(
@@ -108,14 +111,18 @@ def _serve(
     while "stop" not in (request := inbox.get()):
         answer: tuple[Any, Any] = {"event": "interrupted", "key": ""}, None
         try:
-            if "interrupt" not in request:
+            if "release" in request:
+                answer = {"event": "released", "key": "", "teardowns": worker.release(request["release"])}, None
+            elif "interrupt" not in request:
                 with interrupt.possible():
                     answer = worker.handle(request)
+                if interrupt.happened:  # while an exception was described, which catches everything
+                    answer = {"event": "interrupted", "key": ""}, None
         except BaseException:
             if not interrupt.happened:
                 raise
         write_message(replies, *answer)
-    write_message(replies, {"event": "stopped", "key": "", "teardown_errors": worker.release_all()})
+    write_message(replies, {"event": "released", "key": "", "teardowns": worker.release_all()})
     os._exit(0)
 
 

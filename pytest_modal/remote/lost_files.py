@@ -72,9 +72,10 @@ def watching(mounts: Iterable[str] = ()) -> Iterator[list[str]]:
         yield found
     finally:
         written, _recorded = _recorded, None
-        written |= {str(Path(home, name)): None for name in sorted(_listing(home) - before)}
-        # Without a working directory relative paths lead nowhere; a call doesn't fail for what is only reported.
-        with contextlib.suppress(OSError, RuntimeError):
+        # Without a working directory relative paths lead nowhere, and a call may have changed the functions for them:
+        # it doesn't fail for what is only reported.
+        with contextlib.suppress(Exception):
+            written |= {str(Path(home, name)): None for name in sorted(_listing(home) - before)}
             found += _lost(written, home, list(mounts)) if written else ()
 
 

@@ -29,6 +29,7 @@ from pytest_modal.remote.supervisor import Supervisor
 CACHE = "PYTEST_MODAL_CACHE"
 INTERRUPT_TIMEOUT = 5.0  # seconds for a call to end when Modal ends its container
 STOP_TIMEOUT = 20.0  # seconds for the code after the `yield` of container fixtures: Modal grants 30 for it all
+TEARDOWN_WAIT = 5.0  # seconds that results wait for that code, so that what goes wrong in it can be reported with them
 MOST_RESULTS = 4 << 20  # bytes: with more, the calls that have not begun go back
 _SMALL = 64 << 10  # bytes: larger blobs are kept on disk
 _START = (
@@ -81,6 +82,7 @@ class ModalWorker:
             "ends": False,
             "keys": [],
             "spent": [],
+            "teardowns": [],
         }
         results = io.BytesIO()
         spent, complete = 0.0, True
@@ -95,11 +97,17 @@ class ModalWorker:
             began = time.monotonic()
             reply, value = self._run(request, pack)
             head["keys"].append(request["call"]["key"])
-            complete &= reply["status"] != "missing"
             loading = 0.0 if reply["status"] == "missing" else sum(load["seconds"] for load in reply["loads"])
             head["spent"].append(time.monotonic() - began - loading)
             spent += head["spent"][-1]
             write_message(results, reply, [value])
+            if reply["status"] == "missing":
+                complete = False
+            else:
+                self._supervisor.release(request["position"], pack["timeout"])
+        # What is finished is kept, also where Modal ends the container meanwhile.
+        with contextlib.suppress(BaseException):
+            head["teardowns"] = self._supervisor.teardowns(TEARDOWN_WAIT)
         if pack["last"] and complete:
             # What is finished is kept, whatever Modal answers.
             with contextlib.suppress(Exception):
@@ -112,15 +120,18 @@ class ModalWorker:
         return packed.getvalue() + results.getvalue()
 
     def close(self) -> None:
-        """Release what is left; there is no outcome to report errors with, so they go to the log."""
+        """Release what is left; no reply follows to report errors with, so they go to the log."""
         self._release()
+        for teardown in self._supervisor.teardowns():
+            error = teardown.get("error")
+            what = f"{error['type']}: {error['message']}" if error else str(teardown.get("ended"))
+            self._log.say("teardown", f"{teardown['container_key']} {what}")
         self._supervisor.close()
         self._log.say("ended", f"{self._name} {age():.2f}")
 
     def _release(self) -> None:
         """End the process, unless it has not been used yet."""
-        for error in self._supervisor.stop(STOP_TIMEOUT):
-            self._log.say("teardown", f"{error['type']}: {error['message']}")
+        self._supervisor.stop(STOP_TIMEOUT)
         self._log.look()
 
     def _run(self, request: CallRequest, pack: Pack) -> tuple[Reply | Missing, bytes]:

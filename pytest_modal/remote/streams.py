@@ -13,7 +13,8 @@ KEPT_OUTPUT = 64 * 1024  # bytes of a call's output that go back: the last ones 
 
 def encodable(text: str) -> str:
     """Make text encodable; exception messages can hold anything."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    # Not by its own method: the text of an exception can be of a class derived from str.
+    return str.encode(text, "utf-8", "backslashreplace").decode()
 
 
 class TeeBuffer(io.BufferedIOBase):

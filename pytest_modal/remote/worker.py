@@ -8,23 +8,19 @@ local worker process and Modal's containers.
 from __future__ import annotations
 
 import sys
-import time
-import traceback
 import types
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from time import perf_counter
 from typing import Any, Literal
 
-from pytest_modal.remote import data, debugger, lost_files, slices, standins
+from pytest_modal.remote import data, lost_files, slices
+from pytest_modal.remote.described import Notes, describe, no_notes
 from pytest_modal.remote.device import Device, free_memory
-from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply
+from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply, Teardown
 from pytest_modal.remote.python_warnings import WarningRecorder
 from pytest_modal.remote.state import State
-from pytest_modal.remote.streams import Streams, encodable
-from pytest_modal.remote.verdicts import values_of, verdict_of
-
-MAX_FRAMES = 100
-_OWN = (__file__, debugger.__file__, slices.__file__, standins.__file__)  # their frames say nothing of the function
+from pytest_modal.remote.streams import Streams
 
 
 class ContainerError(Exception):
@@ -54,49 +50,6 @@ class Request:
             f"request.{name} does not exist in a container, where only request.param is known: compute it in a local "
             "fixture and pass it as a parameter"
         )
-
-
-Notes = Callable[[BaseException], Iterable[str]]
-
-
-def no_notes(error: BaseException) -> Iterable[str]:
-    """Say nothing about an exception."""
-    return ()
-
-
-def describe(error: BaseException, notes: Notes = no_notes, seen: frozenset[int] = frozenset()) -> Described:
-    """Turn an exception into data: type, message, notes, frames, causes.
-
-    Frames are ``(file, line, function)``; the source lines are those that were sent. `notes` says more of an exception.
-    """
-    seen |= {id(error)}
-    frames = [
-        (frame.f_code.co_filename, line, frame.f_code.co_name)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_code.co_filename not in _OWN
-    ]
-    try:
-        message = str(error)
-    except Exception as broken:
-        message = f"<str() of it raised {type(broken).__name__}>"
-    kind = type(error)
-    described: Described = {
-        "type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        "message": encodable(message),
-        "notes": [encodable(str(note)) for note in (*getattr(error, "__notes__", []), *notes(error))],
-        "frames": frames[-MAX_FRAMES:],
-    }
-    if verdict := verdict_of(error):
-        described["verdict"] = verdict
-        described["values"] = values_of(error) if isinstance(error, AssertionError) else []
-    cause, context = error.__cause__, error.__context__
-    if cause is not None and id(cause) not in seen:
-        described["cause"] = describe(cause, notes, seen)
-    elif context is not None and not error.__suppress_context__ and id(context) not in seen:
-        described["context"] = describe(context, notes, seen)
-    if isinstance(error, BaseExceptionGroup):
-        described["exceptions"] = [describe(each, notes, seen) for each in error.exceptions[:20]]
-    return described
 
 
 def status_of(error: Described) -> Literal["raised", "skipped", "xfailed"]:
@@ -171,9 +124,9 @@ class Worker:
             The encoded result; empty unless the status is "ok".
         """
         reply: Reply = {"call": request["call"]["key"], "status": "ok", "container": self.name, "phase": "start"}
-        reply |= {"loads": [], "teardown_errors": []}
+        reply["loads"] = []
         value: Buffers = []
-        started = time.perf_counter()
+        started = perf_counter()
         with self._streams.captured(), self._warnings.recording() as reply["warnings"]:
             try:
                 with lost_files.watching(request.get("mounts", ())) as reply["lost_files"]:
@@ -191,9 +144,9 @@ class Worker:
                     self._state.leave()
                     raise
                 self._raised(request["call"]["key"], error)
-                described = describe(error, self._notes)
+                described = describe(error, self._notes, own=(__file__,))
                 reply |= {"status": status_of(described), "error": described}
-            reply["seconds"] = time.perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
+            reply["seconds"] = perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
             use = self.device.look()
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
             reply["poisoned"] = use.poisoned
@@ -203,7 +156,6 @@ class Worker:
             elif reply["status"] != "ok":
                 # The frames of an exception that somebody keeps hold tensors, in a circle that only this ends.
                 free_memory()
-            reply["teardown_errors"] += self._release_until(request["position"])
             self._state.leave()
         reply |= {"stdout": self._streams.text("stdout"), "stderr": self._streams.text("stderr")}
         return reply, value if reply["status"] == "ok" else []
@@ -212,18 +164,19 @@ class Worker:
         """Take a function as it is in this process."""
         self._functions[key] = function
 
-    def release_all(self) -> list[Described]:
-        """Release every container fixture: the code after its ``yield`` runs."""
+    def release(self, position: int) -> list[Teardown]:
+        """Release the container fixtures whose last user has at most this position: the code after the yield runs."""
+        return self._release([key for key in self._containers if self._until[key] <= position])
+
+    def release_all(self) -> list[Teardown]:
+        """Release every container fixture."""
         errors = self._release(list(self._containers))
         self._slices.close()
         self._state.close()
         return errors
 
-    def _release_until(self, position: int) -> list[Described]:
-        return self._release([key for key in self._containers if self._until[key] <= position])
-
-    def _release(self, keys: list[str]) -> list[Described]:
-        errors: list[Described] = []
+    def _release(self, keys: list[str]) -> list[Teardown]:
+        errors: list[Teardown] = []
         # The last built goes first: it may use those built before it.
         for key in reversed(keys):
             self._containers.pop(key, None)
@@ -231,12 +184,16 @@ class Worker:
             self._state.leaving(key)
             if teardown is None:
                 continue
+            self._notify("teardown", key)
             try:
-                next(teardown, None)
+                next(teardown)
+                errors.append({"container_key": key, "yields": True})
+            except StopIteration:
+                pass
             except BaseException as error:
                 if self._is_fatal(error):
                     raise
-                errors.append({**describe(error, self._notes), "container_key": key})
+                errors.append({"container_key": key, "error": describe(error, self._notes, own=(__file__,))})
         if keys:
             free_memory()
         return errors
@@ -247,7 +204,6 @@ class Worker:
         self.device.begin()
         self._slices.prefers_image = request["own_image"]
         self._require([*needed, request["call"]], blobs)
-        reply["teardown_errors"] += self._release_until(request["position"] - 1)
         reply["phase"] = "import"
         if request["call"]["function"] not in self._functions:
             self._notify("import", "")
@@ -299,7 +255,7 @@ class Worker:
         if key in self._failed:
             raise ContainerError(key, self._failed[key])
         self._notify("load", key)
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             self._load(spec, blobs)
             uses = [*self._settings.get(spec["function"], ())]
@@ -308,16 +264,16 @@ class Worker:
                 value = self._run(spec, blobs)
                 if isinstance(value, types.GeneratorType):
                     self._teardowns[key] = value
-                    value = next(value)
+                    value = _yielded(value, spec["label"])
                 self.device.wait()
         except BaseException as error:
             if self._is_fatal(error):
                 raise
             self._raised(key, error)
-            self._failed[key] = describe(error, self._notes)
+            self._failed[key] = describe(error, self._notes, own=(__file__,))
             raise ContainerError(key, self._failed[key]) from None
         self._containers[key], self._until[key] = value, spec["until"]
-        reply["loads"].append({"key": key, "label": spec["label"], "seconds": time.perf_counter() - started})
+        reply["loads"].append({"key": key, "label": spec["label"], "seconds": perf_counter() - started})
 
     def _run(self, spec: Bound, blobs: Mapping[str, bytes]) -> object:
         function = self._functions[spec["function"]]
@@ -339,3 +295,10 @@ class Worker:
         new = {key: blobs[key] for key in spec["modules"] if key in blobs and key not in self._texts}
         self._texts.update(new)
         return new
+
+
+def _yielded(generator: Generator[object, None, None], label: str) -> object:
+    try:
+        return next(generator)
+    except StopIteration:
+        raise ValueError(f"{label} did not yield a value") from None

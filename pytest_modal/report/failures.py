@@ -133,15 +133,16 @@ def pointers(results: Results) -> list[str]:
     return [f"  logs: modal app logs {run.app_id}{dashboard}"]
 
 
-def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:
-    """Explain an exception after the ``yield`` of a container fixture."""
-    fixture = results.batch.containers[error["container_key"]]
+def explain_teardown(results: Results, teardown: Mapping[str, Any]) -> str:
+    """Explain what went wrong after the ``yield`` of a container fixture."""
+    fixture = results.batch.containers[teardown["container_key"]]
     message = three_parts(
-        f"container fixture {fixture.label} raised {error['type']} after its yield",
-        f"{fixture.function.location}, in container {outcome.container}",
+        f"container fixture {fixture.label} {teardown['what']}",
+        fixture.function.location,
         "fix the code after the yield; the results before it are kept",
     )
-    return safe(f"{message}\n\n{remote_traceback(error)}")
+    error = teardown["error"]
+    return safe(f"{message}\n\n{remote_traceback(error)}" if error is not None else message)
 
 
 def remote_traceback(error: Mapping[str, Any]) -> str:

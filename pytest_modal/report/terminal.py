@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from pytest_modal._pytest_compat import start_section
 from pytest_modal.batch.calls import Batch
@@ -15,6 +15,8 @@ from pytest_modal.report.failures import pointers
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line
 
+# How a terminal fails: it is gone or closed, or has no such letters.
+_BROKEN = (OSError, ValueError)
 WIDTH = 80  # columns of a usual terminal, and pytest's own where there is none
 
 
@@ -91,12 +93,44 @@ class Ticker(Protocol):
 @contextlib.contextmanager
 def live(screen: Lines | None, batch: Batch, *, verbosity: int, plain: bool = False) -> Iterator[Ticker]:
     """Show a live line on a terminal, with ``-q`` none; plain lines elsewhere, or where functions have the terminal."""
-    if screen is not None and sys.stdout.isatty() and not plain:
-        with _live_line(batch) as ticker:
-            yield ticker
-    else:
-        write = screen.write_line if screen is not None and verbosity >= 0 else _nothing
-        yield _Lines(write, batch, verbosity > 0)
+    write = screen.write_line if screen is not None and verbosity >= 0 else _nothing
+    ticker: Ticker = _Lines(write, batch, verbosity > 0)
+    with contextlib.ExitStack() as stack:
+        if screen is not None and not plain and _is_live(sys.stdout):
+            with contextlib.suppress(*_BROKEN):
+                ticker = stack.enter_context(_live_line(batch))
+        try:
+            yield _Careful(ticker)
+        finally:
+            with contextlib.suppress(*_BROKEN):
+                stack.close()
+
+
+def _is_live(stream: TextIO) -> bool:
+    # The live line has letters of its own, and the names of tests have any.
+    encoding = (stream.encoding or "").lower().replace("-", "")
+    return stream.isatty() and encoding.startswith("utf")
+
+
+class _Careful:
+    """Shows what another ticker does until that fails: no display ends a batch."""
+
+    def __init__(self, ticker: Ticker) -> None:
+        self._ticker = ticker
+        self._works = True
+
+    def progress(self, event: Progress) -> None:
+        self._show(lambda: self._ticker.progress(event))
+
+    def outcome(self, outcome: Outcome) -> None:
+        self._show(lambda: self._ticker.outcome(outcome))
+
+    def _show(self, show: Callable[[], None]) -> None:
+        if self._works:
+            try:
+                show()
+            except _BROKEN:
+                self._works = False
 
 
 def _nothing(line: str) -> None:

@@ -13,7 +13,7 @@ from pytest_modal.run.endings import ending
 from pytest_modal.store.shapes import check_shape
 
 _IN_EVERY_REPLY = (
-    "status", "container", "phase", "loads", "teardown_errors", "seconds", "device", "given", "stdout", "stderr",
+    "status", "container", "phase", "loads", "seconds", "device", "given", "stdout", "stderr",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ class Dispatch:
     def __init__(self, batch: Batch, results: Callable[[str], bytes]) -> None:
         self._batch = batch
         self._results = results
-        self._failed: dict[str, Outcome] = {}
+        self._finished: dict[str, Outcome] = {}
         self._failed_containers: dict[str, Outcome] = {}
         self._labels = {call.key: call.label for call in batch.calls}
         self._positions = {call.key: position for position, call in enumerate(batch.calls)}
@@ -51,7 +51,8 @@ class Dispatch:
                     container=cause.container,
                 )
         for key in self._batch.dependencies(call):
-            if key in self._failed:
+            # A result that could not be stored makes an outcome a failed one later.
+            if key in self._finished and not self._finished[key].ok:
                 message = f"{call.label} needs the result of {self._labels[key]}, which failed"
                 error = {"type": "", "message": message, "cause_key": key}
                 return Outcome(call.key, "dependency failed", error=error)
@@ -103,10 +104,9 @@ class Dispatch:
 
     def finished(self, call: Call, outcome: Outcome) -> None:
         """Note an outcome: what depends on a failed one is blocked from now on."""
-        if not outcome.ok:
-            self._failed[call.key] = outcome
-            if outcome.container_key is not None:
-                self._failed_containers.setdefault(outcome.container_key, outcome)
+        self._finished[call.key] = outcome
+        if not outcome.ok and outcome.container_key is not None:
+            self._failed_containers.setdefault(outcome.container_key, outcome)
 
     def outcome(self, call: Call, answer: object) -> Outcome:
         """Turn a worker's reply into an outcome; one that makes no sense is the outcome that says so."""
@@ -121,8 +121,7 @@ class Dispatch:
         if reply["status"] == "ok" and reply.get("call") != call.key:
             raise CorruptDataError("it is the reply to another call")
         loaded = [load["key"] for load in reply["loads"]]
-        fell = [error.get("container_key", "") for error in reply["teardown_errors"]]
-        keys = {*loaded, *fell, *([reply["container_key"]] if "container_key" in reply else [])}
+        keys = {*loaded, *([reply["container_key"]] if "container_key" in reply else [])}
         if not keys <= self._batch.containers.keys():
             raise CorruptDataError("reply: it names a container fixture that there is not")
         reason = {"ok": "status", "timed out": "limit", "crashed": "exit_status"}.get(reply["status"], "error")
@@ -146,7 +145,6 @@ class Dispatch:
             stdout=reply["stdout"],
             stderr=reply["stderr"],
             loads=[Load(load["key"], load["label"], process, load["seconds"]) for load in reply["loads"]],
-            teardown_errors=[*reply["teardown_errors"]],
             attempts=reply.get("attempts", 1),
             lost_files=reply.get("lost_files", []),
             warnings=[*reply.get("warnings", [])],

@@ -19,7 +19,7 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.plan.state import raised_inline
 from pytest_modal.remote import debugger
-from pytest_modal.remote.framing import Buffers
+from pytest_modal.remote.framing import Buffers, Teardown
 from pytest_modal.remote.worker import Worker
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.protocol import Result
@@ -40,6 +40,7 @@ class InlineBackend:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self.teardowns: list[Teardown] = []
         # A worker of pytest-xdist has no terminal.
         self._in_worker = hasattr(config, "workerinput")
 
@@ -56,7 +57,7 @@ class InlineBackend:
         waiting = [call.environment.key for call in batch.calls]
         workers: dict[str, _InlineWorker] = {}
         try:
-            for call in batch.calls:
+            for position, call in enumerate(batch.calls):
                 blocked, value = dispatch.blocked(call), Buffers()
                 if blocked is not None:
                     outcome = blocked
@@ -66,14 +67,15 @@ class InlineBackend:
                     with self._terminal():
                         outcome, value = workers[call.environment.key].call(call, dispatch, progress)
                 waiting.remove(call.environment.key)
-                if call.environment.key not in waiting and (last := workers.get(call.environment.key)):
-                    outcome.teardown_errors += last.release_all()
                 dispatch.finished(call, outcome)
                 yield outcome, value
+                if worker := workers.get(call.environment.key):
+                    with self._terminal():
+                        self.teardowns += worker.release(position if call.environment.key in waiting else None)
         finally:
             # Ctrl-C and the `q` of pdb end here too: what follows a `yield` still runs.
             for worker in workers.values():
-                worker.release_all()
+                self.teardowns += worker.release()
 
     def _raised(self, key: str, error: BaseException) -> None:
         if not self._in_worker:
@@ -144,9 +146,10 @@ class _InlineWorker:
             if outcome.status != "raised" or outcome.container_key or attempts > call.environment.retries:
                 return outcome, value
 
-    def release_all(self) -> list[dict[str, object]]:
+    def release(self, position: int | None = None) -> list[Teardown]:
+        """Release the container fixtures that no call after a position needs; without one all of them."""
         with _variables(self._variables):
-            return [{**error} for error in self._worker.release_all()]
+            return self._worker.release_all() if position is None else self._worker.release(position)
 
 
 @contextlib.contextmanager

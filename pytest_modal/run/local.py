@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import LocalOptions
 from pytest_modal.remote.child import Child
+from pytest_modal.remote.framing import Teardown
 from pytest_modal.remote.supervisor import Supervisor
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
@@ -24,6 +24,7 @@ from pytest_modal.run.isolation import Isolation
 from pytest_modal.run.printed import Lines
 from pytest_modal.run.protocol import Result
 from pytest_modal.run.staging import stage
+from pytest_modal.store.scratch import temporary_directory
 
 
 class LocalBackend:
@@ -48,6 +49,7 @@ class LocalBackend:
         self._options = options
         self._stream = stream
         self._started = 0
+        self.teardowns: list[Teardown] = []
 
     def describe(self) -> str:
         """Return where the batch will run."""
@@ -59,11 +61,12 @@ class LocalBackend:
     ) -> Iterator[Result]:
         """Run the calls one after the other; see `Backend.run`."""
         dispatch = Dispatch(batch, results)
+        positions = {call.key: position for position, call in enumerate(batch.calls)}
         waiting = [call.environment.key for call in batch.calls]
         isolation = Isolation(batch, self._rootdir, self._options)
         supervisors: dict[str, Supervisor] = {}
-        with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
-            archive = Path(scratch, "worker.zip")
+        with temporary_directory() as scratch:
+            archive = scratch / "worker.zip"
             archive.write_bytes(bundle())
             try:
                 for call in batch.calls:
@@ -75,10 +78,12 @@ class LocalBackend:
                     blocked = dispatch.blocked(call)
                     outcome, value = (blocked, b"") if blocked else self._run(call, dispatch, supervisor, progress)
                     waiting.remove(environment.key)
-                    if environment.key not in waiting:
-                        outcome.teardown_errors += supervisor.stop()
                     dispatch.finished(call, outcome)
                     yield outcome, [value]
+                    supervisor.release(positions[call.key], environment.timeout)
+                    if environment.key not in waiting:
+                        supervisor.stop()
+                    self.teardowns += supervisor.teardowns(0)
             finally:
                 for supervisor in supervisors.values():
                     supervisor.close()

@@ -8,6 +8,7 @@ from typing import Protocol
 from pytest_modal.batch.calls import Batch, Buffers
 from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.remote.framing import Teardown
 
 Result = tuple[Outcome, Buffers]
 
@@ -23,6 +24,8 @@ class Backend(Protocol):
         What its containers have cost, if that has to be paid.
     notes : sequence of str
         What users should know of it afterwards.
+    teardowns : sequence of Teardown
+        What went wrong after the ``yield`` of container fixtures.
     """
 
     mode: str
@@ -35,6 +38,8 @@ class Backend(Protocol):
     def cost(self) -> Cost | None: ...
     @property
     def notes(self) -> Sequence[str]: ...
+    @property
+    def teardowns(self) -> Sequence[Teardown]: ...
 
     def describe(self) -> str:
         """Return in a few words where the batch will run."""

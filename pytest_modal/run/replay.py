@@ -27,7 +27,7 @@ class ReplayBackend:
 
     mode = "replay"
     app_id = dashboard_url = cost = None
-    notes = ()
+    notes = teardowns = ()
 
     def __init__(self, rootdir: Path) -> None:
         self._rootdir = rootdir

@@ -26,6 +26,4 @@ def _is_settled(item: pytest.Item, plan: ItemPlan, results: Results) -> bool:
         return True
     parts = [part for key in plan.calls.values() for part in results.batch.parts(key)]
     outcomes = [results.outcomes.get(part) for part in parts]
-    if any(outcome is None or outcome.teardown_errors for outcome in outcomes):
-        return True
-    return bool(causes_of(item, plan, results))
+    return None in outcomes or bool(causes_of(item, plan, results))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
 from pytest_modal.plan.checking import check_batch, refuse_environments
 from pytest_modal.plan.images import new_images, remember_images, settle_images
+from pytest_modal.plan.local_fixtures import ends_run
 from pytest_modal.plan.mistakes import refuse_mistakes
 from pytest_modal.plan.planner import Planner
 from pytest_modal.plan.rounds import ROUNDS, costs, is_gated, with_rounds
@@ -34,7 +38,9 @@ from pytest_modal.run.reruns import spare_reruns
 from pytest_modal.run.resuming import resume
 from pytest_modal.run.secrets import Secrets
 from pytest_modal.run.shipped_files import ShippedFiles
+from pytest_modal.run.teardowns import in_words
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
+from pytest_modal.store import scratch
 from pytest_modal.store.cache import OutcomeCache, RunDirectory, clean
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, three_parts
@@ -85,13 +91,15 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                 if not results.load():
                     _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
                     look_after_recordings(config, settings, results, tests)
-                    results.save()
+                    # On a full disk each worker runs for itself what is not stored.
+                    with contextlib.suppress(OSError):
+                        results.save()
         if runs is not None:
             clean(runs)
-    except pytest.exit.Exception:
-        # Somebody has left the debugger; workers of pytest-xdist have none.
-        raise
-    except Exception as error:
+        scratch.clean()
+    except BaseException as error:
+        if ends_run(config, error):  # somebody has left the debugger, for example
+            raise
         results.run.error = _words(error)
         for item in waiting:
             item.stash.setdefault(PLAN, ItemPlan()).error = results.run.error
@@ -170,6 +178,7 @@ def compute(
                 if versions is not None:
                     outcome.packages = versions.of(results.calls[outcome.key])
                 results.put(outcome, value)
+                received.status = outcome.status  # what needs one that could not be stored is blocked
                 # What ran inline may have been changed in a debugger.
                 if kept is not None and backend.mode != "replay" and not inline:
                     kept.keep(results, outcome)
@@ -184,6 +193,7 @@ def compute(
             results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
             results.run.cost = backend.cost
             results.run.notes += backend.notes
+            results.run.teardowns += [secrets.plain(in_words(each, files)) for each in backend.teardowns]
 
 
 def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:
@@ -201,9 +211,13 @@ def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines
         results.run.notes.append(note)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     if isinstance(error, pytest.UsageError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"the batch of GPU calls could not be run: {error.strerror}"
+        where = error.filename or f"{tempfile.gettempdir()} or {Path.cwd()}"
+        return three_parts(what, where, "free space on that disk, and run pytest again with --modal-resume")
     trace = "".join(traceback.format_exception(error)).rstrip()
     what = f"the batch of GPU calls could not be run: {type(error).__name__}: {error}"
     return f"{three_parts(what, 'in pytest-modal itself', 'report this error, with the traceback below')}\n\n{trace}"
@@ -237,7 +251,7 @@ def _plan(
     backend = backend_of(config, settings)
     defaults = with_image(settings.environment, config) if tests and settings.mode != "replay" else settings.environment
     secret, mode = SecretNames(settings.session.secret_variables), settings.mode
-    planner = Planner(config.rootpath, defaults, mocks=mode == "local", travels=mode != "replay", secret=secret)
+    planner = Planner(config, defaults, mocks=mode == "local", travels=mode != "replay", secret=secret)
     batch = planner.plan(tests)
     warnings = check_batch(config, tests, batch)
     if any(environment.modal for environment in batch.environments) and settings.mode != "replay":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.remote.masks import Masks, SecretNames, warning_of
 from pytest_modal.run.isolation import variables_of_secrets
 
-_TEXTS = ("error", "stdout", "stderr", "warnings", "teardown_errors", "lost_files")
+_TEXTS = ("error", "stdout", "stderr", "warnings", "lost_files")
 
 
 class Secrets:
@@ -42,6 +43,10 @@ class Secrets:
         warned = [warning_of(self._labels[outcome.key], found)] if found else []
         texts = {name: self._masks.plain(getattr(outcome, name)) for name in _TEXTS}
         return dataclasses.replace(outcome, **{**texts, "warnings": [*texts["warnings"], *warned]}), value
+
+    def plain(self, value: Any) -> Any:
+        """Return plain data, such as the description of an exception, without secrets."""
+        return self._masks.plain(value)
 
     def in_lines(self, progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """Return what shows progress, without secrets in what functions print."""

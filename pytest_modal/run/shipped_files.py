@@ -49,20 +49,20 @@ class ShippedFiles:
         # A copy: calls that could not be made take over the error of what they need.
         return dataclasses.replace(
             outcome,
-            error=None if outcome.error is None else self._localized(outcome.error),
-            teardown_errors=[self._localized(error) for error in outcome.teardown_errors],
+            error=None if outcome.error is None else self.localized(outcome.error),
             warnings=[{**each, "file": self._shown(each["file"], each["line"])} for each in outcome.warnings],
         )
 
-    def _localized(self, error: Mapping[str, Any]) -> dict[str, Any]:
+    def localized(self, error: Mapping[str, Any]) -> dict[str, Any]:
+        """Let the frames of a described exception name the files of this machine, with their source lines."""
         found = {**error}
         if "frames" in found:
             found["frames"] = [self._frame(*frame) for frame in found["frames"]]
         for link in ("cause", "context"):
             if link in found:
-                found[link] = self._localized(found[link])
+                found[link] = self.localized(found[link])
         if "exceptions" in found:
-            found["exceptions"] = [*map(self._localized, found["exceptions"])]
+            found["exceptions"] = [*map(self.localized, found["exceptions"])]
         return found
 
     def _frame(self, file: str, line: int, name: str) -> tuple[str, int, str, str]:

@@ -6,6 +6,7 @@ Nothing of this is used in a run without workers.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 
 from pytest_modal._pytest_compat import start_line
 from pytest_modal.batch.calls import Batch
+from pytest_modal.store.scratch import PREFIX, hold
 from pytest_modal.wording import three_parts
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Shared:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._held: int | None = None
 
     @property
     def progress(self) -> Path:
@@ -50,12 +53,24 @@ class Shared:
         """The directory of the results."""
         return self.directory / "outcomes"
 
+    def hold(self) -> None:
+        """Keep other runs from deleting the directory while this process lives, once it is there."""
+        if self._held is None and self.directory.is_dir():
+            self._held = hold(self.directory)
+
+    def delete(self) -> None:
+        """Delete the directory with all that is in it."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until no other worker runs the batch. The lock of a worker that dies is released."""
         from filelock import FileLock
 
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.hold()
         with FileLock(self.directory / "lock"):
             yield
 
@@ -71,7 +86,8 @@ class ProgressFile:
 
     def write_line(self, line: str, **markup: bool) -> None:
         """Pass a line on."""
-        with self._path.open("a", encoding="utf-8") as stream:
+        # A display ends no batch: not on a full disk either.
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as stream:
             stream.write(line.replace("\n", " ") + "\n")
 
 
@@ -79,7 +95,7 @@ class ControllerHooks:
     """Registered on the controller of pytest-xdist."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self.shared = Shared(Path(tempfile.gettempdir(), f"pytest-modal-{secrets.token_hex(8)}"))
+        self.shared = Shared(Path(tempfile.gettempdir(), f"{PREFIX}{secrets.token_hex(8)}"))
         self._screen = config.pluginmanager.get_plugin("terminalreporter")
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="pytest-modal progress", daemon=True)
@@ -106,7 +122,7 @@ class ControllerHooks:
         return results if results.load() else None
 
     def pytest_unconfigure(self) -> None:
-        shutil.rmtree(self.shared.directory, ignore_errors=True)
+        self.shared.delete()
 
     def _watch(self) -> None:
         if self._screen is None:
@@ -115,6 +131,7 @@ class ControllerHooks:
         with contextlib.ExitStack() as stack:
             while True:
                 ended = self._ended.wait(_POLL_INTERVAL)
+                self.shared.hold()
                 if stream is None and self.shared.progress.exists():
                     stream = stack.enter_context(self.shared.progress.open(encoding="utf-8"))
                 if stream is not None:
@@ -145,6 +162,12 @@ def shared_by_workers(config: pytest.Config) -> Shared | None:
         remedy = "run the GPU tests with workers on this machine (-n 4): they only wait for results"
         raise pytest.UsageError(three_parts(what, f"--tx {given['spec']}", remedy))
     return Shared(Path(given["directory"]))
+
+
+def without_workers(config: pytest.Config) -> None:
+    """Let this process collect the tests itself, before pytest-xdist starts workers for it: none of them will run."""
+    if getattr(config.option, "dist", "no") != "no":
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], 0
 
 
 def watch_workers(config: pytest.Config) -> None:

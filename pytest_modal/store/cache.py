@@ -18,6 +18,7 @@ from pytest_modal.store.results import Results
 
 KEPT_BYTES = 4 << 30
 KEPT_SECONDS = 30 * 24 * 3600.0
+STARTING_SECONDS = 60.0  # for which a run may have a lock and no directory
 
 
 class RunDirectory:
@@ -52,10 +53,16 @@ def clean(runs: Path) -> None:
     from filelock import FileLock, Timeout
 
     with contextlib.suppress(OSError):
-        for directory in [each for each in runs.iterdir() if each.is_dir()]:
+        for directory in {each.with_suffix("") for each in runs.iterdir() if each.is_dir() or _is_old(each)}:
             with contextlib.suppress(Timeout, OSError, NotImplementedError), FileLock(_lock_of(directory), timeout=0):
                 shutil.rmtree(directory, ignore_errors=True)
                 _lock_of(directory).unlink(missing_ok=True)
+
+
+def _is_old(lock: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return time.time() - lock.stat().st_mtime > STARTING_SECONDS
+    return False
 
 
 def _lock_of(directory: Path) -> Path:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
 from pytest_modal.store.outcome_file import read_header, read_outcome, read_value, write_outcome
+from pytest_modal.store.scratch import temporary_directory
 from pytest_modal.wording import count
 
 _RECORD = "run"
@@ -36,6 +37,9 @@ class Run:
         Keys of the calls whose results are from an earlier run.
     warnings, notes : list of str
         Lines to show before the batch, and lines for the summary.
+    teardowns : list of mapping
+        What went wrong after the ``yield`` of container fixtures: the "container_key", "what" in words, and the
+        "error" that was raised.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
     cost : Cost or None
@@ -54,6 +58,7 @@ class Run:
     reused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    teardowns: list[dict[str, Any]] = field(default_factory=list)
     seed: str = ""
     cost: Cost | None = None
     error: str | None = None
@@ -87,6 +92,7 @@ class Results:
         )
         self.is_shared = shared
         self._directory = directory
+        self._own = contextlib.ExitStack()
         self._asked = set[str]()
 
     @property
@@ -95,13 +101,35 @@ class Results:
         return self.run.mode
 
     def put(self, outcome: Outcome, value: Buffers) -> None:
-        """Keep an outcome and its encoded value on disk."""
+        """Keep an outcome and its encoded value on disk; where that fails, the outcome says so."""
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
+        try:
+            self._write(outcome, value)
+        except OSError as error:
+            if outcome.ok:
+                outcome.status, outcome.value_bytes, outcome.error = "infrastructure", 0, self._not_stored(error)
+            # What takes less space may still be stored, for the other processes; this one has it in memory.
+            with contextlib.suppress(OSError):
+                self._write(outcome, [])
+        self.outcomes[outcome.key] = outcome
+
+    def _write(self, outcome: Outcome, value: Buffers) -> None:
         path = self.path(outcome.key)
         draft = path.with_name(f"{DRAFT}{path.name}")
-        write_outcome(draft, outcome, value if outcome.ok else [])
-        draft.replace(path)
-        self.outcomes[outcome.key] = outcome
+        try:
+            write_outcome(draft, outcome, value if outcome.ok else [])
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def _not_stored(self, error: OSError) -> dict[str, str]:
+        return {
+            "type": "not stored",
+            "message": f"results could not be stored: {error.strerror}",
+            "remedy": f"free space on the disk of {self._directory}, and run pytest again with --modal-resume: "
+            "what was stored is kept",
+        }
 
     def adopt(self, outcome: Outcome, path: Path) -> None:
         """Take over an outcome of an earlier run."""
@@ -158,7 +186,7 @@ class Results:
         """Return the file of an outcome."""
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
+            self._directory = self._own.enter_context(temporary_directory())
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._directory / key
 
@@ -167,9 +195,11 @@ class Results:
         if self.is_shared:
             try:
                 self.path(f".{what}").touch(exist_ok=False)
+                return True
             except FileExistsError:
                 return False
-            return True
+            except OSError:
+                pass  # a full disk: each process answers for itself
         new = what not in self._asked
         self._asked.add(what)
         return new
@@ -204,6 +234,7 @@ class Results:
         """Delete the values, if nobody else is to read them."""
         if self._directory is not None and not self.is_shared:
             shutil.rmtree(self._directory, ignore_errors=True)
+        self._own.close()
 
 
 def _seeds(batch: Batch) -> str:

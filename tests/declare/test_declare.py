@@ -19,6 +19,11 @@ from pytest_modal.declare.keywords import DeclarationError
         ({"timeout": "1h"}, "set timeout= to a positive number"),
         ({"retries": 1.5}, "set retries= to a whole number, 0 or more"),
         ({"env": {"A": 1}}, "set env= to a dict of str to str"),
+        ({"env": {"": "1"}}, "set env= to variables with a name"),
+        ({"env": {"A=B": "1"}}, 'in which there is no "="'),
+        ({"env": {"A": "1\x002"}}, "variables without null characters"),
+        ({"env": {"A": "\ud800"}}, "variables without lone surrogates"),
+        ({"env": {"A": "x" * 200_000}}, "variables of less than 128 KiB each; pass more as data"),
         ({"secrets": 5}, "set secrets= to a list"),
         ({"image": "debian"}, "set image= to a modal.Image, such as modal.Image.debian_slim()"),
         ({"cpu": (1, 2, 3)}, "set cpu= to one value, or two: what a container gets, and its limit"),
@@ -37,6 +42,7 @@ def test_a_wrong_keyword_is_refused_with_the_right_one(keywords: dict[str, objec
         pytest_modal.fixture(_answers, **keywords)
     assert said in str(refused.value)
     assert "test_declare.py:" in str(refused.value)
+    assert len(str(refused.value)) < 1000
 
 
 def _answers(model: object) -> None: ...

@@ -113,6 +113,7 @@ def run(requests: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
         request["call"]["arguments"] = {}
         reply, _ = worker.handle(request)
         assert reply["status"] == "ok", reply
+        assert worker.release(request["position"]) == []
         seen.append((request["call"]["key"], sorted(ALIVE)))
     return seen
 

@@ -93,14 +93,15 @@ def test_a_container_fixture_that_crashes_is_built_once_more_alone_and_never_aga
     assert local_run.result.stdout.str().count("modal: loading crashing") == 2
 
 
-def test_a_container_fixture_that_fails_after_its_yield_is_an_error_at_teardown(run: Run) -> None:
+def test_what_fails_after_the_yield_of_a_container_fixture_is_a_warning_which_a_filter_makes_an_error(run: Run) -> None:
+    filtered = "-Werror" in run.mode.arguments
     assert_lines(
-        section(run.result, "ERROR at teardown of test_untidy"),
+        section(run.result, "ERROR at teardown of test_untidy" if filtered else "warnings summary"),
         [
-            "container fixture untidy raised RuntimeError after its yield",
-            f"  where: test_it.py:*, in container {run.mode.container}",
-            "  what to do: fix the code after the yield; the results before it are kept",
-            "RuntimeError: could not clean up",
+            "*container fixture untidy raised RuntimeError after its yield",
+            "*  where: test_it.py:*",
+            "*  what to do: fix the code after the yield; the results before it are kept",
+            "*RuntimeError: could not clean up",
         ],
     )
 
@@ -110,9 +111,10 @@ def test_the_other_calls_go_on(run: Run) -> None:
     errors |= {f"{test}[{kind}]" for kind in TAKEN for test in ("test_answer", "test_after")}
     for name, load in LOADS.items():
         errors |= {f"{test}[{user}]" for user in range(load.users) for test in (f"test_{name}", f"test_after_{name}")}
-    errors |= {"test_untidy"}  # at its teardown
+    filtered = "-Werror" in run.mode.arguments
+    errors |= {"test_untidy"} if filtered else set()  # at its teardown
     assert set(re.findall(r"(?m)^ERROR test_it\.py::(\S+)", run.result.stdout.str())) == errors
-    run.result.assert_outcomes(passed=7, errors=33)
+    run.result.assert_outcomes(passed=7, errors=33 if filtered else 32)
     assert run.result.ret == pytest.ExitCode.TESTS_FAILED
 
 

@@ -42,8 +42,8 @@ def test_the_batch_runs_here_and_says_so(pytester: pytest.Pytester) -> None:
             "inverse of * for me in *",
             "modal: 1/2 calls done*",
             "inverse of * for me in *",
-            "released",
             "modal: 2/2 calls done, 1 failed",
+            "released",
             # pytest's own report of the function's own exception.
             "*_ ERROR at setup of test_inverse[0] _*",
             ">   *return model / number",
@@ -67,8 +67,8 @@ def test_a_breakpoint_stops_in_the_function_and_pdb_goes_on_to_the_line_that_rai
         child.expect_exact("('at', 2, True)")
         child.sendline("continue")
     # The terminal stays open after it.
-    child.expect_exact("released")
     child.expect_exact("2/2 calls done")
+    child.expect_exact("released")
     for _ in ("test_inverse", "test_again"):
         child.expect("ZeroDivisionError")
         child.expect(PDB)

@@ -122,6 +122,12 @@ def test_a_broken_container_fixture_is_not_built_for_each_of_its_users(
 CONTAINER = """
     import pytest, pytest_modal
 
+    def end_container():
+        import os, pathlib, signal
+        # The parent of the worker's parent is Modal's own process.
+        stat = pathlib.Path(f"/proc/{os.getppid()}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
     @pytest_modal.fixture(params=range(12))
     def answer(request):
         import os, signal, time
@@ -139,7 +145,7 @@ def test_a_call_that_takes_its_container_along_is_found_among_those_that_were_se
 ) -> None:
     if not logs:
         modal_server.fail("rpc", times=None, rpc="AppGetLogs", status="PERMISSION_DENIED", message="no logs")
-    pytester.makepyfile(CONTAINER.replace("{dies}", "time.sleep(0.2); os.kill(os.getppid(), signal.SIGKILL)"))
+    pytester.makepyfile(CONTAINER.replace("{dies}", "time.sleep(0.2); end_container()"))
     result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", timeout=90)
     result.assert_outcomes(passed=11, errors=1)
     (first, *_) = section(result, "ERROR at setup of test_it[5]")
@@ -156,7 +162,7 @@ def test_what_a_container_that_was_killed_once_had_is_run_again(
             import pathlib
             if not pathlib.Path({str(once)!r}).exists():
                 pathlib.Path({str(once)!r}).touch()
-                os.kill(os.getppid(), signal.SIGKILL)
+                end_container()
                 time.sleep(60)
     """.strip()
     pytester.makepyfile(CONTAINER.replace("{dies}", dies))
@@ -261,13 +267,15 @@ CHILD = """
 import os, pathlib, signal, sys, time
 from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.framing import read_message, write_message
+from pytest_modal.remote.keeper import keep
+keep()
 phases = os.open(pathlib.Path(sys.argv[2]).with_name(PHASE), os.O_WRONLY)
 replies, requests = os.fdopen(os.dup(1), "wb"), os.fdopen(0, "rb")
 write_message(replies, {"event": "ready", "key": ""})
 done = 0
 while (message := read_message(requests)) is not None:
     if "stop" in message[0]:
-        write_message(replies, {"event": "stopped", "key": "", "teardown_errors": ["untidy"]})
+        write_message(replies, {"event": "released", "key": "", "teardowns": ["untidy"]})
         break
     does = message[0]["call"]["label"]
     print(does, file=sys.stderr, flush=True)
@@ -366,7 +374,8 @@ def test_a_poisoned_process_ends_after_its_reply(supervisor: Supervisor, started
 
 def test_the_end_is_asked_for_what_went_wrong(supervisor: Supervisor) -> None:
     run(supervisor, "works")
-    assert supervisor.stop() == ["untidy"]
+    supervisor.stop()
+    assert supervisor.teardowns() == ["untidy"]
 
 
 def test_what_a_killed_process_printed_can_be_read(supervisor: Supervisor) -> None:

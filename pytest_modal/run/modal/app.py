@@ -21,7 +21,7 @@ from pytest_modal.code.requirements import layers, requirements_of
 from pytest_modal.declare.facts import Facts
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
-from pytest_modal.remote.child import START_TIMEOUT
+from pytest_modal.remote.child import START_TIMEOUT, TEARDOWN_TIMEOUT
 from pytest_modal.remote.modal_worker import CACHE
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import PYTHON, entry_class
@@ -146,8 +146,8 @@ def pack_timeout(environment: Environment, seconds: float = PACK_SECONDS) -> flo
     The supervisor in the container holds the time limit of each call; Modal's is only there for a supervisor that
     can't.
     """
-    # The last call of a pack may begin late, and is tried again after a crash.
-    return seconds + (2 + environment.retries) * (environment.timeout + START_TIMEOUT)
+    # The last call of a pack may begin late, and is tried again after a crash; twice it may wait for teardowns.
+    return seconds + 3 * TEARDOWN_TIMEOUT + (2 + environment.retries) * (environment.timeout + START_TIMEOUT)
 
 
 def image(environment: Environment, requirements: Requirements, packages: Path | None = None) -> Any:

@@ -20,6 +20,7 @@ from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.network import Network
 from pytest_modal.run.modal.server_warnings import as_notes
@@ -74,6 +75,11 @@ class ModalBackend:
     def notes(self) -> list[str]:
         """What users should know of the session afterwards."""
         return self._session.notes if self._session else []
+
+    @property
+    def teardowns(self) -> list[Teardown]:
+        """What went wrong after the ``yield`` of container fixtures."""
+        return self._session.teardowns if self._session else []
 
     @property
     def cost(self) -> Cost | None:

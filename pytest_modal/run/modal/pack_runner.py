@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.declare.facts import Facts
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.data import CorruptDataError
-from pytest_modal.remote.framing import PackReply
+from pytest_modal.remote.framing import PackReply, Teardown
 from pytest_modal.run.dispatch import Dispatch, is_missing, unreadable_reply
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import pack_seconds, pack_timeout
@@ -69,6 +69,8 @@ class PackRunner:
         The running app.
     fail : callable
         Called when the session can't go on.
+    torn_down : callable
+        Takes what went wrong after the ``yield`` of container fixtures.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class PackRunner:
         options: SessionOptions,
         naps: Naps,
         fail: Callable[[InfrastructureError], None],
+        torn_down: Callable[[Iterable[Teardown]], None],
     ) -> None:
         self._app = app
         self._dispatch = dispatch
@@ -88,6 +91,7 @@ class PackRunner:
         self._options = options
         self._naps = naps
         self._fail = fail
+        self._torn_down = torn_down
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def run(self, queue: EnvironmentQueue, pack: SentPack) -> Returned:
@@ -161,6 +165,7 @@ class PackRunner:
     ) -> Returned:
         queue.sign_of_life()
         queue.falls = 0
+        self._torn_down(head["teardowns"])
         returned = Returned(head=head)
         open_calls = {call.key: call for call in pack.calls}
         measured: dict[str, tuple[Call, float]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -19,6 +18,7 @@ from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.prices import Prices
 from pytest_modal.declare.settings import SessionOptions
+from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
@@ -34,6 +34,7 @@ from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
+from pytest_modal.store.scratch import temporary_directory
 
 CLOSE_TIMEOUT = 20.0  # seconds
 SILENT_TIMEOUT = 1.0
@@ -94,6 +95,7 @@ class Session:
         self.app_id: str | None = None
         self.dashboard_url: str | None = None
         self.notes: list[str] = []
+        self.teardowns: list[Teardown] = []
 
     @property
     def cost(self) -> Cost:
@@ -113,8 +115,7 @@ class Session:
             self._progress(Progress("starting a session,", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
-                scratch = tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True)
-                with read_as_bytes(), scratch as self._scratch:
+                with read_as_bytes(), temporary_directory() as self._scratch:
                     await self._in_sessions(url)
             finally:
                 watch.cancel()
@@ -189,7 +190,10 @@ class Session:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved, pack_seconds(facts))
         streams = Streams(self._options.connection_timeout, facts.streams)
-        pack_runner = PackRunner(app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail)
+        torn_down = self.teardowns.extend
+        pack_runner = PackRunner(
+            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, torn_down
+        )
         beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
