@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.figures import Figures
+from pytest_modal.gate.judge.findings import category_table
 from pytest_modal.gate.judge.flips import flip_table, flips_between
 from pytest_modal.gate.judge.joint import joint_test, pooled
 from pytest_modal.gate.judge.policy import Demands, Policy
@@ -122,14 +123,14 @@ def _table(results: Sequence[GateResult]) -> list[str]:
         change = each.change
         assert change is not None, "arms are compared"
         moved = f"{each.newly_failing:,}", f"{each.newly_passing:,}"
-        figures = messages.Figures.of(each).change(change)
+        figures = Figures.of(each).change(change)
         rows.append((each.gate, f"{each.n:,}", figures, *moved, f"{change.p:.2g}", str(each.verdict)))
     widths = [max(len(row[column]) for row in rows) for column in range(7)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _print_findings(pair: _Pair, result: GateResult) -> None:
-    lines = [*messages.category_table(result), *flip_table(flips_between(pair.after, pair.before), None)]
+    lines = [*category_table(result), *flip_table(flips_between(pair.after, pair.before), None)]
     if pair.left_out:
         lines.append(f"  {count(pair.left_out, 'item')} in one file only, not compared")
     if lines:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_modal.gate.judge.comparison import Arms, compare_arms
+from pytest_modal.gate.judge.comparison import Arms, Comparison, compare_arms
 from pytest_modal.gate.judge.decision import Verdict, holm
 from pytest_modal.gate.judge.exact import SMALLEST_P, exact_test, flip_rate, smallest_exact_p
 from pytest_modal.gate.judge.intervals import (
@@ -25,7 +25,7 @@ from pytest_modal.gate.judge.intervals import (
 from pytest_modal.gate.judge.policy import Demands, Policy
 from pytest_modal.gate.judge.power import design_of, detectable_drop, failing_share
 from pytest_modal.gate.judge.sign_flips import FEW, sign_flip_test
-from pytest_modal.gate.judge.statistics import compare
+from pytest_modal.gate.judge.statistics import Change, compare
 
 # 200 items of five rounds; now 134 of those never wrong are right, 3 of those wrong once, and no other.
 THEN = [5] * 140 + [4] * 6 + [1] * 4 + [0] * 50
@@ -262,27 +262,31 @@ def arms_of(then: Any, now: Any, scale: float = 1.0, **other: Any) -> Arms:
     return Arms(results[0], results[1], **other)
 
 
+def _by_category(found: Comparison) -> list[tuple[Change, Verdict]]:
+    return [(each.change, each.verdict) for each in found.categories]
+
+
 @settings(max_examples=300, deadline=None)
-@given(columns, st.sampled_from(["counts", "scores", "clusters", "errors"]), st.sampled_from([1, 3, 10]))
+@given(columns, st.sampled_from(["counts", "scores", "clusters", "errors", "categories"]), st.sampled_from([1, 3, 10]))
 def test_the_verdict_never_contradicts_the_interval(case: Any, kind: str, gates: int) -> None:
     then, now, groups = case
     worse = [each // 2 for each in now]  # so that there are verdicts to look at
     for after in (now, worse):
         clusters = np.array(groups).astype(str) if kind == "clusters" else None
-        arms = arms_of(
-            then, after, 1.37 if kind in ("scores", "errors") else 1, clusters=clusters, score=kind == "errors"
-        )
+        categories = np.array(groups).astype(str) if kind == "categories" else None
+        scale = 1.37 if kind in ("scores", "errors") else 1
+        arms = arms_of(then, after, scale, clusters=clusters, categories=categories, score=kind == "errors")
         demands = Demands(min_drop=0.0, higher_is_better=kind != "errors")
         if kind == "scores":
             arms = arms_of(then, after, 0.37)
         for confirmed in (False, True):
             found = compare_arms(arms, demands, Policy(gates=gates), confirmed=confirmed)
-            low, high = found.change.interval
-            if found.decision.verdict is Verdict.FAIL:
-                assert high < 0
-            if found.decision.verdict is Verdict.IMPROVED:
-                assert low > 0
-            assert low <= found.change.change <= high
+            for change, verdict in [(found.change, found.decision.verdict), *_by_category(found)]:
+                low, high = change.interval
+                assert low <= change.change <= high
+                # There is no drop, and no gain, that is smaller than min_drop: no other verdict may look like these.
+                assert (verdict is Verdict.FAIL) == (high < 0)
+                assert (verdict is Verdict.IMPROVED) == (low > 0)
 
 
 @settings(deadline=None)
@@ -306,10 +310,11 @@ def test_the_order_of_the_items_changes_nothing(case: Any, random: Any) -> None:
     )
     assert one.change.p == pytest.approx(two.change.p)
     assert one.change.interval == pytest.approx(two.change.interval)
-    assert one.decision == two.decision
+    assert (one.decision.verdict, one.suspicious) == (two.decision.verdict, two.suspicious)
     assert [each.verdict for each in one.categories] == [each.verdict for each in two.categories]
 
 
+@settings(deadline=None)
 @given(columns)
 def test_a_category_alone_is_what_a_gate_of_its_own_is(case: Any) -> None:
     then, now, _ = case

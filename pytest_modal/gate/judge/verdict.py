@@ -69,6 +69,8 @@ class GateResult:
         Items that had to pass and did not.
     wants_confirmation : bool
         Whether fresh rounds should be run, pooled with these and judged again.
+    whole : Verdict or None
+        What all items together say, without categories and what else the test demands.
     replicated : bool
         Whether the fresh rounds alone show a drop too.
     recordable : bool
@@ -102,6 +104,7 @@ class GateResult:
     new: tuple[str, ...] = ()
     must_pass: tuple[str, ...] = ()
     wants_confirmation: bool = False
+    whole: Verdict | None = None
     replicated: bool = True
     recordable: bool = True
     warnings: tuple[str, ...] = ()
@@ -278,6 +281,7 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
         "newly_failing": comparison.worse,
         "newly_passing": comparison.better,
         "categories": comparison.categories,
+        "whole": comparison.decision.verdict,
         "replicated": comparison.decision.replicated,
     }
 
