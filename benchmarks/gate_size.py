@@ -20,9 +20,10 @@ started = time.perf_counter()
 import numpy as np  # noqa: E402
 
 from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline  # noqa: E402
+from pytest_modal.gate.judge.evaluation import pool  # noqa: E402
 from pytest_modal.gate.judge.flips import flips  # noqa: E402
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy  # noqa: E402
-from pytest_modal.gate.judge.rows import Columns, pool, read_rows  # noqa: E402
+from pytest_modal.gate.judge.rows import Columns, read_rows  # noqa: E402
 from pytest_modal.gate.judge.statistics import compare  # noqa: E402
 from pytest_modal.gate.judge.update import plan_update  # noqa: E402
 from pytest_modal.gate.judge.verdict import judge  # noqa: E402

@@ -25,10 +25,10 @@ from scipy import stats
 
 from pytest_modal.gate.judge.comparison import Arms, Comparison, compare_arms
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.exact import exact_test
 from pytest_modal.gate.judge.joint import joint_test
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity, sensitivity
 from pytest_modal.gate.judge.update import plan_update
 from pytest_modal.gate.judge.verdict import judge

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.figures import Figures
 from pytest_modal.gate.judge.findings import category_table
 from pytest_modal.gate.judge.flips import flip_table, flips_between
 from pytest_modal.gate.judge.joint import joint_test, pooled
 from pytest_modal.gate.judge.policy import Demands, Policy
 from pytest_modal.gate.judge.result_files import read_results
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.verdict import GateResult, judge_arms
 from pytest_modal.wording import count, first_few, three_parts
 

@@ -22,8 +22,8 @@ from pytest_modal.plan.rounds import ROUNDS, plan_in
 from pytest_modal.plan.state import PLAN, RESULTS, plan_of
 
 if TYPE_CHECKING:
+    from pytest_modal.gate.judge.evaluation import Evaluation
     from pytest_modal.gate.judge.policy import Origin
-    from pytest_modal.gate.judge.rows import Evaluation
     from pytest_modal.store.results import Results
 
 

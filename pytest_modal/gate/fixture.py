@@ -19,10 +19,11 @@ from pytest_modal.gate.judge.baseline import Baseline, update_command
 from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline, same_items_elsewhere
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline
 from pytest_modal.gate.judge.errors import AccuracyRegression, AccuracyWarning, BaselineError
+from pytest_modal.gate.judge.evaluation import Evaluation, pool
 from pytest_modal.gate.judge.flips import Flip, flip_rows, flips, flips_between
 from pytest_modal.gate.judge.joint import pooled
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy, check_demands
-from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
+from pytest_modal.gate.judge.rows import Columns, read_rows
 from pytest_modal.gate.judge.update import Update, plan_addition, plan_update
 from pytest_modal.gate.judge.verdict import GateResult, judge, judge_arms
 from pytest_modal.gate.ledger import CALLED, RECORDS, GateRecord, NewBaseline, ledger_of
@@ -315,8 +316,7 @@ class AccuracyGate:
         if not found:
             return None
         name = f"{gate}.flips.csv"
-        self._saver.csv(name, flip_rows(found))
-        return self._shown(self._saver.directory / name)
+        return self._shown(self._saver.plain_csv(name, flip_rows(found)))
 
     def _renamed_from(self, case: _Case) -> str | None:
         other = same_items_elsewhere(case.path, case.now.dataset)

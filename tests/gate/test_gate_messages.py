@@ -13,10 +13,11 @@ from gate_data import TEST, evaluation, judged, recorded, results_of
 from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.baseline import Baseline
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.findings import changed
 from pytest_modal.gate.judge.flips import flip_rows, flips, flips_between
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy
-from pytest_modal.gate.judge.rows import Evaluation, input_digest
+from pytest_modal.gate.judge.rows import input_digest
 from pytest_modal.gate.judge.verdict import judge_arms
 
 # 200 items of five rounds; 140 never failed, 6 failed once, 4 were right once.

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal.gate.judge.rows import Columns, Evaluation, input_digest, pool, read_rows
+from pytest_modal.gate.judge.evaluation import Evaluation, pool
+from pytest_modal.gate.judge.rows import Columns, input_digest, read_rows
 
 TEST = "test_gsm8k.py::test_accuracy"
 ROWS = [

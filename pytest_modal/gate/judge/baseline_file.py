@@ -113,7 +113,7 @@ class _Reader:
         """Read both files and check them against each other."""
         lines = self.lines(self.path)
         header = self.header(lines[0])
-        objects = self.objects(lines[1:])
+        objects = self.objects(lines[1:], 2)
         first = next((index for index, each in enumerate(objects) if "id" in each), len(objects))
         self.items(objects[first:], lines[1 + first :], header, 2 + first)
         outputs = self.outputs(header, {each["id"] for each in objects[first:]})
@@ -207,8 +207,8 @@ class _Reader:
             raise self.error(f"has a line that is not a JSON object: {line[:40]!r}", self.restore, number, path)
         return value
 
-    def objects(self, lines: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the JSON objects of the lines after the header."""
+    def objects(self, lines: Sequence[str], number: int, path: Path | None = None) -> list[dict[str, Any]]:
+        """Return the JSON objects of lines, the first of which has this number."""
         try:
             # All at once is twice as fast. A line that is wrong is looked for only if there is one.
             values = _decode(f"[{','.join(lines)}]")
@@ -216,7 +216,7 @@ class _Reader:
             values = []
         if len(values) == len(lines) and all(isinstance(value, dict) for value in values):
             return list(values)
-        return [self.object(line, number) for number, line in enumerate(lines, 2)]
+        return [self.object(line, each, path) for each, line in enumerate(lines, number)]
 
     def header(self, line: str) -> dict[str, Any]:
         """Return the header."""
@@ -268,13 +268,17 @@ class _Reader:
         lines = self.lines(path)
         if _checksum("".join(f"{line}\n" for line in lines)) != header["outputs"]:
             raise self.error("has outputs that don't match the checksum of its header", self.restore, path=path)
-        outputs = {}
-        for number, line in enumerate(lines, 1):
-            item = self.object(line, number, path)
-            if not (item.get("id") in known and isinstance(item.get("out"), str)):
-                raise self.error(f"has an impossible output: {line[:80]!r}", self.restore, number, path)
-            outputs[item["id"]] = item["out"]
-        return outputs
+        objects = self.objects(lines, 1, path)
+        columns: list[list[Any]] = [[each.get(key) for each in objects] for key in ("id", "out")]
+        ids, outputs = columns
+        if {*map(type, ids), *map(type, outputs)} == {str} and known.issuperset(ids):
+            return dict(zip(ids, outputs, strict=True))
+        number = next(
+            number
+            for number, (each, output) in enumerate(zip(ids, outputs, strict=True), 1)
+            if not (isinstance(each, str) and each in known and isinstance(output, str))
+        )
+        raise self.error(f"has an impossible output: {lines[number - 1][:80]!r}", self.restore, number, path)
 
 
 def _quoted(path: Path) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from pytest_modal.gate.judge.baseline import update_command
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.figures import Figures, p_value, percent, percents, points
 from pytest_modal.gate.judge.findings import category_table, changed, finding, moved
 from pytest_modal.gate.judge.flips import SHOWN, WIDEST_ID, Flip, flip_table
 from pytest_modal.gate.judge.policy import TOLERABLE
-from pytest_modal.gate.judge.rows import INPUT_NAMES, Evaluation
+from pytest_modal.gate.judge.rows import INPUT_NAMES
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change
 from pytest_modal.gate.judge.verdict import GateResult

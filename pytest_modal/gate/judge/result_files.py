@@ -14,7 +14,8 @@ from typing import Any
 
 from pytest_modal.gate.judge.baseline_file import read_baseline
 from pytest_modal.gate.judge.baseline_paths import SUFFIX
-from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
+from pytest_modal.gate.judge.evaluation import Evaluation, pool
+from pytest_modal.gate.judge.rows import Columns, read_rows
 from pytest_modal.wording import some, three_parts
 
 _RIGHT_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "c": 1.0, "i": 0.0, "p": 0.5, "n": 0.0}

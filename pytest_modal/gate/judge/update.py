@@ -12,8 +12,8 @@ from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, Round, ali
 from pytest_modal.gate.judge.baseline_lines import item_lines
 from pytest_modal.gate.judge.comparison import Arms
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.policy import Origin
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.verdict import GateResult
 from pytest_modal.wording import count
 

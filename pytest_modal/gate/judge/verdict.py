@@ -11,10 +11,10 @@ import numpy as np
 from pytest_modal.gate.judge.baseline import Alignment, Baseline, align, check_items
 from pytest_modal.gate.judge.comparison import Arms, Category, Comparison, compare_arms
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.exact import flip_rate
 from pytest_modal.gate.judge.intervals import mean_interval, wilson
 from pytest_modal.gate.judge.policy import AGAINST_ANCHOR, Demands, Origin, Policy
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity, sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.wording import safe_line, some, three_parts
