@@ -154,10 +154,11 @@ class AccuracyGate:
                 margin=margin,
             )
             columns = Columns(id, correct, input, output, cluster, by, score)
-            this = read_rows(rows, columns, gate, test)
+            subject = f"accuracy_gate {gate!r}"
+            this = read_rows(rows, columns, subject, test)
             other = None
             if reference is not None:
-                other = read_rows(reference, replace(columns, cluster=None, by=None), f"{gate} (reference)", test)
+                other = read_rows(reference, replace(columns, cluster=None, by=None), f"{subject}, reference", test)
             return self._judge(gate, this, other, demands)
         except (ValueError, AccuracyRegression) as error:
             # The traceback inside of the gate does not help.
@@ -205,7 +206,7 @@ class AccuracyGate:
         """Return the rounds so far pooled, if the gate decides now; this one alone, if not."""
         current = self._body_run
         current.rounds[name] = [*current.rounds.get(name, []), this]
-        return pool(current.rounds[name], name, self._item.nodeid) if current.last else this
+        return pool(current.rounds[name], f"accuracy_gate {name!r}", self._item.nodeid) if current.last else this
 
     def _policy(self) -> Policy:
         config = self._item.config

@@ -76,7 +76,7 @@ def dataset_digest(ids: Sequence[str], digests: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps([list(ids), list(digests)]).encode()).hexdigest()[:16]
 
 
-def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
+def pool(rounds: Sequence[Evaluation], subject: str, where: str) -> Evaluation:
     """Add up rounds of the same items.
 
     Raises
@@ -95,7 +95,7 @@ def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
             )
             odd = [mine[0] for mine, theirs in zip(one, two, strict=True) if mine != theirs]
         if odd:
-            what = f"accuracy_gate {gate!r}: round {number} has other items, inputs or clusters than the first"
+            what = f"{subject}: round {number} has other items, inputs or clusters than the first"
             remedy = "make the items from fixed data or a fixed seed: the rounds of a gate repeat the same items"
             raise ValueError(three_parts(f"{what}: {some(odd)}", where, remedy))
     outputs = map(_most_frequent, zip(*(each.outputs for each in rounds), strict=True))

@@ -65,15 +65,15 @@ def _digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
 
 
-def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluation:
+def read_rows(rows: object, columns: Columns, subject: str, where: str) -> Evaluation:
     """Read the rows of one round.
 
     Parameters
     ----------
     rows : list of dict or pandas.DataFrame
         One row per item. ``correct`` is a bool, 0 or 1, or a score in [0, 1].
-    where : str
-        The test, for messages.
+    subject, where : str
+        What has the rows, such as "accuracy_gate 'gsm8k'", and the test or file, for messages.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
         a score that is not finite, a missing cluster or category, an input that can't be compared. The message names
         the items.
     """
-    reader = _Reader(_with_input(rows, columns), gate, where)
+    reader = _Reader(_with_input(rows, columns), subject, where)
     columns = reader.columns
     table = reader.table(rows)
     ids = reader.ids(table[columns.id])
@@ -139,11 +139,11 @@ class _Reader:
     """Reads one column after the other, with errors for what is wrong with each."""
 
     columns: Columns
-    gate: str
+    subject: str
     where: str
 
     def error(self, what: str, remedy: str) -> ValueError:
-        return ValueError(three_parts(f"accuracy_gate {self.gate!r}: {what}", self.where, remedy))
+        return ValueError(three_parts(f"{self.subject}: {what}", self.where, remedy))
 
     def table(self, rows: object) -> dict[str, list[Any]]:
         """Return the columns that are needed."""
