@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Status = Literal[
     "ok",
@@ -20,6 +20,22 @@ Status = Literal[
     "stale recording",
     "bad recording",
 ]
+
+
+class App(NamedTuple):
+    """A session on Modal.
+
+    Attributes
+    ----------
+    round : int or None
+        Which round of the calls of gated tests it has run; None for all of its run.
+    url : str or None
+        Its page on the dashboard.
+    """
+
+    round: int | None
+    id: str
+    url: str | None
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_isolation", isolation, type="string", default="")
     variables = "Environment variables that functions have in local mode: names or patterns, one per line."
     parser.addini("modal_local_env", variables, type="linelist")
-    gpus = f"GPUs that a session uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
+    gpus = f"GPUs that a run uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
     confirm = "Fresh rounds for a suspicious accuracy gate (default: 4 with Modal, 0 in local mode)."
     parser.addini("modal_gate_confirm", confirm, type="string", default="")

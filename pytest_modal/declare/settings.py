@@ -56,7 +56,7 @@ class SessionOptions:
     cache_volume : str
         Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
     max_gpus : int
-        How many GPUs the session uses at once, unless one environment alone has more.
+        How many GPUs a run uses at once, unless one environment alone has more.
     """
 
     acquire_timeout: float = 900.0

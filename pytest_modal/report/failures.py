@@ -39,7 +39,7 @@ def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
     if outcome.attempts > 1:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
-    lines += pointers(results)
+    lines += pointers(results, outcome)
     if outcome.error and "frames" in outcome.error:
         lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
     if outcome.error and outcome.error.get("log") and not brief:
@@ -126,13 +126,12 @@ def as_failure(results: Results, outcome: Outcome) -> Failure:
     )
 
 
-def pointers(results: Results) -> list[str]:
-    """Return where to read more about a session on Modal."""
-    run = results.run
-    if run.app_id is None:
+def pointers(results: Results, outcome: Outcome) -> list[str]:
+    """Return where to read more about the session of a call on Modal."""
+    app = results.run.app_of(results.calls[outcome.key].environment.round)
+    if app is None:
         return []
-    dashboard = f" or {run.dashboard_url}" if run.dashboard_url else ""
-    return [f"  logs: modal app logs {run.app_id}{dashboard}"]
+    return [f"  logs: modal app logs {app.id}{f' or {app.url}' if app.url else ''}"]
 
 
 def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:

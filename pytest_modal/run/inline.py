@@ -35,7 +35,7 @@ class InlineBackend:
     """
 
     mode = "local"
-    app_id = dashboard_url = None
+    apps = ()
     notes = ()
 
     def __init__(self, config: pytest.Config) -> None:

@@ -40,7 +40,7 @@ class LocalBackend:
     """
 
     mode = "local"
-    app_id = dashboard_url = None
+    apps = ()
     notes = ()
 
     def __init__(self, rootdir: Path, options: LocalOptions, *, stream: bool = False) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
-from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.outcomes import App, Outcome, Progress
 
 Result = tuple[Outcome, Buffers]
 
@@ -16,18 +16,16 @@ class Backend(Protocol):
 
     Attributes
     ----------
-    app_id, dashboard_url : str or None
-        The session on Modal, once there is one.
+    apps : sequence of App
+        The sessions on Modal, once there are any.
     notes : sequence of str
-        What users should know of it afterwards.
+        What users should know of them afterwards.
     """
 
     mode: str
 
     @property
-    def app_id(self) -> str | None: ...
-    @property
-    def dashboard_url(self) -> str | None: ...
+    def apps(self) -> Sequence[App]: ...
     @property
     def notes(self) -> Sequence[str]: ...
 

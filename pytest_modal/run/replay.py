@@ -26,7 +26,7 @@ class ReplayBackend:
     """
 
     mode = "replay"
-    app_id = dashboard_url = None
+    apps = ()
     notes = ()
 
     def __init__(self, rootdir: Path) -> None:

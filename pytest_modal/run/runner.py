@@ -136,7 +136,7 @@ def _used_images(results: Results) -> set[str]:
 def compute(
     config: pytest.Config, backend: Backend, results: Results, kept: OutcomeCache | None, screen: Lines | None
 ) -> None:
-    """Run, in one session, what has no outcome yet."""
+    """Run what has no outcome yet."""
     left = results.batch.without(results.outcomes)
     if not left.calls:
         return
@@ -162,7 +162,7 @@ def compute(
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
-            results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
+            results.run.apps = [*backend.apps]
             results.run.notes += backend.notes
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
-from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.batch.outcomes import App, Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
@@ -37,6 +37,8 @@ class Run:
         Lines to show before the batch, and lines for the summary.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
+    apps : list of App
+        The sessions on Modal.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -46,13 +48,20 @@ class Run:
     arguments: dict[str, dict[str, str]] = field(default_factory=dict)
     environments: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    app_id: str | None = None
-    dashboard_url: str | None = None
+    apps: list[App] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seed: str = ""
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        # A named tuple comes back from JSON as a list.
+        self.apps = [App(*each) for each in self.apps]
+
+    def app_of(self, number: int) -> App | None:
+        """Return the session that a round ran in."""
+        return next((app for app in self.apps if app.round in (None, number)), None)
 
 
 class Results:

@@ -22,6 +22,7 @@ from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.configuration import fault_of_configuration
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.gpus import Gpus
 from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.network import hello, nobody_listens
 from pytest_modal.run.modal.opening import opened
@@ -51,6 +52,10 @@ class Session:
         Takes outcomes, each with its value; returns when they are stored.
     progress : callable
         Called with each event to show.
+    gpus : Gpus
+        What it shares with the other sessions of the run.
+    of : str
+        Which of them it is, where there are several: " of round 2".
     stream : bool
         Whether what functions print is shown too.
     """
@@ -63,7 +68,9 @@ class Session:
         options: SessionOptions,
         emit: Emit,
         progress: Callable[[Progress], None],
+        gpus: Gpus,
         *,
+        of: str = "",
         stream: bool = False,
     ) -> None:
         self._batch = batch
@@ -73,6 +80,8 @@ class Session:
         self._options = options
         self._emit = emit
         self._progress = progress
+        self._gpus = gpus
+        self._of = of
         self._sightings = Sightings()
         self._news_at = 0.0
         self._printed = PrintedLog() if stream else None
@@ -94,7 +103,7 @@ class Session:
         try:
             client, url = await self._connect()
             await self._look_for_cache()
-            self._progress(Progress("starting a session,", "building images where they are new"))
+            self._progress(Progress(f"starting a session{self._of},", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
                 with tempfile.TemporaryDirectory(prefix="pytest-modal-", ignore_cleanup_errors=True) as scratch:
@@ -188,14 +197,15 @@ class Session:
             self.app_id = app.app_id
             with contextlib.suppress(Exception):
                 self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
-            self._progress(Progress("session", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
+            self._progress(Progress(f"session{self._of}", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
             await self._work(app, services)
 
     async def _work(self, app: Any, services: list[Service]) -> None:
         moved = asyncio.Event()
         for service in services:
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
-            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
+            queue = self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
+            self._gpus.add(queue, self._sightings)
         streams = Streams(self._options.connection_timeout)
         note = self.notes.append
         pack_runner = PackRunner(
@@ -209,9 +219,9 @@ class Session:
                 for queue in self._queues.values():
                     while await self._finish(self._blocked(queue)):
                         pass
-                    while self._has_room(queue) and (pack := queue.next(self._can_run)) is not None:
+                    while self._gpus.has_room(queue) and (pack := queue.next(self._can_run)) is not None:
                         task = asyncio.ensure_future(self._attend(pack_runner, queue, pack))
-                        task.add_done_callback(lambda _: moved.set())
+                        task.add_done_callback(lambda _: self._gpus.freed())
                         tasks.add(task)
                 if not tasks and not any(queue.waiting or queue.suspects for queue in self._queues.values()):
                     break
@@ -224,15 +234,6 @@ class Session:
             for task in [*background, *tasks]:
                 task.cancel()
             await asyncio.wait([*background, *tasks], timeout=self._grace)
-
-    def _has_room(self, queue: EnvironmentQueue) -> bool:
-        """Whether the GPUs of an environment are free: those that work have theirs, and the others wait their turn.
-
-        One without packs holds none, so that environments that wait for each other's results can't block each other.
-        """
-        wanted, working = queue.gpus, [each for each in self._queues.values() if each.out]
-        used = sum(each.gpus for each in working)
-        return not wanted or queue in working or not used or used + wanted <= self._options.max_gpus
 
     def _can_run(self, call: Call) -> bool:
         return self._is_ready(call) and self._dispatch.blocked(call) is None
@@ -380,9 +381,6 @@ class Session:
             if time.monotonic() - heard >= limit:
                 self._fail(errors.lost(time.monotonic() - heard))
 
-    def _has_begun(self, queue: EnvironmentQueue) -> bool:
-        return any(self._sightings.has_begun(pack.id) for pack in queue.out)
-
     async def _watch_packs(self, pack_runner: PackRunner) -> None:
         self._news_at = time.monotonic()
         while True:
@@ -390,8 +388,8 @@ class Session:
             now = time.monotonic()
             for queue in self._queues.values():
                 if queue.out and not queue.failure:
-                    if any(map(self._has_begun, self._queues.values())):
-                        queue.sign_of_life()  # it may wait for a GPU that another environment has
+                    if self._gpus.are_used():
+                        queue.sign_of_life()
                     await pack_runner.look_at(queue, now)
             if now - self._news_at > APP_INTERVAL:
                 self._news_at = now
