@@ -186,7 +186,9 @@ class AccuracyGate:
             result = judge_arms(gate, now, other, demands=demands, policy=policy, test=self._item.nodeid)
             return self._conclude(case, result) if self._body_run.last else result
         found = find_baseline(directory, gate, origin.gpu)
-        baseline = None if found is None else read_baseline(found, gate, self._item.nodeid)
+        baseline = None
+        if found is not None:
+            baseline = read_baseline(found, gate, self._item.nodeid, self._item.config.rootpath)
         own = origin.gpu if per_gpu else None
         target = baseline_path(directory, gate, own) if found is None or per_gpu else found
         case = _Case(gate, now, found, target, baseline, origin)

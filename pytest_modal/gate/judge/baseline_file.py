@@ -26,7 +26,7 @@ from pytest_modal.gate.judge.baseline_lines import (
 from pytest_modal.gate.judge.baseline_paths import baselines_beside, is_gate_name, outputs_path
 from pytest_modal.gate.judge.baseline_schema_1 import read_schema_1
 from pytest_modal.gate.judge.errors import BaselineError
-from pytest_modal.wording import count, some, three_parts
+from pytest_modal.wording import count, shown_path, some, three_parts
 
 SCHEMA = 2
 _TEXTS = ("gate", "dataset", "items")
@@ -59,20 +59,22 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def read_baseline(path: Path, gate: str, test: str) -> Baseline:
+def read_baseline(path: Path, gate: str, test: str, rootdir: Path | None = None) -> Baseline:
     """Read the baseline of a gate.
 
     Parameters
     ----------
     test : str
         Node id of the test, for the command in the messages.
+    rootdir : Path, optional
+        What paths in the messages are relative to.
 
     Raises
     ------
     BaselineError
         The file is damaged, badly merged, of another gate, or of a newer pytest-modal.
     """
-    return _Reader(path, gate, test).read()
+    return _Reader(path, gate, test, rootdir).read()
 
 
 def same_items_elsewhere(path: Path, dataset: str) -> str | None:
@@ -95,18 +97,34 @@ class _Reader:
     path: Path
     gate: str
     test: str
+    rootdir: Path | None
 
     def error(self, what: str, remedy: str, line: int = 0, path: Path | None = None) -> BaselineError:
-        where = f"{path or self.path}:{line}" if line else str(path or self.path)
+        where = self.shown(path or self.path)
+        where = f"{where}:{line}" if line else where
         return BaselineError(three_parts(f"the baseline of gate {self.gate!r} {what}", where, remedy))
+
+    def shown(self, path: Path) -> str:
+        """Return a path as commands from the rootdir name it."""
+        return path.as_posix() if self.rootdir is None else shown_path(path, self.rootdir)
+
+    @property
+    def file(self) -> str:
+        """The baseline in a command."""
+        return shlex.quote(self.shown(self.path))
+
+    @property
+    def files(self) -> str:
+        """The baseline and its outputs in a command, those that there are."""
+        outputs = outputs_path(self.path)
+        return f"{self.file} {shlex.quote(self.shown(outputs))}" if outputs.exists() else self.file
 
     @property
     def restore(self) -> str:
         """The way out of damage: a new recording, or an earlier version."""
-        name = _quoted(self.path)
         return (
-            f"restore an intact version (git log --oneline -- {name}, git checkout COMMIT -- {name} "
-            f"{_quoted(outputs_path(self.path))}), or delete it and record it again: {update_command(self.test)}"
+            f"restore an intact version (git log --oneline -- {self.file}, git checkout COMMIT -- {self.files}), "
+            f"or delete it and record it again: {update_command(self.test)}"
         )
 
     def read(self) -> Baseline:
@@ -185,11 +203,11 @@ class _Reader:
         lines = text.split("\n")
         for number, line in enumerate(lines, 1):
             if line.startswith(("<<<<<<<", "=======", ">>>>>>>", "|||||||")):
-                name = _quoted(path)
+                # Git has merged the outputs without a conflict, if the branches changed other ones: --ours keeps that.
                 raise self.error(
                     "has conflict markers: a merge was not finished",
-                    f"check out one side, git checkout --ours -- {name} (or --theirs), of the outputs too, then record "
-                    f"the merged code: {update_command(self.test)}",
+                    f"take the files of one side, git checkout HEAD -- {self.files} (or MERGE_HEAD), then record the "
+                    f"merged code: {update_command(self.test)}",
                     number,
                     path,
                 )
@@ -235,11 +253,10 @@ class _Reader:
             raise self.error("has a header with impossible values", self.restore, 1)
         if header["gate"] != self.gate:
             other = header["gate"]
-            name = _quoted(self.path)
             raise self.error(
                 f"belongs to another gate, {other!r}",
                 f"if the gate was renamed, rename it in the file: "
-                f'sed -i \'1s/"gate":"{other}"/"gate":"{self.gate}"/\' {name}; '
+                f'sed -i \'1s/"gate":"{other}"/"gate":"{self.gate}"/\' {self.file}; '
                 f"otherwise delete the copy and record: {update_command(self.test)}",
                 1,
             )
@@ -279,10 +296,6 @@ class _Reader:
             if not (isinstance(each, str) and each in known and isinstance(output, str))
         )
         raise self.error(f"has an impossible output: {lines[number - 1][:80]!r}", self.restore, number, path)
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(path.as_posix())
 
 
 def _refuse(constant: str) -> float:
