@@ -474,6 +474,30 @@ def test_a_gate_by_category_is_one_gate_with_a_table(pytester: pytest.Pytester) 
     assert by_name == {"a": "FAIL", "b": "PASS"}
 
 
+def test_many_categories_are_not_many_lines(pytester: pytest.Pytester) -> None:
+    many = CATEGORIES.replace('"ab"[i % 2]', 'f"subject-{i % 57:02}"').replace("400", "5700")
+    pytester.makepyfile(test_it=f"WRONG = -1\n{many}")
+    record(pytester)
+    result = run(pytester)
+    result.assert_outcomes(passed=1)
+    assert_lines(result.outlines, ["toy  PASS *", "  note: 57 of 57 categories PASS", "1 gated"])
+    edit(pytester, "i % 2 or i > WRONG", "i % 57 != 7 or i > 1500")
+    failed = run(pytester)
+    failed.assert_outcomes(failed=1)
+    assert_lines(
+        failed.outlines,
+        [
+            "E *ACCURACY REGRESSION  toy, subject-07  100.0% -> *",
+            "E *subject-07  100    100.0% -> *FAIL",
+            "E *56 of 57 categories PASS",
+            "  note: by category:",
+            "    subject-07  100    100.0% -> *FAIL",
+            "    56 of 57 categories PASS",
+        ],
+    )
+    failed.stdout.no_fnmatch_line("*subject-08*")
+
+
 ARMS = """
 def rows(wrong):
     return [dict(id=i, input=i, correct=i >= wrong) for i in range(400)]

@@ -14,6 +14,7 @@ from pytest_modal.gate.judge.verdict import GateResult
 from pytest_modal.wording import count, first_few, safe_line
 
 _OFTEN = 1_000_000_000  # more says nothing
+_CATEGORIES = 12  # of more, those that pass are only counted
 
 
 def finding(result: GateResult) -> list[str]:
@@ -125,16 +126,19 @@ def by_chance(change: Change) -> str:
 
 
 def category_table(result: GateResult) -> list[str]:
-    """Return the lines of a table by category, the largest drop first."""
-    if not result.categories:
-        return []
+    """Return the lines of a table by category, the largest drop first; of many only those that do not pass."""
     figures = Figures.of(result)
 
     def size(each: Category) -> tuple[float, str]:
         return each.change.change, each.name
 
+    found = sorted(result.categories, key=size)
+    shown = found if len(found) <= _CATEGORIES else [each for each in found if each.verdict is not Verdict.PASS]
+    more = [f"  {len(found) - len(shown):,} of {len(found):,} categories PASS"] if len(shown) < len(found) else []
+    if not shown:
+        return more
     rows = [("category", "items", "change", "worse", "better", "p (Holm)", "")]
-    for each in sorted(result.categories, key=size):
+    for each in shown:
         cells = (
             f"{each.change.n:,}",
             figures.change(each.change),
@@ -144,6 +148,5 @@ def category_table(result: GateResult) -> list[str]:
         )
         rows.append((safe_line(each.name, WIDEST_ID), *cells, str(each.verdict)))
     widths = [max(len(row[column]) for row in rows) for column in range(7)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [*(f"  {line}" for line in table), *more]

@@ -233,7 +233,9 @@ def remarks_of(result: GateResult, now: Evaluation) -> list[str]:
             f"the rows have no inputs ({', '.join(map(repr, INPUT_NAMES))}), so that changed ones can't be noticed; "
             'name the column: input="..."'
         )
-    return [*found, *(line.removeprefix("  ") for line in category_table(result))]
+    if table := category_table(result):
+        found.append("\n".join(["by category:", *table]) if len(table) > 1 else table[0].strip())
+    return found
 
 
 def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
