@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -12,6 +13,7 @@ from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, 
 from _pytest.compat import NOTSET
 from _pytest.doctest import DoctestModule, DoctestTextfile
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
+from _pytest.junitxml import xml_key
 from _pytest.outcomes import Failed as Failed
 from _pytest.runner import runtestprotocol
 from _pytest.scope import Scope
@@ -23,6 +25,12 @@ PARAMETRIZED = "get_direct_param_fixture_func"
 # Of pytest's fixture manager: dicts by the names of fixtures; the first in older versions, the others in newer ones.
 _KNOWN_FIXTURES = ("_arg2fixturedefs", "_arg2node2fixturedefs", "_arg2nodeid2fixturedefs")
 CURRENT_TEST = "PYTEST_CURRENT_TEST"
+
+
+def add_suite_property(config: pytest.Config, name: str, value: str) -> None:
+    """Add a property of the whole run to the JUnit report, if one is written."""
+    if (report := config.stash.get(xml_key, None)) is not None:
+        report.add_global_property(name, value)
 
 
 def item_of(request: pytest.FixtureRequest) -> pytest.Function:
@@ -277,6 +285,12 @@ def start_line(screen: Any) -> None:
     # The letters of tests that workers of pytest-xdist ran are not known to the above.
     if screen._tw.width_of_current_line:
         screen._tw.line()
+
+
+def cache_root(config: pytest.Config) -> Path:
+    """Return the directory of pytest's cache, of which ``--cache-clear`` deletes parts only."""
+    assert config.cache is not None
+    return config.cache._cachedir
 
 
 def skip_at_item(reason: str) -> NoReturn:

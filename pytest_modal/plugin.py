@@ -146,9 +146,11 @@ class ContainerFixtureHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         from pytest_modal.local.setup import check_container_fixtures
+        from pytest_modal.local.values import check_lent
 
         done = yield
         check_container_fixtures(item)
+        check_lent(item)
         return done
 
     @pytest.hookimpl(wrapper=True)
@@ -193,15 +195,23 @@ class SummaryHooks:
         if (reason := vars(report).get("modal_skipped")) is not None:
             self._skipped[reason] += 1
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        from pytest_modal.run.xdist import results_of_all
+
+        results = results_of_all(session.config)
+        if results is not None and results.run.cost is not None:
+            from pytest_modal.run.costs import add_to_junit
+
+            add_to_junit(session.config, results.run.cost)
+
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
         from pytest_modal.local.output_dir import read_index
-        from pytest_modal.plan.state import results_of
         from pytest_modal.report import terminal
-        from pytest_modal.run.xdist import controller_of
+        from pytest_modal.run.xdist import results_of_all
 
-        controller = controller_of(config)
-        results = results_of(config) if controller is None else controller.results()
+        results = results_of_all(config)
         listed, shown = read_index(config)
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None

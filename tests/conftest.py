@@ -43,7 +43,7 @@ def _configures(name: str) -> bool:
 def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackModal]:
     """The server, which is started once; what it remembers of other tests is forgotten by `loopback.fresh()`."""
     hide = [*places_of_clients(), str(tmp_path_factory.getbasetemp())]  # the last may be anywhere: --basetemp
-    with LoopbackModal(grace=0.5, cancel_grace=0.5, hide=hide) as server:
+    with LoopbackModal(grace=0.5, cancel_grace=0.5, hide=hide, streams=32) as server:
         yield server
 
 

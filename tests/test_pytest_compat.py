@@ -25,6 +25,7 @@ def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester)
         @pytest.hookimpl(wrapper=True, tryfirst=True)
         def pytest_runtestloop(session):
             item, other = session.items[:2]
+            assert compat.cache_root(session.config) == session.config.cache.mkdir("any").parents[1]
             assert compat.own_names(item) == ("overridden", "n", "request")
             assert {"overridden", "n", "used", "always"} <= set(compat.initial_names(item))
             assert [d.func() for d in compat.fixture_chain(item, "overridden") if not d.argnames] == [1]
@@ -264,3 +265,18 @@ def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:asyncio", "-rs")
     result.assert_outcomes(failed=1, skipped=1)
     result.stdout.fnmatch_lines(["*_ test_failed _*", "told in full", "SKIPPED * test_it.py:1: not here"])
+
+
+def test_the_junit_report_takes_properties_of_the_run(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        def pytest_collection_finish(session):
+            compat.add_suite_property(session.config, "answer", "42")
+        """
+    )
+    pytester.makepyfile("def test_it(): pass")
+    pytester.runpytest().assert_outcomes(passed=1)
+    pytester.runpytest("--junitxml=junit.xml").assert_outcomes(passed=1)
+    assert '<property name="answer" value="42"' in (pytester.path / "junit.xml").read_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 Status = Literal[
     "ok",
@@ -22,7 +22,8 @@ Status = Literal[
 ]
 
 
-class App(NamedTuple):
+@dataclass(frozen=True)
+class App:
     """A session on Modal.
 
     Attributes
@@ -76,6 +77,8 @@ class Outcome:
         Python warnings that it raised (see `pytest_modal.remote.framing.PythonWarning`).
     fallen : list of str
         The other containers that tried the call: those that ended under it.
+    packages : dict of str to str
+        Versions of the packages that it was made with.
     """
 
     key: str
@@ -98,6 +101,7 @@ class Outcome:
     lost_files: list[str] = field(default_factory=list)
     warnings: list[Mapping[str, Any]] = field(default_factory=list)
     fallen: list[str] = field(default_factory=list)
+    packages: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -118,8 +122,11 @@ class Progress:
     ----------
     printed : str or None
         The line that a function has printed, for an event of that kind.
+    stays : bool
+        Whether it is still to be seen when others follow.
     """
 
     what: str
     label: str
     printed: str | None = None
+    stays: bool = False

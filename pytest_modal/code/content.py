@@ -5,9 +5,12 @@ from __future__ import annotations
 import copyreg
 import functools
 import inspect
+import io
 import types
 from pathlib import Path
 from typing import Any
+
+from cloudpickle import CloudPickler
 
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.code.syntax import fingerprint, read_syntax
@@ -82,10 +85,27 @@ def _parts(value: Any) -> object:
     wrapped = inspect.getattr_static(value, "__wrapped__", None)
     if wrapped is not None:
         return wrapped
+    # It would read a file that is open.
+    reducer = None if isinstance(value, io.IOBase) else CloudPickler.dispatch_table.get(type(value))
     try:
-        reduced = value.__reduce_ex__(4)
+        reduced = value.__reduce_ex__(4) if reducer is None else reducer(value)
     except Exception:  # it can't be copied: its attributes are all that there is
         return dict(getattr(value, "__dict__", {}))
     if isinstance(reduced, str):
         return reduced
-    return [each for each in reduced if each is not None and each not in (copyreg.__newobj__, copyreg.__newobj_ex__)]  # type: ignore[attr-defined]
+    return [
+        _without_cached(type(value), each)
+        for each in reduced
+        if each is not None and each not in (copyreg.__newobj__, copyreg.__newobj_ex__)  # type: ignore[attr-defined]
+    ]
+
+
+def _without_cached(kind: type, state: object) -> object:
+    """Leave out what a ``cached_property`` has computed: it follows from the rest, whether it was asked for or not."""
+    if type(state) is not dict:
+        return state
+    return {
+        name: each
+        for name, each in state.items()
+        if not isinstance(inspect.getattr_static(kind, str(name), None), functools.cached_property)
+    }

@@ -147,6 +147,7 @@ class Reach:
             self.add_unit(key, unit_of(reduced(unit.node, name), (*unit.place[:2], name)), weak=weak)
             return
         if name in self._modules.scope(key) and not name.startswith("__"):
+            self._changeable.add((key, name))  # by the call of a function that declares it global
             self._add_makers_of_names(key, weak=weak)
             return
         answers = "__getattr__" in self._modules.units(key).by_name and not name.startswith("__")

@@ -21,6 +21,7 @@ GPUS = {
     "H200": 8,
     "B200": 8,
     "B200+": 8,
+    "B300": 8,
     "ANY": 8,
 }
 _OLD = ("A10G", "ANY")  # still accepted, no longer in the guide

@@ -18,6 +18,7 @@ MAX_GPUS = 10_000
 OFF = ("off", "none", "no", "false", "0")
 ON = ("", "on", "yes", "true", "1")
 _VARIABLES = re.compile(r"[\w*?\[\]!-]+")  # a name, or a pattern of names
+_DOLLARS = re.compile(r"\$?\d+(\.\d+)?")
 _SECONDS = {
     "acquire_timeout": "Seconds to wait for a GPU on Modal",
     "startup_timeout": "Seconds for a container to start on Modal",
@@ -56,6 +57,12 @@ def add_options(parser: pytest.Parser) -> None:
         dest="modal_plan",
         action="store_true",
         help="Print what would be sent; send nothing and run no test.",
+    )
+    group.addoption(
+        "--modal-max-cost",
+        dest="modal_max_cost",
+        metavar="DOLLARS",
+        help="Refuse a batch that is estimated to cost more on Modal, and stop the session that does (default: none).",
     )
     group.addoption(
         "--modal-record",
@@ -111,6 +118,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     parser.addini("modal_mode", "Where GPU functions run; see --modal-mode.", type="string", default="")
     parser.addini("modal_resume", "Reuse the results of earlier runs; see --modal-resume.", type="bool", default=False)
+    packages = "same: --modal-resume reuses no result that other versions of packages have made; any: it says so."
+    parser.addini("modal_resume_packages", packages, type="string", default="")
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
     parser.addini(
         "modal_rules", 'Rules that are "error", "warning" or "off", one per line: PM107 = off.', type="linelist"
@@ -132,6 +141,9 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_env", variables, type="linelist")
     gpus = f"GPUs that a run uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
+    parser.addini("modal_max_cost", "Dollars that a session may cost; see --modal-max-cost.", type="string", default="")
+    prices = "Prices that differ from Modal's list, one per line: H100 = 3.20/h."
+    parser.addini("modal_prices", prices, type="linelist")
     confirm = "Fresh rounds for a suspicious accuracy gate (default: 4 with Modal, 0 in local mode)."
     parser.addini("modal_gate_confirm", confirm, type="string", default="")
     parser.addini(
@@ -172,18 +184,53 @@ def resolve(config: pytest.Config) -> Settings:
     timeouts = {name: seconds(config, f"modal_{name}", text) for name, text in given_seconds.items()}
     volume = config.getini("modal_cache_volume") or SessionOptions.cache_volume
     max_gpus = _whole(config, "modal_max_gpus", SessionOptions.max_gpus, least=1, what="GPUs", most=MAX_GPUS)
-    session = SessionOptions(**timeouts, cache_volume="" if volume.lower() in OFF else volume, max_gpus=max_gpus)
+    session = SessionOptions(
+        **timeouts,
+        cache_volume="" if volume.lower() in OFF else volume,
+        max_gpus=max_gpus,
+        max_cost=_max_cost(config),
+        prices=_prices(config),
+    )
     option = config.getoption
     record = bool(option("modal_record"))
     if record and mode in ("replay", "skip"):
         what = f"--modal-record has nothing to record in mode {mode!r}"
         raise pytest.UsageError(three_parts(what, "the command line", "run pytest --modal --modal-record"))
     resume = bool(option("modal_resume") or config.getini("modal_resume"))
+    packages = config.getini("modal_resume_packages") or ("any" if option("modal_resume") else "same")
+    if packages not in ("any", "same"):
+        raise not_valid(config, "modal_resume_packages", packages, "set it to same or any, or remove it")
     prune = bool(option("modal_prune_recordings"))
     # Under -s what tests print is shown at once, and so is what functions print; inline they print it themselves.
     stream = option("capture", None) == "no" and not inline
     gates, local = _gates(config, mode), _local(config)
-    return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local)
+    return Settings(
+        mode, environment, session, gates, resume, record, prune, rules, inline, stream, local, packages == "same"
+    )
+
+
+def _max_cost(config: pytest.Config) -> float | None:
+    given, ini = config.getoption("modal_max_cost"), config.getini("modal_max_cost")
+    if not (text := ini if given is None else given) and given is None:
+        return None
+    if _DOLLARS.fullmatch(text) and (dollars := float(text.removeprefix("$"))) > 0:
+        return dollars
+    remedy = "set it to a number of dollars above 0, such as 2 or 0.50"
+    if given is not None:
+        raise pytest.UsageError(three_parts(f"--modal-max-cost={text} is not valid", "the command line", remedy))
+    raise not_valid(config, "modal_max_cost", text, remedy)
+
+
+def _prices(config: pytest.Config) -> tuple[tuple[str, float], ...]:
+    lines = config.getini("modal_prices")
+    if not lines:
+        return ()
+    from pytest_modal.declare.prices import PriceError, read_prices
+
+    try:
+        return read_prices(lines)
+    except PriceError as error:
+        raise not_valid(config, "modal_prices", error.what, error.remedy) from None
 
 
 def _local(config: pytest.Config) -> LocalOptions:

@@ -57,6 +57,10 @@ class SessionOptions:
         Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
     max_gpus : int
         How many GPUs a run uses at once, unless one environment alone has more.
+    max_cost : float or None
+        Dollars that a run may cost.
+    prices : tuple of pairs
+        Dollars a second that the project knows better than the list of `declare.prices`, by name.
     """
 
     acquire_timeout: float = 900.0
@@ -64,6 +68,8 @@ class SessionOptions:
     connection_timeout: float = 60.0
     cache_volume: str = "pytest-modal-huggingface"
     max_gpus: int = 10
+    max_cost: float | None = None
+    prices: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,8 @@ class Settings:
         Whether what functions print is shown while they run.
     local : LocalOptions
         Settings of local mock mode.
+    resume_same : bool
+        Whether results that other versions of packages have made are computed again.
     """
 
     mode: str
@@ -121,6 +129,7 @@ class Settings:
     inline: bool = False
     stream: bool = False
     local: LocalOptions = field(default_factory=LocalOptions)
+    resume_same: bool = False
 
 
 SETTINGS = pytest.StashKey[Settings]()

@@ -13,6 +13,7 @@ from pytest_modal.gate.ledger import ledger_of
 from pytest_modal.gate.xdist import leave, left_behind, shared_directory, take
 from pytest_modal.plan.rounds import calls_of, is_gated, repeat
 from pytest_modal.plan.state import RESULTS
+from pytest_modal.run.costs import with_what_is_left
 from pytest_modal.run.runner import backend_of, compute
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.results import Results
@@ -42,8 +43,9 @@ def confirm(session: pytest.Session) -> None:
     items = [item for item in session.items if item.nodeid in held]
     if not items:
         return
-    batch = repeat(config.stash[RESULTS].batch, calls_of(items), range(1, settings.gates.confirm + 1))
-    backend = backend_of(config, settings)
+    before = config.stash[RESULTS]
+    batch = repeat(before.batch, calls_of(items), range(1, settings.gates.confirm + 1))
+    backend = backend_of(config, with_what_is_left(settings, before.run.cost))
     results = Results(backend.mode, batch)
     config.add_cleanup(results.close)
     screen = _screen(config)
@@ -52,6 +54,7 @@ def confirm(session: pytest.Session) -> None:
         calls = count(len(batch.calls), "call")
         screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
     compute(config, backend, results, None, screen)
+    before.add_cost(results.run.cost)
     for item in items:
         compat.come_back_to(item)
         item.stash[FRESH] = results, held[item.nodeid]

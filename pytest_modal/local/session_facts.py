@@ -50,4 +50,4 @@ def facts(results: Results) -> SessionFacts:
         if (outcome := results.outcomes.get(key)) is not None
     )
     app = results.run.app_of(0)
-    return SessionFacts(results.mode, app and app.id, app and app.url, calls)
+    return SessionFacts(results.mode, app.id if app else None, app.url if app else None, calls)

@@ -69,6 +69,10 @@ def _value(item: pytest.Item, plan: ItemPlan, key: str, remote: RemoteFunction) 
         return results.value(key) if results.is_good(key) else _partial(results, key, remote)
     except TypeError as error:
         pytest.fail(three_parts(f"{remote.name}: {error}", item.nodeid, "return a list"), pytrace=False)
+    except FileNotFoundError as error:
+        what = f"the result of {remote.name} was deleted while the tests ran: {error.filename}"
+        remedy = "let nothing delete pytest's cache meanwhile, and run pytest again; --modal-resume uses what is left"
+        pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
 def _partial(results: Results, key: str, remote: RemoteFunction) -> object:
@@ -121,17 +125,35 @@ def _check_container_fixtures(item: pytest.Function, plan: ItemPlan) -> None:
 
 def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: object) -> None:
     __tracebackhide__ = True
-    if value is sent.value:
-        return
     from pytest_modal.code.arguments import digest_of_argument
 
-    if digest_of_argument(value, name) != sent.digest:
+    if value is sent.lent.value:
+        if sent.lent.has_changed():
+            _fail_changed_in_place(item, remote, name, sent)
+    elif digest_of_argument(value, name) != sent.lent.digest:
         what = (
             f"the local fixture {name!r} has changed since the batch was sent: the result of {remote} was computed "
             "from the old value"
         )
         remedy = f'make {name!r} return the same value each time (a fixed seed), or set scope="session" on it'
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
+
+
+def check_lent(item: pytest.Item) -> None:
+    """Fail a test that was set up if something has changed in place what was sent for it."""
+    __tracebackhide__ = True
+    plan = plan_of(item)
+    for (owner, name), sent in plan.sent.items() if plan is not None else ():
+        if sent.lent.has_changed_for(item.nodeid):
+            _fail_changed_in_place(item, owner.name, name, sent)
+
+
+def _fail_changed_in_place(item: pytest.Item, remote: str, name: str, sent: Sent) -> NoReturn:
+    __tracebackhide__ = True
+    what = f"the local fixture {name!r}" if sent.by_fixture else f"the argument {name!r} of {remote}"
+    what += f" was changed in place after it was planned: the result of {remote} was computed from the old value"
+    remedy = f"let no test and no fixture change {name!r}: change a copy of it (copy.deepcopy)"
+    pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
 def _fail_not_planned(item: pytest.Item, remote: RemoteFunction, plan: ItemPlan | None) -> NoReturn:

@@ -32,7 +32,7 @@ def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batc
     """
     plans = {item.nodeid: item.stash[PLAN] for item in tests if PLAN in item.stash}
     sent = {
-        nodeid: [(remote.name, name, each.value) for (remote, name), each in plan.sent.items()]
+        nodeid: [(remote.name, name, each.lent.value) for (remote, name), each in plan.sent.items()]
         for nodeid, plan in plans.items()
     }
     levels = read_levels(settings_of(config).rules)

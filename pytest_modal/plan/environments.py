@@ -53,7 +53,7 @@ class Environments:
         ------
         PlanningError
             Two container fixtures declare different settings, and nothing nearer decides; Modal has no such GPU; a
-            local package can't travel.
+            local package can't travel; a volume is mounted twice.
         """
         # Precedence: the test's marker, the fixture's own, its container fixtures', the project's.
         own = {**remote.settings, **marked}
@@ -77,7 +77,12 @@ class Environments:
             if "local_packages" not in settings:
                 place = f"the ini, modal_local_packages, for {nodeid}"
             self._check_packages(packages, nodeid if "local_packages" in marked else place)
-        return Environment(**{**self._defaults, **settings, **self._combined(settings)})
+        found = Environment(**{**self._defaults, **settings, **self._combined(settings)})
+        place = f"{self._location(declared_by.get('volumes', remote).function)}, for {nodeid}"
+        if "volumes" not in settings:
+            place = f"the ini, modal_volumes, for {nodeid}"
+        _check_volumes(found.volumes, nodeid if "volumes" in marked else place)
+        return found
 
     def _combined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the project declares together with what is declared nearer, as an App and its Functions do."""
@@ -133,3 +138,17 @@ class Environments:
                 f"declare the same {name} on both, or set {name}= on {remote.name}",
             )
         )
+
+
+def _check_volumes(volumes: Sequence[tuple[str, object]], place: str) -> None:
+    paths: dict[str, list[str]] = {}
+    for path, volume in volumes:
+        if isinstance(volume, str):
+            paths.setdefault(f"modal.Volume.from_name({volume!r})", []).append(path)
+        # It describes itself by name and environment. A bucket has no name, and may be mounted twice.
+        elif isinstance(getattr(volume, "name", None), str):
+            paths.setdefault(repr(volume), []).append(path)
+    for name, mounts in paths.items():
+        if len(mounts) > 1:
+            what = f"volumes= mounts {name} at {' and at '.join(mounts)}, and Modal mounts a volume only once"
+            raise PlanningError(three_parts(what, place, "mount it at one of them, and use that path in the functions"))

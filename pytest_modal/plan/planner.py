@@ -35,7 +35,7 @@ from pytest_modal.plan.remote_fixtures import (
 )
 from pytest_modal.plan.scopes import shorter_lived
 from pytest_modal.plan.sending import Values, without_collector
-from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError, Sent
+from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError
 from pytest_modal.remote import data
 from pytest_modal.wording import three_parts
 
@@ -160,7 +160,8 @@ class Planner:
         if remote.shard is None or remote.shard not in call.arguments:
             return [call]
         sent = visit.plan.sent.get((remote, remote.shard))
-        if sent is None or not isinstance(sent.value, list):
+        items = sent.lent.value if sent is not None else None
+        if not isinstance(items, list):
             raise PlanningError(
                 three_parts(
                     f"shard={remote.shard!r} of {remote.name}: the argument is not a list that exists on this machine",
@@ -168,11 +169,11 @@ class Planner:
                     "shard a list that a local fixture returns or a parametrization sets",
                 )
             )
-        count = max(1, min(call.environment.max_containers, len(sent.value)))
-        bounds = [len(sent.value) * index // count for index in range(count + 1)]
+        count = max(1, min(call.environment.max_containers, len(items)))
+        bounds = [len(items) * index // count for index in range(count + 1)]
         parts = []
         for index in range(count):
-            piece = self._values.data(sent.value[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
+            piece = self._values.data(items[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
             parts.append(
                 Call(
                     **vars(call)
@@ -220,7 +221,8 @@ class Planner:
             site = replace(site, request=compat.request_for(site.request, definition, value, scope))
             if value is not compat.NOTHING:
                 where = f"request.param of {remote.name}"
-                param = self._values.encoded(value, where, "request.param", body, environment)
+                lent, param = self._values.encoded(value, where, "request.param", body, environment)
+                site.visit.plan.lend(remote, "request.param", lent, site.item.nodeid)
                 own.append(value)
         arguments: dict[str, Argument] = {}
         for name, has_default in parameters_of(body).items():
@@ -343,8 +345,8 @@ class Planner:
     ) -> Data:
         remote = site.remote
         where = f"argument {name!r} of {remote.name} for {site.item.nodeid}: {name}"
-        sent = self._values.encoded(value, where, name, self._bodies.of(remote), environment)
-        site.visit.plan.sent[remote, name] = Sent(value, sent.content, by_fixture)
+        lent, sent = self._values.encoded(value, where, name, self._bodies.of(remote), environment)
+        site.visit.plan.lend(remote, name, lent, site.item.nodeid, by_fixture=by_fixture)
         return sent
 
     def _containers_in_order(self, node: Node) -> Iterator[str]:

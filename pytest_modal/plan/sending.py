@@ -10,6 +10,7 @@ from pytest_modal.batch.calls import Data
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.arguments import holds_code_only
 from pytest_modal.code.shipping import Shipper
+from pytest_modal.plan.lent import Lent
 from pytest_modal.remote import data
 
 
@@ -24,7 +25,8 @@ class Values:
 
     def __init__(self, shipper: Shipper) -> None:
         self._shipper = shipper
-        self._encoded: dict[tuple[int, tuple[str, ...], bool], tuple[object, Data]] = {}
+        self._encoded: dict[tuple[int, tuple[str, ...], bool], tuple[Lent, Data]] = {}
+        self._copies: dict[str, Data] = {}
 
     def data(self, value: object, where: str, argument: str) -> Data:
         """Encode a value that must be data.
@@ -35,7 +37,9 @@ class Values:
             It is not.
         """
         buffers = data.encode(value, where, argument=argument)
-        return Data(data.digest(buffers), buffers)
+        digest = data.digest(buffers)
+        # The memory of arrays is copied: what is sent is what the key is of, whatever happens to them until then.
+        return self._copies.setdefault(digest, Data(digest, [_own(buffer) for buffer in buffers]))
 
     def encoded(
         self,
@@ -44,8 +48,8 @@ class Values:
         argument: str,
         function: Callable[..., object],
         environment: Environment,
-    ) -> Data:
-        """Encode an argument of a function.
+    ) -> tuple[Lent, Data]:
+        """Encode an argument of a function, once for as long as nothing changes it in place.
 
         Parameters
         ----------
@@ -59,7 +63,7 @@ class Values:
         """
         local_packages, own_image = environment.local_packages, environment.image is not None
         known = id(value), local_packages, own_image
-        if known not in self._encoded:
+        if known not in self._encoded or self._encoded[known][0].has_changed():
             try:
                 sent = self.data(value, where, argument)
             except data.NotDataError:
@@ -67,8 +71,12 @@ class Values:
                     raise
                 sent = self._shipper.ship_argument(value, argument, function, local_packages, own_image=own_image)
             # The value is kept too, so that no other object gets its id.
-            self._encoded[known] = value, sent
-        return self._encoded[known][1]
+            self._encoded[known] = Lent(value, sent.content), sent
+        return self._encoded[known]
+
+
+def _own(buffer: bytes | memoryview) -> bytes | memoryview:
+    return buffer if isinstance(buffer, bytes) or isinstance(buffer.obj, bytes) else bytes(buffer)
 
 
 @contextlib.contextmanager

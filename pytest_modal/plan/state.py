@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from pytest_modal.declare.remote_function import RemoteFunction
+    from pytest_modal.plan.lent import Lent
     from pytest_modal.store.results import Results
 
 
@@ -23,8 +24,7 @@ class Sent:
         Whether a local fixture of that name returned it, and may return another when the test is set up.
     """
 
-    value: Any
-    digest: str
+    lent: Lent
     by_fixture: bool = False
 
 
@@ -62,6 +62,11 @@ class ItemPlan:
     unknown: Unknown | None = None
     reason: str | None = None
     infrastructure: bool = False
+
+    def lend(self, remote: RemoteFunction, name: str, lent: Lent, nodeid: str, *, by_fixture: bool = False) -> None:
+        """Note a local value that goes along for the test."""
+        lent.users.add(nodeid)
+        self.sent[remote, name] = Sent(lent, by_fixture)
 
 
 PLAN = pytest.StashKey[ItemPlan]()

@@ -151,6 +151,12 @@ class PackReply(TypedDict):
 
     Attributes
     ----------
+    age : float
+        Seconds since the container was started.
+    device : str
+        The name of the GPU that it has; empty without one.
+    ends : bool
+        Whether it ends now, because nothing is left to do.
     keys : list of str
         Of the calls that have replies, in the order of these.
     spent : list of float
@@ -159,6 +165,9 @@ class PackReply(TypedDict):
 
     pack: str
     container: str
+    age: float
+    device: str
+    ends: bool
     keys: list[str]
     spent: list[float]
 
@@ -260,12 +269,15 @@ Frame = struct.Struct("<QQ")
 
 def write_message(stream: IO[bytes], header: object, value: Buffers | None = None) -> None:
     """Write a message: two lengths, an encoded header, and the bytes of a value."""
-    head = data.encode(header, where="message")
-    value = value or []
-    stream.write(Frame.pack(_length(head), _length(value)))
-    for buffer in [*head, *value]:
+    for buffer in message_buffers(header, value or []):
         stream.write(buffer)
     stream.flush()
+
+
+def message_buffers(header: object, value: Buffers) -> list[bytes | memoryview]:
+    """Return the parts of a message."""
+    head = data.encode(header, where="message")
+    return [Frame.pack(_length(head), _length(value)), *head, *value]
 
 
 def read_message(stream: IO[bytes]) -> tuple[Any, bytes] | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.remote import data
+from pytest_modal.remote.age import age
 from pytest_modal.remote.child import Child
 from pytest_modal.remote.device import Device
 from pytest_modal.remote.framing import Bound, CallRequest, Missing, Pack, PackReply, Reply, write_message
@@ -61,13 +62,21 @@ class ModalWorker:
         self._supervisor = Supervisor(self._start)
         self._supervisor.renew()
         self._log = _Log(environment, self._supervisor)
-        self._log.say("ready", f"{self._name} {self._device.given}")
+        self._log.say("ready", f"{self._name} {age():.2f} {self._device.given}")
 
     def run(self, payload: bytes) -> bytes:
         """Run a pack; see `Pack` and `PackReply`."""
         pack: Pack = data.decode(payload, copy=False)
         self._log.say("pack", f"{pack['id']} {self._name}")
-        head: PackReply = {"pack": pack["id"], "container": self._name, "keys": [], "spent": []}
+        head: PackReply = {
+            "pack": pack["id"],
+            "container": self._name,
+            "age": 0.0,
+            "device": self._device.given,
+            "ends": False,
+            "keys": [],
+            "spent": [],
+        }
         results = io.BytesIO()
         spent, complete = 0.0, True
         for request in pack["calls"]:
@@ -90,6 +99,8 @@ class ModalWorker:
             # What is finished is kept, whatever Modal answers.
             with contextlib.suppress(Exception):
                 self._recycle()
+                head["ends"] = True
+        head["age"] = age()
         packed = io.BytesIO()
         write_message(packed, head)
         self._log.say("returned", f"{pack['id']} {self._name}")
@@ -99,6 +110,7 @@ class ModalWorker:
         """Release what is left; there is no outcome to report errors with, so they go to the log."""
         self._release()
         self._supervisor.close()
+        self._log.say("ended", f"{self._name} {age():.2f}")
 
     def _release(self) -> None:
         """End the process, unless it has not been used yet."""

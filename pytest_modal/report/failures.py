@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.failure import Failure
-from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.batch.outcomes import App, Outcome
 from pytest_modal.code.places import is_local
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line, shown_path, three_parts
@@ -39,7 +39,8 @@ def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
     if outcome.attempts > 1:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
-    lines += pointers(results, outcome)
+    app = results.run.app_of(call.environment.round)
+    lines += pointers([app] if app else [])
     if outcome.error and "frames" in outcome.error:
         lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
     if outcome.error and outcome.error.get("log") and not brief:
@@ -126,12 +127,9 @@ def as_failure(results: Results, outcome: Outcome) -> Failure:
     )
 
 
-def pointers(results: Results, outcome: Outcome) -> list[str]:
-    """Return where to read more about the session of a call on Modal."""
-    app = results.run.app_of(results.calls[outcome.key].environment.round)
-    if app is None:
-        return []
-    return [f"  logs: modal app logs {app.id}{f' or {app.url}' if app.url else ''}"]
+def pointers(apps: Sequence[App]) -> list[str]:
+    """Return where to read more about sessions on Modal."""
+    return [f"  logs: modal app logs {app.id}{f' or {app.url}' if app.url else ''}" for app in apps]
 
 
 def explain_teardown(results: Results, outcome: Outcome, error: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from pytest_modal.batch.calls import Batch, Part, ShippedFunction
+from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.local_packages import sizes_of
 from pytest_modal.code.metadata import owners_of
@@ -12,6 +13,7 @@ from pytest_modal.code.requirements import requirements_of
 from pytest_modal.report.terminal import Screen, announce, size
 from pytest_modal.wording import count, safe
 
+_NO_ESTIMATE = "unknown until these functions have run from this machine"
 _HOW = {
     "source": "source",
     "setting": "setting",
@@ -31,11 +33,14 @@ def print_plan(
     notes: Sequence[str] = (),
     *,
     new_images: Collection[str] | None = None,
+    cost: Cost | None = None,
+    limit: float | None = None,
     verbose: bool = False,
 ) -> None:
     """Print what would be sent, and notes on it: ``--modal-plan``; with `verbose` what travels of each function.
 
-    Of images it is said which are new, unless none are built.
+    Of images it is said which are new, unless none are built; what it would cost, unless that is nothing; and whether
+    that is more than the limit in dollars.
     """
     screen.section("modal plan")
     announce(screen, where, batch)
@@ -52,6 +57,11 @@ def print_plan(
         screen.write_line("")
         kinds = ", ".join(f"{number:,} x {kind}" for kind, number in gpus.items())
         screen.write_line(f"up to {count(sum(gpus.values()), 'GPU')} at once: {kinds}")
+    if cost is not None and batch.calls:
+        basis = f"{cost}; by the last run on this machine and {cost.prices}" if cost.containers else _NO_ESTIMATE
+        screen.write_line(f"estimated cost: {basis}")
+        if limit is not None and cost.dollars > limit:
+            screen.write_line(f"above the limit of {money(limit)}: pytest --modal would send nothing", red=True)
     if notes:
         screen.write_line("")
     for note in notes:

@@ -150,8 +150,9 @@ def _live_line(batch: Batch) -> Iterator[Ticker]:
             self._failed = self._loads = 0
 
         def progress(self, event: Progress) -> None:
-            if event.printed is not None:
-                self._bar.console.print(_printed(event), markup=False, highlight=False, emoji=False, soft_wrap=True)
+            if event.printed is not None or event.stays:
+                line = _printed(event) if event.printed is not None else f"modal: {event.what} {safe(event.label)}"
+                self._bar.console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
                 return
             self._bar.update(self._task, description=escape(f"{event.what} {safe(event.label)}"[:60]))
 
@@ -229,6 +230,8 @@ def _summarize_calls(screen: Screen, results: Results, *, quiet: bool) -> None:
     )
     if run.reused:
         screen.write_line(f"resumed: {reused(results)}")
+    if run.cost is not None:
+        screen.write_line(f"cost: {run.cost}; {run.cost.prices}")
     _summarize_failures(screen, results)
     if quiet:
         return
@@ -259,11 +262,10 @@ def _summarize_loads(screen: Screen, what: str, loads: Sequence[tuple[str, str, 
 
 def _summarize_failures(screen: Screen, results: Results) -> None:
     failed = [outcome for outcome in results.outcomes.values() if outcome.status == "infrastructure"]
-    first = {_failure(outcome): outcome for outcome in reversed(failed)}
     for (kind, message, remedy), number in Counter(map(_failure, failed)).items():
         screen.write_line(f"{kind}: {safe(message)} ({count(number, 'call')})", red=True)
         screen.write_line(f"  what to do: {safe(remedy)}")
-        for line in pointers(results, first[kind, message, remedy]):
+        for line in pointers(results.run.apps):
             screen.write_line(line)
 
 

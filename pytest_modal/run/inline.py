@@ -36,6 +36,7 @@ class InlineBackend:
 
     mode = "local"
     apps = ()
+    cost = None
     notes = ()
 
     def __init__(self, config: pytest.Config) -> None:

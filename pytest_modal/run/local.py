@@ -41,6 +41,7 @@ class LocalBackend:
 
     mode = "local"
     apps = ()
+    cost = None
     notes = ()
 
     def __init__(self, rootdir: Path, options: LocalOptions, *, stream: bool = False) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import App, Outcome, Progress
 
 Result = tuple[Outcome, Buffers]
@@ -18,6 +19,8 @@ class Backend(Protocol):
     ----------
     apps : sequence of App
         The sessions on Modal, once there are any.
+    cost : Cost or None
+        What their containers have cost, if that has to be paid.
     notes : sequence of str
         What users should know of them afterwards.
     """
@@ -26,6 +29,8 @@ class Backend(Protocol):
 
     @property
     def apps(self) -> Sequence[App]: ...
+    @property
+    def cost(self) -> Cost | None: ...
     @property
     def notes(self) -> Sequence[str]: ...
 

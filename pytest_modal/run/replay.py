@@ -27,6 +27,7 @@ class ReplayBackend:
 
     mode = "replay"
     apps = ()
+    cost = None
     notes = ()
 
     def __init__(self, rootdir: Path) -> None:

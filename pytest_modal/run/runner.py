@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import traceback
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
+from pytest_modal.code.versions import Versions
 from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
 from pytest_modal.plan.checking import check_batch, refuse_environments
@@ -25,12 +26,14 @@ from pytest_modal.report import terminal
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
 from pytest_modal.report.plan import print_plan
 from pytest_modal.report.terminal import Lines
+from pytest_modal.run.costs import estimate, remember_timings, timings_of
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
+from pytest_modal.run.resuming import resume
 from pytest_modal.run.shipped_files import with_local_files
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
-from pytest_modal.store.cache import OutcomeCache, clean, run_directory
+from pytest_modal.store.cache import OutcomeCache, RunDirectory, clean
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, three_parts
 
@@ -59,8 +62,11 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
         directory = shared.outcomes if shared else None
-        if directory is None and cache is not None:
-            directory = run_directory(cache)
+        runs = runs_directory(config) if cache is not None else None
+        if directory is None and runs is not None and batch.calls:
+            of_this_run = RunDirectory(runs)
+            config.add_cleanup(of_this_run.close)
+            directory = of_this_run.path
         results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
@@ -78,8 +84,8 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
                     look_after_recordings(config, settings, results, tests)
                     results.save()
-        if cache is not None:
-            clean(cache)
+        if runs is not None:
+            clean(runs)
     except pytest.exit.Exception:
         # Somebody has left the debugger; workers of pytest-xdist have none.
         raise
@@ -108,18 +114,20 @@ def _run(
 ) -> None:
     batch = results.batch
     resumed = settings.resume and bool(batch.calls)
+    versions = Versions(batch, on_this_machine=backend.mode == "local")
     if resumed:
-        _resume(results, kept)
+        resume(results, kept, versions, same_packages=settings.resume_same)
     if screen is not None:
         terminal.warn(screen, results.run.warnings)
         terminal.announce(screen, backend.describe(), batch)
         if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
     try:
-        compute(config, backend, results, kept, screen)
+        compute(config, backend, results, kept, screen, versions)
     finally:
         if backend.mode == "modal":
             remember_images(config, batch, _used_images(results))
+            remember_timings(config, results)
     if settings.inline:
         note = "modal: inline: in pytest's process, without isolation and time limits; no result is kept"
         results.run.notes.append(note)
@@ -134,7 +142,12 @@ def _used_images(results: Results) -> set[str]:
 
 
 def compute(
-    config: pytest.Config, backend: Backend, results: Results, kept: OutcomeCache | None, screen: Lines | None
+    config: pytest.Config,
+    backend: Backend,
+    results: Results,
+    kept: OutcomeCache | None,
+    screen: Lines | None,
+    versions: Versions | None = None,
 ) -> None:
     """Run what has no outcome yet."""
     left = results.batch.without(results.outcomes)
@@ -150,6 +163,8 @@ def compute(
         outcomes = backend.run(left, results.encoded, ticker.progress)
         try:
             for outcome, value in outcomes:
+                if versions is not None:
+                    outcome.packages = versions.of(results.calls[outcome.key])
                 results.put(with_local_files(outcome, config.rootpath), value)
                 # What ran inline may have been changed in a debugger.
                 if kept is not None and backend.mode != "replay" and not inline:
@@ -162,7 +177,7 @@ def compute(
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
-            results.run.apps = [*backend.apps]
+            results.run.apps, results.run.cost = [*backend.apps], backend.cost
             results.run.notes += backend.notes
 
 
@@ -179,17 +194,6 @@ def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines
         screen.write_line(f"modal: {note}")
     else:
         results.run.notes.append(note)
-
-
-def _resume(results: Results, kept: OutcomeCache | None) -> None:
-    if kept is None:
-        results.run.notes.append("--modal-resume found nothing: pytest's cache is disabled or not writable")
-        return
-    wanted = [key for key in results.run.labels if key not in results.outcomes]
-    for outcome, path in kept.find(wanted):
-        # Another run deleted the file meanwhile; the call is computed again.
-        with contextlib.suppress(OSError):
-            results.adopt(outcome, path)
 
 
 def _words(error: Exception) -> str:
@@ -213,9 +217,13 @@ def show_plan(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             if (plan := plan_of(item)) is not None and (message := plan.error or plan.reason)
         ]
         notes = costs(batch, [item for item in waiting if is_gated(item)], settings_of(config).gates)
-        new = new_images(config, batch) if backend.mode == "modal" else None
+        on_modal = backend.mode == "modal"
+        new, cost = (new_images(config, batch), estimate(config, batch)) if on_modal else (None, None)
         verbose = config.get_verbosity() > 0
-        print_plan(screen, backend.describe(), batch, errors, notes, new_images=new, verbose=verbose)
+        limit = settings_of(config).session.max_cost
+        print_plan(
+            screen, backend.describe(), batch, errors, notes, new_images=new, cost=cost, limit=limit, verbose=verbose
+        )
 
 
 def _plan(
@@ -241,7 +249,7 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     if settings.mode == "modal":
         from pytest_modal.run.modal.backend import ModalBackend
 
-        return ModalBackend(config.rootpath, settings.session, stream=settings.stream)
+        return ModalBackend(config.rootpath, settings.session, timings_of(config), stream=settings.stream)
     if settings.mode == "replay":
         from pytest_modal.run.replay import ReplayBackend
 
@@ -253,6 +261,11 @@ def backend_of(config: pytest.Config, settings: Settings) -> Backend:
     from pytest_modal.run.local import LocalBackend
 
     return LocalBackend(config.rootpath, settings.local, stream=settings.stream)
+
+
+def runs_directory(config: pytest.Config) -> Path:
+    """Return where the results of running runs are: beside pytest's cache, since ``--cache-clear`` empties that."""
+    return compat.cache_root(config) / "pytest_modal" / "runs"
 
 
 def cache_directory(config: pytest.Config) -> Path | None:

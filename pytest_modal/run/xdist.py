@@ -155,3 +155,11 @@ def watch_workers(config: pytest.Config) -> None:
 def controller_of(config: pytest.Config) -> ControllerHooks | None:
     """Return what watches the workers of this run; None where there are none, and in a worker."""
     return config.pluginmanager.get_plugin(_CONTROLLER)
+
+
+def results_of_all(config: pytest.Config) -> Results | None:
+    """Return what the run has computed, in whichever process."""
+    from pytest_modal.plan.state import results_of
+
+    controller = controller_of(config)
+    return results_of(config) if controller is None else controller.results()

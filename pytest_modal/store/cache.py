@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import secrets
 import shutil
 import time
@@ -14,34 +13,53 @@ from pathlib import Path
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
 from pytest_modal.store.files import delete, link
-from pytest_modal.store.outcome_file import read_outcome
+from pytest_modal.store.outcome_file import check_whole, read_outcome
 from pytest_modal.store.results import Results
 
 KEPT_BYTES = 4 << 30
 KEPT_SECONDS = 30 * 24 * 3600.0
 
 
-def run_directory(cache: Path) -> Path:
-    """Return a directory for the results of this run, which `clean` spares while this process lives."""
-    return cache / "runs" / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+class RunDirectory:
+    """A directory for the results of this run, which no other run removes for as long as this process lives.
+
+    A lock says that it lives, not its number, which means nothing in another namespace or on another machine.
+
+    Parameters
+    ----------
+    runs : Path
+        The directories of all runs.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        from filelock import FileLock
+
+        self.path = runs / secrets.token_hex(8)
+        runs.mkdir(parents=True, exist_ok=True)
+        # There is no directory without a lock that was taken before.
+        self._lock = FileLock(_lock_of(self.path))
+        self._lock.acquire(timeout=0)
+
+    def close(self) -> None:
+        """Delete it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        _lock_of(self.path).unlink(missing_ok=True)
+        self._lock.release()
 
 
-def clean(cache: Path) -> None:
+def clean(runs: Path) -> None:
     """Delete what killed runs left behind."""
-    for directory in (cache / "runs").glob(f"{platform.node()}-*-*"):
-        pid = directory.name.split("-")[-2]
-        if pid.isdecimal() and not _is_alive(int(pid)):
-            shutil.rmtree(directory, ignore_errors=True)
+    from filelock import FileLock, Timeout
+
+    with contextlib.suppress(OSError):
+        for directory in [each for each in runs.iterdir() if each.is_dir()]:
+            with contextlib.suppress(Timeout, OSError, NotImplementedError), FileLock(_lock_of(directory), timeout=0):
+                shutil.rmtree(directory, ignore_errors=True)
+                _lock_of(directory).unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+def _lock_of(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.lock")
 
 
 class OutcomeCache:
@@ -53,10 +71,16 @@ class OutcomeCache:
     ----------
     directory : Path
         One for each mode: what a CPU has computed is not a result of a GPU.
+
+    Attributes
+    ----------
+    damaged : int
+        How many files `find` has found damaged.
     """
 
     def __init__(self, directory: Path, max_bytes: int = KEPT_BYTES, max_seconds: float = KEPT_SECONDS) -> None:
         self._directory = directory
+        self.damaged = 0
         self._max_bytes, self._max_seconds = max_bytes, max_seconds
 
     def keep(self, results: Results, outcome: Outcome) -> None:
@@ -67,11 +91,18 @@ class OutcomeCache:
                 link(results.path(outcome.key), self._directory / outcome.key)
 
     def find(self, keys: Collection[str]) -> Iterator[tuple[Outcome, Path]]:
-        """Yield the cached outcomes among some calls, each with its file."""
+        """Yield the cached outcomes among some calls, each with its file; those that are damaged are deleted."""
+        self.damaged = 0
         for key in keys:
             path = self._directory / key
-            with contextlib.suppress(OSError, data.CorruptDataError, TypeError, KeyError):
-                outcome = read_outcome(path)
+            with contextlib.suppress(OSError):
+                try:
+                    check_whole(path)
+                    outcome = read_outcome(path)
+                except data.CorruptDataError:
+                    self.damaged += 1
+                    path.unlink()
+                    continue
                 if outcome.ok and outcome.key == key:
                     os.utime(path)
                     yield outcome, path

@@ -1,15 +1,47 @@
-"""The file of one outcome: an encoded header and an encoded value (see `pytest_modal.remote.data`)."""
+"""The file of one outcome: an encoded header, an encoded value (see `pytest_modal.remote.data`), and their digest."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from pytest_modal.batch.calls import Buffers
 from pytest_modal.batch.outcomes import Load, Outcome
 from pytest_modal.remote import data
-from pytest_modal.remote.framing import Frame
+from pytest_modal.remote.framing import Frame, message_buffers
+
+_DIGEST_BYTES = 20
+
+
+def write_outcome(path: Path, outcome: Outcome, value: Buffers) -> None:
+    """Write an outcome and its encoded value."""
+    hashed = _hash()
+    with path.open("wb") as stream:
+        for buffer in message_buffers(dataclasses.asdict(outcome), [*value]):
+            stream.write(buffer)
+            hashed.update(buffer)
+        stream.write(hashed.digest())
+
+
+def check_whole(path: Path) -> None:
+    """Read all of an outcome, and compare it with its digest.
+
+    Raises
+    ------
+    CorruptDataError
+        Something in it has changed since it was written.
+    """
+    with path.open("rb") as stream:
+        hashed, left = _hash(), path.stat().st_size - _DIGEST_BYTES
+        while left > 0 and (read := stream.read(min(left, 1 << 20))):
+            hashed.update(read)
+            left -= len(read)
+        if stream.read() != hashed.digest():
+            raise data.CorruptDataError(f"{path} is damaged")
 
 
 def read_outcome(path: Path) -> Outcome:
@@ -21,7 +53,7 @@ def read_outcome(path: Path) -> Outcome:
         It is truncated.
     """
     with path.open("rb") as stream:
-        whole = Frame.size + sum(_lengths(stream))
+        whole = Frame.size + sum(_lengths(stream)) + _DIGEST_BYTES
     if path.stat().st_size != whole:
         raise data.CorruptDataError(f"{path} is truncated")
     header = read_header(path)
@@ -52,3 +84,7 @@ def _lengths(stream: IO[bytes]) -> tuple[int, int]:
         raise data.CorruptDataError("an outcome is truncated")
     header, value = Frame.unpack(packed)
     return header, value
+
+
+def _hash() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=_DIGEST_BYTES)

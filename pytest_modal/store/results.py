@@ -6,16 +6,18 @@ import dataclasses
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import App, Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
-from pytest_modal.store.outcome_file import read_header, read_outcome, read_value
+from pytest_modal.store.outcome_file import read_header, read_outcome, read_value, write_outcome
 from pytest_modal.wording import count
 
 _RECORD = "run"
@@ -39,6 +41,8 @@ class Run:
         What random numbers began with, and in how many calls; empty without a seed.
     apps : list of App
         The sessions on Modal.
+    cost : Cost or None
+        What the containers on Modal have cost, if there were some.
     error : str or None
         Why the batch could not be run at all.
     """
@@ -53,11 +57,14 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seed: str = ""
+    cost: Cost | None = None
     error: str | None = None
 
-    def __post_init__(self) -> None:
-        # A named tuple comes back from JSON as a list.
-        self.apps = [App(*each) for each in self.apps]
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Run:
+        """Return the facts from what `dataclasses.asdict` makes of them."""
+        cost = Cost.read(kept["cost"]) if kept["cost"] else None
+        return cls(**{**kept, "apps": [App(**each) for each in kept["apps"]], "cost": cost})
 
     def app_of(self, number: int) -> App | None:
         """Return the session that a round ran in."""
@@ -104,8 +111,7 @@ class Results:
         outcome.value_bytes = sum(memoryview(buffer).nbytes for buffer in value) if outcome.ok else 0
         path = self.path(outcome.key)
         draft = path.with_name(f"{DRAFT}{path.name}")
-        with draft.open("wb") as stream:
-            write_message(stream, dataclasses.asdict(outcome), [*value] if outcome.ok else [])
+        write_outcome(draft, outcome, value if outcome.ok else [])
         draft.replace(path)
         self.outcomes[outcome.key] = outcome
 
@@ -165,7 +171,7 @@ class Results:
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
             self._directory = Path(tempfile.mkdtemp(prefix="pytest-modal-results-"))
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._directory / key
 
     def is_first(self, what: str) -> bool:
@@ -179,6 +185,13 @@ class Results:
         new = what not in self._asked
         self._asked.add(what)
         return new
+
+    def add_cost(self, cost: Cost | None) -> None:
+        """Add what another session of the run has cost, for all its processes."""
+        if cost is not None:
+            self.run.cost = cost if self.run.cost is None else self.run.cost + cost
+            if self.is_shared:
+                self.save()
 
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""
@@ -195,7 +208,7 @@ class Results:
         record = self._directory / _RECORD
         if not record.exists():
             return False
-        self.run = Run(**read_header(record))
+        self.run = Run.read(read_header(record))
         return True
 
     def close(self) -> None:

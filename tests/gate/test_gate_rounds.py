@@ -283,7 +283,7 @@ def test_on_modal_each_round_of_a_baseline_is_a_session_and_a_confirmation_anoth
     miss(counted, where=modal_server.shared)
     arguments = ("-p", "no:randomly", "-W", "default", "--modal")
     recorded = counted.runpytest_subprocess(
-        *arguments, "--modal-update-baselines", "-o", "modal_baseline_rounds=3", timeout=90
+        *arguments, "-n", "2", "--modal-update-baselines", "-o", "modal_baseline_rounds=3", timeout=90
     )
     recorded.assert_outcomes(passed=5)
     facts = modal_server.facts()
@@ -293,11 +293,19 @@ def test_on_modal_each_round_of_a_baseline_is_a_session_and_a_confirmation_anoth
     recorded.stdout.fnmatch_lines(["toy: baseline recorded, 3 rounds from 3 sessions"])
     assert [len(set(lines(counted, name, modal_server.shared))) for name in ("loads", "bodies")] == [3, 3]
     assert sorted(each["app"] for each in rounds_of(counted)) == sorted(apps)
+    oldest = rounds_of(counted)[0]["app"]
+    added = counted.runpytest_subprocess(
+        *arguments, "-n", "2", "--modal-update-baselines=add", "-o", "modal_baseline_rounds=3", timeout=90
+    )
+    added.assert_outcomes(passed=5)
+    added.stdout.fnmatch_lines(["toy: round added, 3 rounds from 3 sessions"])
+    kept = {each["app"] for each in rounds_of(counted)}
+    assert (oldest in kept, len(kept)) == (False, 3)
     miss(counted, other=12, where=modal_server.shared)
     confirmed = counted.runpytest_subprocess(*arguments, timeout=90)
     confirmed.assert_outcomes(passed=4, failed=1)
     confirmed.stdout.fnmatch_lines(["E *confirmed by 4 fresh rounds: 94.0%"])
-    assert len(modal_server.facts()["apps"]) == 5
+    assert len(modal_server.facts()["apps"]) == 6
 
 
 SLOW = """

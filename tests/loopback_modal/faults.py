@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from modal_proto import api_pb2
 
+from .handle import OAUTH
 from .ids import Signal
 from .rpc import Caller, ResetError
 from .state import Settings, World
@@ -35,6 +36,9 @@ OUTPUTS = ("lost", "twice", "unknown", "garbage")
 
 # Their `seconds` say for how long they apply, from the first time that they could; `times` may be None then.
 LASTING = {"rpc", "hang", "gpu"}
+
+# Requests by which money would be spent, and what the client says of them when they are refused.
+SPENDING = {"AppCreate": "App creation failed", "FunctionMap": "Function call failed"}
 
 # Methods that need no token.
 OPEN_TO_ALL = {"TokenFlowCreate", "TokenFlowWait"}
@@ -162,6 +166,10 @@ class Gate:
 
     def _check_token(self, name: str, caller: Caller) -> None:
         if name in OPEN_TO_ALL:
+            return
+        if "x-modal-refresh-token" in caller.metadata:
+            if self.faults.take("token") or any(caller.metadata.get(key) != value for key, value in OAUTH.items()):
+                raise GRPCError(Status.UNAUTHENTICATED, "OAuth refresh token is invalid, expired or revoked.")
             return
         token_id = caller.metadata.get("x-modal-token-id", "")
         secret = caller.metadata.get("x-modal-token-secret", "")

@@ -46,6 +46,23 @@ REFUSALS = {
         "for test_fixture_of_pytest_with_function_scope.py::test_fixture_of_pytest_with_function_scope",
         "return the data, and use 'tmp_path' in the test, where the result arrives",
     ),
+    "a_volume_at_two_paths": Refusal(
+        """
+        import modal
+        import pytest_modal
+
+        @pytest_modal.fixture(scope="container", volumes={"/a": "weights", "/b": modal.Volume.from_name("weights")})
+        def model(): return 1
+
+        @pytest_modal.fixture
+        def answer(model): return model
+
+        def test_a_volume_at_two_paths(answer): pass
+        """,
+        "volumes= mounts modal.Volume.from_name('weights') at /a and at /b, and Modal mounts a volume only once",
+        "test_a_volume_at_two_paths.py:4, for test_a_volume_at_two_paths.py::test_a_volume_at_two_paths",
+        "mount it at one of them, and use that path in the functions",
+    ),
     "fixture_with_function_scope": Refusal(
         """
         import pytest
@@ -275,4 +292,4 @@ def test_what_is_refused_is_said_with_the_place_and_the_way_out(run: pytest.RunR
 
 
 def test_all_refusals_of_a_run_are_told_at_once_and_the_rest_is_run(run: pytest.RunResult) -> None:
-    run.assert_outcomes(passed=3, errors=13)
+    run.assert_outcomes(passed=3, errors=len(REFUSALS))

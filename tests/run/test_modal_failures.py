@@ -149,12 +149,26 @@ def test_the_first_answer_may_take_a_while(pytester: pytest.Pytester, modal_serv
             "get access to it*",
         ),
         (
+            {
+                "rpc": "AppCreate",
+                "status": "RESOURCE_EXHAUSTED",
+                "message": "App creation failed: workspace billing cycle spend limit reached",
+            },
+            "the workspace has reached its spending limit: App creation failed: *",
+            "raise the workspace budget at https://modal.com/settings/usage, *--modal-resume*",
+        ),
+        (
+            {"rpc": "AppCreate", "status": "FAILED_PRECONDITION", "message": "please add a payment method first"},
+            "the workspace has no payment method: please add a payment method first",
+            "add a payment method to the workspace at https://modal.com/settings/usage",
+        ),
+        (
             {"rpc": "FunctionMap", "status": "RESOURCE_EXHAUSTED", "message": "GPU budget spent"},
             "Modal refused the session (quota): GPU budget spent",
             "raise the limits or the budget*",
         ),
     ],
-    ids=["quota", "permission", "budget spent midway"],
+    ids=["quota", "permission", "spending limit", "no payment method", "budget spent midway"],
 )
 def test_what_modal_refuses_is_named_with_the_fix(
     pytester: pytest.Pytester, modal_server: LoopbackModal, fault: dict[str, str], said: str, remedy: str
@@ -228,6 +242,21 @@ def test_an_app_stopped_from_outside_keeps_what_had_arrived(
     assert process.returncode == 70, output
     assert "2 passed, 2 errors" in output
     assert "the session was stopped from outside, on the dashboard or with `modal app stop`" in output
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["plain", "xdist"])
+def test_a_workspace_that_has_spent_its_budget_keeps_what_had_arrived(
+    pytester: pytest.Pytester, modal_server: LoopbackModal, workers: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(SLOW)
+    process = start(pytester, *workers)
+    assert running(modal_server, finished=2)
+    modal_server.reach_spending_limit()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 70, output
+    assert "2 passed, 2 errors" in output
+    assert "the workspace has reached its spending limit: workspace billing cycle spend limit reached" in output
+    assert [each["end_reason"] for each in modal_server.facts()["containers"]] == ["billing limit"]
 
 
 def test_a_lost_connection_keeps_what_had_arrived(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:

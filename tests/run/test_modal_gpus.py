@@ -101,3 +101,35 @@ def test_a_wrong_number_is_a_usage_error(pytester: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(
         ["ERROR: modal_max_gpus = '0' is not valid", "*what to do: set it to a number of GPUs*"]
     )
+
+
+ENVIRONMENTS = "import pytest, time\n" + "".join(
+    f"""
+def f{number}():
+    time.sleep({seconds})
+
+@pytest.mark.modal_gpu(function=f{number}, gpu="{gpu}")
+def test_{number}(modal_result): pass
+"""
+    for number, (gpu, seconds) in enumerate((("T4", 0), ("A10", 1.5), ("L4", 3)))
+)
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["plain", "xdist"])
+def test_what_took_longest_in_the_last_run_starts_first(
+    pytester: pytest.Pytester, modal_server: LoopbackModal, workers: tuple[str, ...]
+) -> None:
+    def order(*arguments: str) -> list[str]:
+        modal_server.reset()
+        result = pytester.runpytest_subprocess(
+            "--modal", "-p", "no:randomly", "-o", "modal_max_gpus=1", *arguments, *workers, timeout=90
+        )
+        assert result.ret == 0
+        containers = sorted(modal_server.facts()["containers"], key=lambda each: float(each["created_at"]))
+        return [str(each["gpu"]) for each in containers]
+
+    pytester.makepyfile(ENVIRONMENTS)
+    assert order("-k", "test_0 or test_2") == ["T4", "L4"]
+    # Of the others nothing is known: a new image may be built for them.
+    assert order() == ["A10", "L4", "T4"]
+    assert order() == ["L4", "A10", "T4"]

@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_where_it_was(pytester: pytest.Pytester, seed: int)
     assert len(again) == 20 - kept
     assert len(set(again) & set(begun)) <= 1  # the one that was under way
     result.stdout.fnmatch_lines([f"resumed: {kept} of 20 calls reused from earlier runs, {20 - kept} to run"])
-    assert not list(pytester.path.glob(".pytest_cache/d/pytest_modal/runs/*"))  # also what the killed one had left
+    assert not list(pytester.path.glob(".pytest_cache/pytest_modal/runs/*"))  # also what the killed one had left
 
 
 def test_ctrl_c_on_modal_keeps_what_had_arrived(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
@@ -263,3 +263,129 @@ def test_damaged_files_are_computed_again(tmp_path: Path) -> None:
     (tmp_path / "kept" / "02").unlink()
     (tmp_path / "kept" / "02").write_bytes(whole[:-50])
     assert [outcome.key for outcome, _ in kept.find(["00", "01", "02", "03", "never"])] == ["03"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        *(("flipped", place) for place in (0, 0.05, 0.3, 0.7, 0.999999)),
+        ("truncated", 0.7),
+        ("extended", 1),
+        ("emptied", 0),
+    ],
+)
+def test_what_is_damaged_on_disk_is_computed_again(pytester: pytest.Pytester, place: float, damage: str) -> None:
+    pytester.makepyfile(
+        """
+        import numpy as np
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def floats(): return [i / 7 for i in range(100)]
+
+        @pytest_modal.fixture
+        def array(): return np.arange(1000.0)
+
+        @pytest_modal.fixture
+        def text(): return "abc" * 100
+
+        @pytest_modal.fixture
+        def raw(): return b"abc" * 100
+
+        def test_floats(floats): assert floats == [i / 7 for i in range(100)]
+        def test_array(array): assert (array == range(1000)).all()
+        def test_text(text): assert text == "abc" * 100
+        def test_raw(raw): assert raw == b"abc" * 100
+        """
+    )
+    pytester.runpytest("-p", "no:randomly").assert_outcomes(passed=4)
+    files = sorted(pytester.path.glob(".pytest_cache/d/pytest_modal/outcomes/local/[!.]*"), key=lambda path: path.name)
+    for path in files[:3]:
+        whole = bytearray(path.read_bytes())
+        at = int(len(whole) * place)
+        if damage == "flipped":
+            whole[at] ^= 4
+        path.write_bytes({"truncated": whole[:at], "extended": whole + b"x", "emptied": b""}.get(damage, whole))
+    again = pytester.runpytest("-p", "no:randomly", "--modal-resume")
+    again.assert_outcomes(passed=4)
+    again.stdout.fnmatch_lines(["3 kept results were damaged on disk: computed again", "resumed: 1 of 4 calls reused*"])
+    result = pytester.runpytest("-p", "no:randomly", "--modal-resume")
+    result.stdout.fnmatch_lines(["resumed: 4 of 4 calls reused*"])
+    result.stdout.no_fnmatch_line("*were damaged*")
+
+
+# Other commands that people run in the same directory, while the first still waits for its results.
+BESIDE = {
+    "cache-clear": ["-m", "pytest", "-p", "no:randomly", "--cache-clear", "test_plain.py"],
+    "cache-clear, with calls": ["-m", "pytest", "-p", "no:randomly", "--cache-clear", "test_quick.py"],
+    "another run": ["-m", "pytest", "-p", "no:randomly", "test_quick.py"],
+}
+
+
+@pytest.mark.parametrize("namespace", [False, True], ids=["", "another pid namespace"])
+@pytest.mark.parametrize("command", BESIDE)
+def test_another_pytest_beside_deletes_nothing_of_a_run(
+    pytester: pytest.Pytester, command: str, namespace: bool
+) -> None:
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"] if namespace else []
+    if apart and subprocess.run([*apart, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine makes no namespaces")
+    go_on = pytester.path / "go on"
+    pytester.makepyfile(
+        test_waiting=f"""
+        import pytest, pytest_modal
+
+        @pytest_modal.fixture(params=range(3))
+        def value(request): return [request.param] * 10
+
+        @pytest.fixture(scope="module")
+        def other_run():
+            import pathlib, time
+            pathlib.Path({str(pytester.path / "begun")!r}).touch()
+            while not pathlib.Path({str(go_on)!r}).exists():
+                time.sleep(0.01)
+
+        def test_value(other_run, value): assert len(value) == 10
+        """,
+        test_plain="def test_plain(): pass",
+        test_quick="""
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def quick(): return 1
+
+        def test_quick(quick): pass
+        """,
+    )
+    waiting = [sys.executable, "-m", "pytest", "-p", "no:randomly", "test_waiting.py"]
+    first = subprocess.Popen([*waiting], cwd=pytester.path, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (pytester.path / "begun").exists() and first.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    other = subprocess.run(
+        [*apart, sys.executable, *BESIDE[command]], cwd=pytester.path, capture_output=True, text=True
+    )
+    go_on.touch()
+    output, _ = first.communicate(timeout=60)
+    assert other.returncode == 0, other.stdout
+    assert first.returncode == 0, output
+    assert not list(pytester.path.glob(".pytest_cache/pytest_modal/runs/*"))
+
+
+def test_a_result_that_somebody_deletes_is_named(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pathlib, shutil
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def value(): return 1
+
+        def test_first(value): shutil.rmtree(pathlib.Path(__file__).parent / ".pytest_cache")
+        def test_second(value): pass
+        """
+    )
+    result = pytester.runpytest("-p", "no:randomly")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["the result of value was deleted while the tests ran: *", "  where: *::test_second"])

@@ -24,21 +24,35 @@ class Sign:
     Attributes
     ----------
     event : str
-        "ready" (a container is up), "pack" (it has got one), "interrupted" (Modal ends it in good order), "start" (what
-        follows is printed by a call), "load" (a container fixture is being built), "import" (the modules of a function
-        are being filled), "call".
+        "ready" (a container is up), "ended" (it has been closed), "pack" (it has got one), "interrupted" (Modal ends it
+        in good order), "start" (what follows is printed by a call), "load" (a container fixture is being built),
+        "import" (the modules of a function are being filled), "call".
     service : str
         Name of the Modal Function.
     key : str
         Id of the container or the pack, or key of the call.
     rest : str
-        Name of the device, id of the container, label of the call, key of the container fixture.
+        Age of the container and name of its device, id of the container, label of the call, key of the container
+        fixture.
     """
 
     event: str
     service: str
     key: str
     rest: str
+
+    @property
+    def age(self) -> float:
+        """Seconds since the container was started, of "ready" and "ended"; 0 where they can't be read."""
+        try:
+            return float(self.rest.partition(" ")[0])
+        except ValueError:
+            return 0.0
+
+    @property
+    def device(self) -> str:
+        """Name of the GPU, of "ready"; empty without one."""
+        return self.rest.partition(" ")[2].strip()
 
 
 @dataclass

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.outcomes import App, Outcome, Progress
+from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
-from pytest_modal.run.modal.gpus import Gpus
+from pytest_modal.run.modal.limits import Limits
 from pytest_modal.run.modal.network import Network
 from pytest_modal.run.modal.server_warnings import as_notes
 from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
@@ -43,17 +45,21 @@ class ModalBackend:
     ----------
     rootdir : Path
         The directory of the project, which the app is named after.
+    timings : Timings
+        Those of earlier runs.
     stream : bool
         Whether what functions print is reported while they run.
     """
 
     mode = "modal"
 
-    def __init__(self, rootdir: Path, options: SessionOptions, *, stream: bool = False) -> None:
+    def __init__(self, rootdir: Path, options: SessionOptions, timings: Timings, *, stream: bool = False) -> None:
         self._rootdir = rootdir
         self._options = options
+        self._timings = timings
         self._stream = stream
         self._sessions: list[tuple[int | None, Session]] = []
+        self._limits: Limits | None = None
         self._network = Network()  # made before the batch is planned, which sets up fixtures
 
     @property
@@ -70,6 +76,12 @@ class ModalBackend:
         """What users should know of the sessions afterwards."""
         return list(dict.fromkeys(note for _, session in self._sessions for note in session.notes))
 
+    @property
+    def cost(self) -> Cost | None:
+        """What their containers have cost, once there were some."""
+        cost = self._limits.cost if self._limits else None
+        return cost if cost and cost.containers else None
+
     def describe(self) -> str:
         """Return where the batch will run."""
         return "on Modal"
@@ -85,16 +97,26 @@ class ModalBackend:
             inbox.put(stored)
             await asyncio.wrap_future(stored.done)
 
-        parts, gpus = batch.sessions, Gpus(self._options.max_gpus)
+        self._limits = Limits(batch, self._options, self._timings)
+        parts = batch.sessions
         for number, part in parts.items():
             of = "" if len(parts) == 1 else f" of round {(number or 0) + 1}"
-            dispatch = Dispatch(part, results)
             session = Session(
-                part, dispatch, self._rootdir, self._options, emit, inbox.put, gpus, of=of, stream=self._stream
+                part,
+                Dispatch(part, results),
+                self._rootdir,
+                self._options,
+                emit,
+                inbox.put,
+                self._timings,
+                self._limits,
+                of=of,
+                stream=self._stream,
             )
             self._sessions.append((number, session))
         sessions = [session for _, session in self._sessions]
         thread = _SessionThread(sessions, inbox.put)
+        told: set[Progress] = set()
         with self._network.as_before(), as_notes(sessions[0].notes.append):
             thread.start()
             try:
@@ -102,7 +124,10 @@ class ModalBackend:
                     if isinstance(event, BaseException):
                         raise event
                     if isinstance(event, Progress):
-                        progress(event)
+                        # Who pays, each session says.
+                        if not event.stays or event not in told:
+                            progress(event)
+                        told.add(event)
                         continue
                     for outcome, value in event.outcomes:
                         yield outcome, [value]

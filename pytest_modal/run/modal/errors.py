@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_modal.batch.calls import Call
+from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.run.endings import container_ending
 
@@ -22,6 +23,10 @@ _PASSING = re.compile(
     re.IGNORECASE,
 )
 _PREAMBLE = re.compile(r"^Image build for \S+ (?:.* with the exception:\n)?")
+# The first is what users report; Modal requires a payment method of everybody.
+_SPENT = re.compile(r"spend(?:ing)? limit|workspace budget", re.IGNORECASE)
+_UNPAID = re.compile(r"payment (?:method|details)|credit card", re.IGNORECASE)
+_BILLING_PAGE = "https://modal.com/settings/usage"
 _EXIT_STATUS = re.compile(r"exit code: (-?\d+)")
 
 
@@ -90,7 +95,8 @@ def no_gpu(gpu: str, seconds: float, said: str = "") -> InfrastructureError:
     return InfrastructureError(
         "no GPU",
         f"no container with {gpu} within {seconds:,.0f} s (phase: queue){f'; Modal says: {said}' if said else ''}",
-        'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini',
+        'allow other types too, gpu=["A100", "H100"], or set a longer modal_acquire_timeout in the ini; the workspace '
+        f"may have spent its budget, see {_BILLING_PAGE}",
     )
 
 
@@ -100,6 +106,49 @@ def no_answer(environment: str, seconds: float) -> InfrastructureError:
         "no answer",
         f"Modal has not answered for {seconds:,.0f} s what became of calls on {environment}",
         "run pytest --modal --modal-resume; if it happens again, see the app's log and https://status.modal.com",
+    )
+
+
+def misconfigured(error: Exception) -> InfrastructureError:
+    """Return the error for a configuration that the client does not accept; it says why."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    remedy = "correct Modal's file (`modal profile list`, `modal profile activate`) or the MODAL_ variables"
+    if "reading the modal configuration" in said:
+        remedy = "correct the file; or move it away, and run `modal token new`"
+    return InfrastructureError("configuration", said, remedy)
+
+
+def of_billing(text: str) -> InfrastructureError | None:
+    """Return the error for what Modal says, if it is about money; None for everything else."""
+    said = " ".join(text.split())
+    if _SPENT.search(said):
+        return InfrastructureError(
+            "spending limit",
+            f"the workspace has reached its spending limit: {said}",
+            f"raise the workspace budget at {_BILLING_PAGE}, or wait for the next billing cycle; then run pytest "
+            "--modal --modal-resume: results that have arrived are kept",
+        )
+    if _UNPAID.search(said):
+        remedy = f"add a payment method to the workspace at {_BILLING_PAGE}"
+        return InfrastructureError("payment", f"the workspace has no payment method: {said}", remedy)
+    return None
+
+
+def too_expensive(estimate: Cost, limit: float) -> InfrastructureError:
+    """Return the error for a batch that would cost too much."""
+    return InfrastructureError(
+        "cost",
+        f"the batch would cost {estimate.amount} by the last run, above the limit of {money(limit)} ({estimate.parts})",
+        "raise --modal-max-cost, or select fewer tests; nothing was sent",
+    )
+
+
+def cost_reached(cost: Cost, limit: float) -> InfrastructureError:
+    """Return the error for a session that has cost as much as it may."""
+    return InfrastructureError(
+        "cost",
+        f"the session has cost {cost.amount} and was stopped at the limit of {money(limit)} ({cost.parts})",
+        "run pytest --modal --modal-resume with a higher --modal-max-cost: results that have arrived are kept",
     )
 
 
@@ -151,8 +200,10 @@ async def of_session(error: BaseException, url: str, *, environment: str = "") -
     if isinstance(error, modal.exception.ImageBuildError):
         return await _image_build(error, f"the image of {environment}" if environment else "an image")
     text = str(error) or type(error).__name__
+    if isinstance(error, modal.exception.Error) and (failure := of_billing(text)) is not None:
+        return failure
     if isinstance(error, modal.exception.AuthError):
-        return InfrastructureError("auth", f"Modal does not accept the token: {text}", TOKEN_REMEDY)
+        return _not_accepted(text)
     kinds: list[tuple[type[BaseException], str, str]] = [
         (modal.exception.PermissionDeniedError, "permission", "get access to it, or use another token or environment"),
         (modal.exception.VersionError, "version", "upgrade: pip install -U modal"),
@@ -178,6 +229,15 @@ async def of_session(error: BaseException, url: str, *, environment: str = "") -
             return InfrastructureError(kind, message, remedy, of_project=kind == "setting")
     remedy = "run pytest again; if it happens again, see the app's log"
     return InfrastructureError("unexpected", f"{what} failed: {type(error).__name__}: {text}", remedy)
+
+
+def _not_accepted(text: str) -> InfrastructureError:
+    import modal.config
+
+    what, remedy = "the token", TOKEN_REMEDY
+    if modal.config.config.get("oauth_refresh_token"):
+        what, remedy = "the OAuth credentials", "have them renewed by the program that sets the MODAL_OAUTH_ variables"
+    return InfrastructureError("auth", f"Modal does not accept {what}: {text}", remedy)
 
 
 async def _image_build(error: Any, what: str) -> InfrastructureError:

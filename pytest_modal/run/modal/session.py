@@ -15,16 +15,16 @@ from typing import Any
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
-from pytest_modal.run.modal.configuration import fault_of_configuration
+from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
 from pytest_modal.run.modal.errors import InfrastructureError
-from pytest_modal.run.modal.gpus import Gpus
+from pytest_modal.run.modal.limits import Limits
 from pytest_modal.run.modal.naps import Naps
-from pytest_modal.run.modal.network import hello, nobody_listens
 from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
@@ -32,9 +32,7 @@ from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
 from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 
-HELLO_TIMEOUT = 20.0  # seconds for the first answer: a service under load takes its time
-CONNECT_TIMEOUT = 5.0  # for what the batch can do without
-CLOSE_TIMEOUT = 20.0
+CLOSE_TIMEOUT = 20.0  # seconds
 SILENT_TIMEOUT = 1.0
 POLL_INTERVAL = 1.0  # seconds
 SCHEDULING = "waiting to be scheduled"  # in a line of Modal's own, while there is no GPU
@@ -52,7 +50,9 @@ class Session:
         Takes outcomes, each with its value; returns when they are stored.
     progress : callable
         Called with each event to show.
-    gpus : Gpus
+    timings : Timings
+        Those of earlier runs.
+    limits : Limits
         What it shares with the other sessions of the run.
     of : str
         Which of them it is, where there are several: " of round 2".
@@ -68,7 +68,8 @@ class Session:
         options: SessionOptions,
         emit: Emit,
         progress: Callable[[Progress], None],
-        gpus: Gpus,
+        timings: Timings,
+        limits: Limits,
         *,
         of: str = "",
         stream: bool = False,
@@ -80,8 +81,10 @@ class Session:
         self._options = options
         self._emit = emit
         self._progress = progress
-        self._gpus = gpus
+        self._timings = timings
+        self._limits = limits
         self._of = of
+        self._lives = limits.containers()
         self._sightings = Sightings()
         self._news_at = 0.0
         self._printed = PrintedLog() if stream else None
@@ -101,8 +104,12 @@ class Session:
         """Run the whole batch; every call gets an outcome."""
         url = ""
         try:
-            client, url = await self._connect()
-            await self._look_for_cache()
+            self._limits.check_estimate()
+            client, url = await connected()
+            cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
+            self._options = replace(self._options, cache_volume=cache)
+            if payer:
+                self._progress(Progress("paid by", payer, stays=True))
             self._progress(Progress(f"starting a session{self._of},", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
@@ -118,43 +125,6 @@ class Session:
         await self._finish(
             [(call, failure.outcome(call), b"") for call in self._batch.calls if call.key not in self._reported]
         )
-
-    async def _connect(self) -> tuple[Any, str]:
-        if (fault := fault_of_configuration()) is not None:
-            raise fault
-        import modal.config
-
-        url = str(modal.config.config.get("server_url"))
-        started = time.monotonic()
-        try:
-            if await nobody_listens(url):
-                raise TimeoutError
-            client = await within(HELLO_TIMEOUT, hello())
-        except TimeoutError:
-            raise errors.unreachable(url, time.monotonic() - started) from None
-        except Exception as error:
-            raise await errors.of_session(error, url) from error
-        return client, url
-
-    async def _look_for_cache(self) -> None:
-        """Do without the volume that keeps downloads where it can't be had: nothing else depends on it."""
-        import modal
-
-        name = self._options.cache_volume
-        kinds = (
-            modal.exception.PermissionDeniedError,
-            modal.exception.NotFoundError,
-            modal.exception.InvalidError,
-            modal.exception.ResourceExhaustedError,
-        )
-        try:
-            if name:
-                await within(CONNECT_TIMEOUT, modal.Volume.from_name(name, create_if_missing=True).hydrate.aio())
-        except kinds as error:
-            self.notes.append(f"downloads are not kept: the volume {name!r} (modal_cache_volume) can't be had: {error}")
-            self._options = replace(self._options, cache_volume="")
-        except Exception:
-            return  # what opens the session next will say what is wrong
 
     async def _in_sessions(self, url: str) -> None:
         """Run the batch in one session; in another, where it can't be opened for what some environments declare."""
@@ -193,19 +163,23 @@ class Session:
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
         app, services = build_app(self._batch, environments, self._rootdir, self._options, self._scratch)
-        async with self._opened(app):
-            self.app_id = app.app_id
-            with contextlib.suppress(Exception):
-                self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
-            self._progress(Progress(f"session{self._of}", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
-            await self._work(app, services)
+        try:
+            async with self._opened(app):
+                self.app_id = app.app_id
+                with contextlib.suppress(Exception):
+                    self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
+                self._progress(Progress(f"session{self._of}", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
+                await self._work(app, services)
+        finally:
+            self._lives.all_ended()
 
     async def _work(self, app: Any, services: list[Service]) -> None:
         moved = asyncio.Event()
-        for service in services:
+        # The longest first, so that none of them is left at the end; of what is not known, a new image may be built.
+        for service in sorted(services, key=lambda each: -self._timings.lasts(self._batch, each.environment)):
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
             queue = self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
-            self._gpus.add(queue, self._sightings)
+            self._limits.add(queue, self._sightings)
         streams = Streams(self._options.connection_timeout)
         note = self.notes.append
         pack_runner = PackRunner(
@@ -219,9 +193,9 @@ class Session:
                 for queue in self._queues.values():
                     while await self._finish(self._blocked(queue)):
                         pass
-                    while self._gpus.has_room(queue) and (pack := queue.next(self._can_run)) is not None:
+                    while self._limits.has_room(queue) and (pack := queue.next(self._can_run)) is not None:
                         task = asyncio.ensure_future(self._attend(pack_runner, queue, pack))
-                        task.add_done_callback(lambda _: self._gpus.freed())
+                        task.add_done_callback(lambda _: self._limits.freed())
                         tasks.add(task)
                 if not tasks and not any(queue.waiting or queue.suspects for queue in self._queues.values()):
                     break
@@ -261,6 +235,10 @@ class Session:
             left = returned.left
             queue.suspects.extend(returned.suspects)
             self._news_at = time.monotonic()
+            if returned.head is not None:
+                self._lives.replied(queue.service.environment, returned.head)
+            for name in self._sightings.containers.get(pack.id, ()) if self._sightings.fell(pack.id) else ():
+                self._lives.ended(name)
             await self._finish(returned.ended)
         finally:
             queue.back(pack, left)
@@ -320,8 +298,11 @@ class Session:
     def _heard(self, entry: Any) -> None:
         self._news_at = time.monotonic()
         self._sightings.note_end(entry)
-        if entry.source not in ("stdout", "stderr") and SCHEDULING in entry.message:
-            self._scheduled(entry.message.strip())
+        if entry.source not in ("stdout", "stderr"):
+            if (failure := errors.of_billing(entry.message)) is not None:
+                self._fail(failure)
+            if SCHEDULING in entry.message:
+                self._scheduled(entry.message.strip())
         for sign in signs_in(entry.message):
             self._note(sign)
         for key, line in self._printed.add(entry) if self._printed is not None else ():
@@ -347,8 +328,11 @@ class Session:
                 else:
                     self._progress(Progress("running", pack.calls[0].label))
         elif sign.event == "ready":
-            device = sign.rest.strip()
-            self._progress(Progress("container up:", f"{sign.service}{f' on {device}' if device else ''}"))
+            self._lives.seen(queue.service.environment, sign.key, sign.age, sign.device)
+            device = f" on {sign.device}" if sign.device else ""
+            self._progress(Progress("container up:", f"{sign.service}{device}"))
+        elif sign.event == "ended":
+            self._lives.ended(sign.key, sign.age)
         elif sign.event == "load":
             self._progress(Progress("loading", self._containers.get(sign.rest.strip(), sign.rest)))
         elif sign.event in ("call", "again"):
@@ -388,9 +372,11 @@ class Session:
             now = time.monotonic()
             for queue in self._queues.values():
                 if queue.out and not queue.failure:
-                    if self._gpus.are_used():
+                    if self._limits.are_used():
                         queue.sign_of_life()
                     await pack_runner.look_at(queue, now)
+            if (failure := self._limits.reached()) is not None:
+                self._fail(failure)
             if now - self._news_at > APP_INTERVAL:
                 self._news_at = now
                 if await pack_runner.is_stopped():

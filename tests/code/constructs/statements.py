@@ -172,4 +172,43 @@ CONSTRUCTS = [
         functions=("main:f", "main:f2"),
         optional={"main:f": {"not_there_at_all"}},
     ),
+    Construct(
+        "names that only a function declares global",
+        {
+            "helpers.py": """
+                def init(value):
+                    global LIMIT, NEVER_READ
+                    LIMIT = value
+
+                class Setup:
+                    def __init__(self):
+                        global STATE
+                        STATE = {"ready": True}
+                """,
+            "main.py": """
+                import helpers
+                from helpers import Setup
+
+                def init():
+                    global A
+                    A = 1
+                    deeper()
+
+                def deeper():
+                    global B
+                    B = A + 1
+
+                init()
+                helpers.init(7)
+                Setup()
+
+                def f():
+                    return [A, B, helpers.LIMIT]
+
+                def f2():
+                    return helpers.STATE
+                """,
+        },
+        functions=("main:f", "main:f2"),
+    ),
 ]
