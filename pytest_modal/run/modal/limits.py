@@ -32,6 +32,7 @@ class Limits:
         self._prices = Prices(options.prices)
         self._queues: list[tuple[EnvironmentQueue, Sightings]] = []
         self._containers: list[Containers] = []
+        self._reached: InfrastructureError | None = None
 
     # Dollars.
 
@@ -59,9 +60,11 @@ class Limits:
             raise errors.too_expensive(estimate, limit)
 
     def reached(self) -> InfrastructureError | None:
-        """Return the error that ends the sessions, once they have cost as much as they may."""
+        """Return the error that ends the sessions, the same for all, once they have cost as much as they may."""
         limit = self._options.max_cost
-        return errors.cost_reached(self.cost, limit) if limit is not None and self.cost.dollars >= limit else None
+        if self._reached is None and limit is not None and self.cost.dollars >= limit:
+            self._reached = errors.cost_reached(self.cost, limit)
+        return self._reached
 
     # GPUs.
 
