@@ -361,6 +361,7 @@ def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest
     accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")
     accepted.assert_outcomes(passed=1)
     accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*over 3 rounds now*"])
+    assert_lines(accepted.outlines, ["toy: regression accepted, 100.0% -> 95.0%, 3 rounds: 4 bits"])
     assert (len(rounds_of(pytester)), history(pytester)[-1]["reason"]) == (3, "4 bits")
     run(pytester, "--modal-mode=replay").assert_outcomes(passed=1)
 
