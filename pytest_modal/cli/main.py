@@ -1,4 +1,4 @@
-"""The command ``pytest-modal``: check files, explain rules, compare results."""
+"""The command ``pytest-modal``: check files, explain rules, compare results, examine Modal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pytest_modal.checks import cli as checks
 
@@ -16,10 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all is well, 1 with findings or worse results, 2 when something can't be read or the command line is wrong.
+        0 if all is well, 1 with findings or worse results, 2 when something can't be read or the command line is wrong,
+        130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
-        prog="pytest-modal", description="Find the classic mistakes of Modal code; compare per-item results."
+        prog="pytest-modal",
+        description="Find the classic mistakes of Modal code; compare per-item results; examine Modal.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     checks.add_commands(commands)
@@ -32,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument(
         "--correct", metavar="NAME", help="the column, metric or scorer that says whether an item is right"
     )
+    _add_doctor(commands)
     given = parser.parse_args(arguments)
     try:
         status = _run(given)
@@ -49,4 +53,30 @@ def _run(given: argparse.Namespace) -> int:
         from pytest_modal.cli.compare import compare_paths
 
         return compare_paths(given.before, given.after, given.by, given.correct)
+    if given.command == "doctor":
+        # So are the parts of a session.
+        from pytest_modal.cli.doctor import examine
+
+        output = Path(given.output)
+        return examine(given.names, output, gpu=not given.no_gpu, local=given.local, seconds=given.limit)
     return checks.run(given)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    file = "pytest-modal-doctor.json"
+    what = "check what is assumed of Modal, with your account: about a minute, about a cent for a T4"
+    doctor = commands.add_parser("doctor", help=what, description=what)
+    doctor.add_argument("names", nargs="*", metavar="CHECK", help="checks to make, and what they need (default: all)")
+    doctor.add_argument("--no-gpu", action="store_true", help="use CPU containers only, which cost next to nothing")
+    doctor.add_argument("--output", metavar="FILE", default=file, help=f"file of the report (default: {file})")
+    limit = "seconds that it may take, in which what is not known yet is given up (default: 240)"
+    doctor.add_argument("--limit", type=_seconds, metavar="SECONDS", default=240.0, help=limit)
+    local = "refuse any server but one of this machine, which MODAL_SERVER_URL names"
+    doctor.add_argument("--local", action="store_true", help=local)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("use a number of seconds from 1 to 3600")
+    return seconds

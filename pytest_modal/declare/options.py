@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from pytest_modal.declare.facts import Facts, FactsError, read_facts
 from pytest_modal.declare.project import add_environment, ini_place, not_valid, project_environment, seconds
 from pytest_modal.declare.settings import GateSettings, LocalOptions, SessionOptions, Settings
 from pytest_modal.wording import three_parts
@@ -141,6 +142,8 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_env", variables, type="linelist")
     gpus = f"GPUs that a run uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
+    facts = "Facts about Modal that replace assumptions: the report of `pytest-modal doctor`, relative to the rootdir."
+    parser.addini("modal_facts", facts, type="string", default="")
     parser.addini("modal_max_cost", "Dollars that a session may cost; see --modal-max-cost.", type="string", default="")
     prices = "Prices that differ from Modal's list, one per line: H100 = 3.20/h."
     parser.addini("modal_prices", prices, type="linelist")
@@ -188,6 +191,7 @@ def resolve(config: pytest.Config) -> Settings:
         **timeouts,
         cache_volume="" if volume.lower() in OFF else volume,
         max_gpus=max_gpus,
+        facts=_facts(config),
         max_cost=_max_cost(config),
         prices=_prices(config),
     )
@@ -231,6 +235,16 @@ def _prices(config: pytest.Config) -> tuple[tuple[str, float], ...]:
         return read_prices(lines)
     except PriceError as error:
         raise not_valid(config, "modal_prices", error.what, error.remedy) from None
+
+
+def _facts(config: pytest.Config) -> Facts:
+    path = config.getini("modal_facts")
+    if not path:
+        return Facts()
+    try:
+        return read_facts(config.rootpath / path)
+    except FactsError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _local(config: pytest.Config) -> LocalOptions:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pytest_modal.declare.facts import Facts
+
 
 @dataclass(frozen=True)
 class GateSettings:
@@ -57,6 +59,8 @@ class SessionOptions:
         Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
     max_gpus : int
         How many GPUs a run uses at once, unless one environment alone has more.
+    facts : Facts
+        What is known of Modal.
     max_cost : float or None
         Dollars that a run may cost.
     prices : tuple of pairs
@@ -68,6 +72,7 @@ class SessionOptions:
     connection_timeout: float = 60.0
     cache_volume: str = "pytest-modal-huggingface"
     max_gpus: int = 10
+    facts: Facts = field(default_factory=Facts)
     max_cost: float | None = None
     prices: tuple[tuple[str, float], ...] = ()
 

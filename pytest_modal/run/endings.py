@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
 
 _HINTS = {
     "SIGKILL": " (most often: out of memory)",
@@ -11,13 +12,17 @@ _HINTS = {
 }
 
 
-# Of containers that ran out of memory, as reported from Modal; 128 and the number of a signal is that signal.
-_OUT_OF_MEMORY = (2, 9, -1)
+def container_ending(status: int, out_of_memory: Collection[int]) -> str:
+    """Return how a container ended, as a sentence.
 
-
-def container_ending(status: int) -> str:
-    """Return how a container ended, as a sentence, from the exit status that Modal reports."""
-    if status in _OUT_OF_MEMORY:
+    Parameters
+    ----------
+    status : int
+        Its exit status, as Modal reports it: 128 and the number of a signal is that signal.
+    out_of_memory : collection of int
+        Exit statuses of containers that ran out of memory.
+    """
+    if status in out_of_memory and status != 128 + signal.SIGKILL:  # which has a name, and that hint
         return f"the container ended with exit status {status} (often out of memory)"
     return ending("the container", 128 - status if status > 128 else status)
 

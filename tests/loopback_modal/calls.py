@@ -19,7 +19,7 @@ from .checks import check_payload
 from .ids import new_id, new_jwt, read_jwt
 from .rpc import Caller, rpc
 from .scheduler import Scheduler
-from .state import Call, Function, Input, Settings, World
+from .state import Call, Container, Function, Input, Settings, World
 
 MAX_OUTSTANDING = 1_000
 MAX_SPAWNED = 1_000_000
@@ -209,9 +209,12 @@ class Calls:
         function: Function = self.world.functions[request.function_id]
         return api_pb2.FunctionStats(
             backlog=len(function.pending),
-            num_total_tasks=sum(container.started_at is not None for container in function.live),
+            num_total_tasks=sum(self._counts(container) for container in function.live),
             num_running_inputs=sum(len(container.running) for container in function.live),
         )
+
+    def _counts(self, container: Container) -> bool:
+        return self.settings.stats_count_queued or container.started_at is not None
 
     def call(self, call_id: str) -> Call:
         """Return a call, or answer as Modal does when there is none."""

@@ -208,7 +208,7 @@ def test_an_output_that_gets_lost_is_given_up(pytester: pytest.Pytester, modal_s
         """
         import pytest_modal.run.modal.pack_runner as runner
 
-        runner.SLACK, runner.pack_timeout = 0, lambda environment: 1
+        runner.SLACK, runner.pack_timeout = 0, lambda environment, seconds: 1
         """
     )
     pytester.makepyfile(ONE)

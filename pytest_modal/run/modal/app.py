@@ -18,6 +18,7 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.requirements import Requirements
 from pytest_modal.code.pins import needs_git
 from pytest_modal.code.requirements import layers, requirements_of
+from pytest_modal.declare.facts import Facts
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.child import START_TIMEOUT
@@ -30,7 +31,8 @@ CACHE_PATH = "/cache/huggingface"
 ROOT = "/root"  # where Modal's runtime looks for modules, before the installed ones
 SCALEDOWN_WINDOW = 60  # seconds that an idle container, which is paid for, waits for calls that depend on others
 _LONGEST_NAME = 63
-PACK_SECONDS = 1.0  # of work that a container gets at a time: enough to hide the round trip
+PACK_SECONDS = 1.0  # of work that a container gets at a time, at least
+_ROUND_TRIPS = 4  # of which a pack hides so many: it is sent, fetched, returned, and waited for
 _DAY = 24 * 3600
 
 
@@ -101,7 +103,7 @@ def function_settings(
     return {
         "image": image(environment, requirements, packages),
         "gpu": [*map(as_modal_takes, gpu)] if isinstance(gpu, tuple) else gpu and as_modal_takes(gpu),
-        "timeout": min(_DAY, math.ceil(pack_timeout(environment))),
+        "timeout": min(_DAY, math.ceil(pack_timeout(environment, pack_seconds(options.facts)))),
         "startup_timeout": min(_DAY, math.ceil(options.startup_timeout)),
         "scaledown_window": SCALEDOWN_WINDOW,
         "max_containers": environment.max_containers,
@@ -115,14 +117,24 @@ def function_settings(
     }
 
 
-def pack_timeout(environment: Environment) -> float:
+def pack_seconds(facts: Facts) -> float:
+    """Return the seconds of work that a container gets at a time: enough to hide the round trip."""
+    return max(PACK_SECONDS, _ROUND_TRIPS * facts.round_trip_seconds)
+
+
+def pack_timeout(environment: Environment, seconds: float = PACK_SECONDS) -> float:
     """Return the seconds within which a pack of calls ends, whatever they do.
+
+    Parameters
+    ----------
+    seconds : float
+        Of work that are sent at a time.
 
     The supervisor in the container holds the time limit of each call; Modal's is only there for a supervisor that
     can't.
     """
     # The last call of a pack may begin late, and is tried again after a crash.
-    return PACK_SECONDS + (2 + environment.retries) * (environment.timeout + START_TIMEOUT)
+    return seconds + (2 + environment.retries) * (environment.timeout + START_TIMEOUT)
 
 
 def image(environment: Environment, requirements: Requirements, packages: Path | None = None) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_modal.batch.calls import Call
 from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.declare.facts import Facts
 from pytest_modal.run.endings import container_ending
 
 TOKEN_REMEDY = (
@@ -274,11 +275,11 @@ def _cause(log: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def crash_message(error: BaseException, status: int | None = None) -> str:
+def crash_message(error: BaseException, status: int | None, facts: Facts) -> str:
     """Return how a container ended, from the error that the client raised, or its exit status."""
     text = str(error)
     if match := _EXIT_STATUS.search(text):
         status = int(match[1])
     if status is None:
         return f"the container ended: {text or 'Modal did not say why'}"
-    return container_ending(status)
+    return container_ending(status, facts.out_of_memory_exit_codes)

@@ -1,4 +1,4 @@
-"""Limits of a run: GPUs that are used at once, and dollars. Its sessions share them."""
+"""Limits of a run: GPUs that are used at once, dollars, requests on one connection. Its sessions share them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from pytest_modal.run.modal.app_log import Sightings
 from pytest_modal.run.modal.containers import Containers
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.queues import EnvironmentQueue
+from pytest_modal.run.modal.streams import Streams
+
+OPEN_BESIDE = 3  # requests of each session: the heartbeats of its app, its log, and what watches the connection
+FEWEST = 8  # requests that are left for results
 
 
 class Limits:
@@ -23,6 +27,11 @@ class Limits:
         What all of them have to do.
     timings : Timings
         Those of earlier runs.
+
+    Attributes
+    ----------
+    streams : Streams
+        The requests of all sessions.
     """
 
     def __init__(self, batch: Batch, options: SessionOptions, timings: Timings) -> None:
@@ -33,6 +42,8 @@ class Limits:
         self._queues: list[tuple[EnvironmentQueue, Sightings]] = []
         self._containers: list[Containers] = []
         self._reached: InfrastructureError | None = None
+        others = OPEN_BESIDE * (len(batch.sessions) - 1)
+        self.streams = Streams(options.connection_timeout, max(FEWEST, options.facts.streams - others))
 
     # Dollars.
 

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from pytest_modal.batch.calls import Call
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.declare.facts import Facts
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.data import CorruptDataError
 from pytest_modal.remote.framing import Missing, PackReply, Reply
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
-from pytest_modal.run.modal.app import PACK_SECONDS, pack_timeout
+from pytest_modal.run.modal.app import pack_seconds, pack_timeout
 from pytest_modal.run.modal.app_log import Sightings, last_output
 from pytest_modal.run.modal.entry import another_python
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_billing, of_session, stopped
@@ -27,7 +28,7 @@ from pytest_modal.run.modal.timeouts import within
 MAX_FALLS = 3  # of containers of an environment, one after the other and without a reply
 INTERNAL_FAILURES = 3
 LOG_TIMEOUT = 10.0  # seconds for an answer that the batch can do without
-MOST_ON_THE_WAY = 20.0  # seconds from a container's report to its results: they are lost then
+MOST_ON_THE_WAY = 4  # times what results usually take from a container's report: they are lost then
 SLACK = 120.0  # seconds beyond all limits after which a pack is given up
 
 Ended = tuple[Call, Outcome, bytes]
@@ -209,15 +210,17 @@ class PackRunner:
             return Returned(suspects=pack.calls)
         queue.falls += 1
         (call,) = pack.calls
+        facts = self._options.facts
         phase, key = self._sightings.phases.get(call.key, ("call" if containers else "start", ""))
         status = next((self._sightings.exits[each] for each in containers if each in self._sightings.exits), None)
-        outcome = Outcome(call.key, "crashed", phase=phase, error={"message": crash_message(error, status)})
+        outcome = Outcome(call.key, "crashed", phase=phase, error={"message": crash_message(error, status, facts)})
         if phase == "load":
             outcome.container_key = key
             outcome.phase = f"load {self._dispatch.labels(call).get(key, '')}"
         outcome.container = containers[-1] if containers else ""
         self._tried(queue, outcome)
         with contextlib.suppress(Exception):
+            await asyncio.sleep(facts.log_delay_seconds)
             printed = await within(LOG_TIMEOUT, last_output(pack.call))
             outcome.stdout, outcome.stderr = printed["stdout"], printed["stderr"]
         if queue.falls >= MAX_FALLS and queue.failure is None:
@@ -277,9 +280,11 @@ class PackRunner:
         environment = queue.service.environment
         longest = self._options.acquire_timeout + self._options.startup_timeout + SLACK
         # It may wait behind another pack.
-        longest += 2 * (pack_timeout(environment) + PACK_SECONDS)
+        work = pack_seconds(self._options.facts)
+        longest += 2 * (pack_timeout(environment, work) + work)
+        on_the_way = MOST_ON_THE_WAY * max(self._options.facts.result_delay_seconds, Facts.result_delay_seconds)
         for pack in queue.out:
-            is_lost = pack.returned_at is not None and now - pack.returned_at > MOST_ON_THE_WAY
+            is_lost = pack.returned_at is not None and now - pack.returned_at > on_the_way
             if self._sightings.fell(pack.id) or (is_lost and not pack.alone):
                 pack.give_up(ContainerDiedError())
             elif is_lost or now - pack.seen_at > longest:
@@ -299,4 +304,6 @@ class PackRunner:
             stats = await within(LOG_TIMEOUT, self._streams.request(handle.get_current_stats.aio))
         except Exception:
             return True
-        return bool(stats.num_total_runners)
+        # Where those that wait for a GPU are counted too, only what Modal says of them tells the two apart.
+        waits = self._options.facts.runners_count_queued and bool(queue.scheduling)
+        return bool(stats.num_total_runners) and not waits

@@ -80,6 +80,8 @@ class EnvironmentQueue:
         Those whose container has ended: they are tried again, each alone, before anything else is sent.
     moved : asyncio.Event
         Set when something has changed for those that wait.
+    pack_seconds : float
+        Seconds of work that make a pack.
     out : list of SentPack
         Those that were sent and have not come back.
     sending : set of SentPack
@@ -101,6 +103,7 @@ class EnvironmentQueue:
     service: Service
     waiting: deque[Call]
     moved: asyncio.Event
+    pack_seconds: float = PACK_SECONDS
     suspects: deque[Call] = field(default_factory=deque)
     out: list[SentPack] = field(default_factory=list)
     sending: set[SentPack] = field(default_factory=set)
@@ -169,9 +172,9 @@ class EnvironmentQueue:
         most = min(MOST_CALLS, math.ceil(len(self.waiting) / self.service.environment.max_containers))
         while self.waiting and len(taken) < most and takes(self.waiting[0]):
             call = self.waiting[0]
-            estimate = self._seconds.get(call.function.key, PACK_SECONDS)
+            estimate = self._seconds.get(call.function.key, self.pack_seconds)
             seconds, size = seconds + estimate, size + call.payload_bytes + _REQUEST
-            if taken and (seconds > PACK_SECONDS or size > MOST_BYTES or call.key in self._starts):
+            if taken and (seconds > self.pack_seconds or size > MOST_BYTES or call.key in self._starts):
                 break
             if call.key in self._in_order:
                 if not settled:
@@ -242,7 +245,7 @@ class EnvironmentQueue:
             "calls": requests,
             "timeout": environment.timeout,
             "retries": environment.retries,
-            "seconds": PACK_SECONDS,
+            "seconds": self.pack_seconds,
             "alone": pack.alone,
             "last": pack.last,
         }

@@ -19,7 +19,7 @@ from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
-from pytest_modal.run.modal.app import Service, build_app, named
+from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow, signs_in
 from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
 from pytest_modal.run.modal.errors import InfrastructureError
@@ -29,7 +29,6 @@ from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
-from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 
 CLOSE_TIMEOUT = 20.0  # seconds
@@ -178,12 +177,12 @@ class Session:
         # The longest first, so that none of them is left at the end; of what is not known, a new image may be built.
         for service in sorted(services, key=lambda each: -self._timings.lasts(self._batch, each.environment)):
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
-            queue = self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved)
+            queue = EnvironmentQueue(service, deque(calls), moved, pack_seconds(self._options.facts))
+            self._queues[service.name] = queue
             self._limits.add(queue, self._sightings)
-        streams = Streams(self._options.connection_timeout)
         note = self.notes.append
         pack_runner = PackRunner(
-            app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, note
+            app, self._dispatch, self._sightings, self._limits.streams, self._options, self._naps, self._fail, note
         )
         beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
         background = [asyncio.ensure_future(each) for each in beside]

@@ -1,7 +1,7 @@
 """Requests to Modal, few at a time.
 
-All requests of a session share one connection with the heartbeats of its app, and a connection carries about a hundred.
-If results that are waited for take them all, the heartbeats wait too, and Modal stops the app as lost.
+All requests of a run share one connection with the heartbeats of its apps, and a connection carries about a hundred.
+If results that are waited for take them all, the heartbeats wait too, and Modal stops the apps as lost.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from pytest_modal.declare.facts import Facts
+
 MOST_POLLS = 16  # results that are waited for at a time
 MOST_REQUESTS = 8  # others
+OPEN_AT_A_TIME = 32  # with the heartbeats, the log, and what watches the session
 LONG_POLL = 10.0  # seconds
 SHORT_POLL = 1.0  # while more results are wanted than can be waited for: in turn
 RETRY_DELAY = 0.5
@@ -21,18 +24,21 @@ T = TypeVar("T")
 
 
 class Streams:
-    """The requests of one session. They are sent again while the network or Modal fails.
+    """The requests of all sessions of a run. They are sent again while the network or Modal fails.
 
     Parameters
     ----------
     patience : float
         Seconds that Modal may fail for. When the network is lost, others decide.
+    streams : int
+        How many requests the connection carries.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, streams: int = Facts.streams) -> None:
         self._patience = patience
-        self._polls = asyncio.Semaphore(MOST_POLLS)
-        self._requests = asyncio.Semaphore(MOST_REQUESTS)
+        self._most_polls = min(MOST_POLLS, streams // 2)
+        self._polls = asyncio.Semaphore(self._most_polls)
+        self._requests = asyncio.Semaphore(min(MOST_REQUESTS, streams // 4))
         self._wanted = 0
 
     async def request(self, action: Callable[[], Awaitable[T]]) -> T:
@@ -57,7 +63,7 @@ class Streams:
                 try:
                     async with self._polls:
                         began = time.monotonic()
-                        return await call.get.aio(timeout=SHORT_POLL if self._wanted > MOST_POLLS else LONG_POLL)
+                        return await call.get.aio(timeout=SHORT_POLL if self._wanted > self._most_polls else LONG_POLL)
                 except Exception as error:  # that there is no result yet is one that passes: a TimeoutError
                     if not failing.may_pass(error):
                         raise
