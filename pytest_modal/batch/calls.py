@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from pytest_modal.batch.environment import Environment
@@ -283,7 +283,7 @@ class Call(Node):
 
 @dataclass
 class Batch:
-    """Everything that one session has to do.
+    """Everything that a run has to do.
 
     Attributes
     ----------
@@ -296,12 +296,15 @@ class Batch:
     requirements : dict of str to Requirements
         What the images install, by `Environment.image_group`. Decided once for a run: parts of the batch that are sent
         later, or again, share the images.
+    rounds_apart : bool
+        Whether each round runs in its own session, so that a baseline knows what differs between sessions.
     """
 
     calls: list[Call] = field(default_factory=list)
     containers: dict[str, Container] = field(default_factory=dict)
     shards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     requirements: dict[str, Requirements] = field(default_factory=dict)
+    rounds_apart: bool = False
 
     def parts(self, key: str) -> tuple[str, ...]:
         """Return the keys of the calls whose results make up the result of `key`."""
@@ -315,7 +318,21 @@ class Batch:
     def without(self, keys: Collection[str]) -> Batch:
         """Return the batch without some calls, whose results exist already."""
         left = [call for call in self.calls if call.key not in keys]
-        return Batch(left, self.containers, self.shards, self.requirements)
+        return replace(self, calls=left)
+
+    @property
+    def sessions(self) -> dict[int | None, Batch]:
+        """What each session has to do, by the round that it runs; one session for all is under None.
+
+        No call depends on one of another round.
+        """
+        if not self.rounds_apart:
+            return {None: self}
+        numbers = sorted({call.environment.round for call in self.calls})
+        return {
+            number: replace(self, calls=[call for call in self.calls if call.environment.round == number])
+            for number in numbers
+        }
 
     @property
     def environments(self) -> list[Environment]:

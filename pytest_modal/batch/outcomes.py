@@ -23,6 +23,23 @@ Status = Literal[
 
 
 @dataclass(frozen=True)
+class App:
+    """A session on Modal.
+
+    Attributes
+    ----------
+    round : int or None
+        Which round of the calls of gated tests it has run; None for all of its run.
+    url : str or None
+        Its page on the dashboard.
+    """
+
+    round: int | None
+    id: str
+    url: str | None
+
+
+@dataclass(frozen=True)
 class Load:
     """A container fixture was built: which, in which container, in how many seconds."""
 

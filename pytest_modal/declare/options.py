@@ -142,7 +142,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("modal_local_env", variables, type="linelist")
     secret = "Environment variables that are secret too, or with a ! are not: names or patterns, one per line."
     parser.addini("modal_secret_variables", secret, type="linelist")
-    gpus = f"GPUs that a session uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
+    gpus = f"GPUs that a run uses at once (default: {SessionOptions.max_gpus}, as Modal's Starter plan allows)."
     parser.addini("modal_max_gpus", gpus, type="string", default="")
     facts = "Facts about Modal that replace assumptions: the report of `pytest-modal doctor`, relative to the rootdir."
     parser.addini("modal_facts", facts, type="string", default="")

@@ -58,13 +58,13 @@ class SessionOptions:
     cache_volume : str
         Name of the Volume that keeps what the Hugging Face hub sent; empty for none.
     max_gpus : int
-        How many GPUs the session uses at once, unless one environment alone has more.
+        How many GPUs a run uses at once, unless one environment alone has more.
     secret_variables : tuple of str
         Names or patterns of environment variables whose values are secret, and with a "!" of those that are not.
     facts : Facts
         What is known of Modal.
     max_cost : float or None
-        Dollars that the session may cost.
+        Dollars that a run may cost.
     prices : tuple of pairs
         Dollars a second that the project knows better than the list of `declare.prices`, by name.
     """

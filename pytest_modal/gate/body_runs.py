@@ -21,8 +21,8 @@ from pytest_modal.plan.state import PLAN, RESULTS, plan_of
 from pytest_modal.store.scratch import temporary_directory
 
 if TYPE_CHECKING:
+    from pytest_modal.gate.judge.evaluation import Evaluation
     from pytest_modal.gate.judge.policy import Origin
-    from pytest_modal.gate.judge.rows import Evaluation
     from pytest_modal.store.results import Results
 
 

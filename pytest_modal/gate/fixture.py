@@ -20,10 +20,11 @@ from pytest_modal.gate.judge.baseline import Baseline, update_command
 from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline, same_items_elsewhere
 from pytest_modal.gate.judge.baseline_paths import baseline_path, check_gate_name, find_baseline
 from pytest_modal.gate.judge.errors import AccuracyRegression, AccuracyWarning, BaselineError
+from pytest_modal.gate.judge.evaluation import Evaluation, pool
 from pytest_modal.gate.judge.flips import Flip, flip_rows, flips, flips_between
 from pytest_modal.gate.judge.joint import pooled
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy, check_demands
-from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
+from pytest_modal.gate.judge.rows import Columns, read_rows
 from pytest_modal.gate.judge.update import Update, plan_addition, plan_update
 from pytest_modal.gate.judge.verdict import GateResult, judge, judge_arms
 from pytest_modal.gate.ledger import CALLED, RECORDS, GateRecord, NewBaseline, ledger_of
@@ -155,10 +156,12 @@ class AccuracyGate:
                 margin=margin,
             )
             columns = Columns(id, correct, input, output, cluster, by, score)
-            this = self._without_secrets(read_rows(rows, columns, gate, test))
+            subject = f"accuracy_gate {gate!r}"
+            this = self._without_secrets(read_rows(rows, columns, subject, test))
             other = None
             if reference is not None:
-                other = read_rows(reference, replace(columns, cluster=None, by=None), f"{gate} (reference)", test)
+                others = replace(columns, cluster=None, by=None)
+                other = self._without_secrets(read_rows(reference, others, f"{subject}, reference", test))
             return self._judge(gate, this, other, demands)
         except (ValueError, AccuracyRegression) as error:
             # The traceback inside of the gate does not help.
@@ -192,7 +195,9 @@ class AccuracyGate:
             result = judge_arms(gate, now, other, demands=demands, policy=policy, test=self._item.nodeid)
             return self._conclude(case, result) if self._body_run.last else result
         found = find_baseline(directory, gate, origin.gpu)
-        baseline = None if found is None else read_baseline(found, gate, self._item.nodeid)
+        baseline = None
+        if found is not None:
+            baseline = read_baseline(found, gate, self._item.nodeid, self._item.config.rootpath)
         own = origin.gpu if per_gpu else None
         target = baseline_path(directory, gate, own) if found is None or per_gpu else found
         case = _Case(gate, now, found, target, baseline, origin)
@@ -212,7 +217,7 @@ class AccuracyGate:
         """Return the rounds so far pooled, if the gate decides now; this one alone, if not."""
         current = self._body_run
         current.rounds[name] = [*current.rounds.get(name, []), this]
-        return pool(current.rounds[name], name, self._item.nodeid) if current.last else this
+        return pool(current.rounds[name], f"accuracy_gate {name!r}", self._item.nodeid) if current.last else this
 
     def _policy(self) -> Policy:
         config = self._item.config
@@ -323,8 +328,7 @@ class AccuracyGate:
         if not found:
             return None
         name = f"{gate}.flips.csv"
-        self._saver.csv(name, flip_rows(found))
-        return self._shown(self._saver.directory / name)
+        return self._shown(self._saver.plain_csv(name, flip_rows(found)))
 
     def _renamed_from(self, case: _Case) -> str | None:
         other = same_items_elsewhere(case.path, case.now.dataset)

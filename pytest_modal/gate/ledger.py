@@ -18,7 +18,7 @@ from pytest_modal.gate.judge.baseline_paths import outputs_path
 from pytest_modal.store.files import write_text
 
 if TYPE_CHECKING:
-    from pytest_modal.gate.judge.rows import Evaluation
+    from pytest_modal.gate.judge.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

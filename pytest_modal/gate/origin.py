@@ -29,11 +29,13 @@ def origin_of(item: pytest.Item) -> Origin:
     calls = _calls_of(item)
     outcomes = [outcome for key in plan.calls.values() for outcome in results.of(key)]
     devices = dict.fromkeys(outcome.device for outcome in outcomes if outcome.device)
+    ran = [call for call in calls if call.key not in results.run.reused]
+    app = results.run.app_of(ran[0].environment.round) if ran else None
     images = [results.batch.requirements.get(call.environment.image_group) for call in calls]
     return Origin(
         gpu=", ".join(devices) or None,
         model=_models(calls, results.batch.containers) or None,
-        app=results.run.app_id or results.mode,
+        app=results.mode if app is None else app.id,
         packages=tuple(sorted({package for image in images if image is not None for package in image.packages})),
     )
 

@@ -103,7 +103,10 @@ def show(screen: Screen, ledger: Ledger) -> None:
         colour = _COLOURS.get(record.verdict, "yellow")
         screen.write_line(record.line, **{colour: True})
         for note in record.shown_notes:
-            screen.write_line(f"  note: {note}", yellow=True)
+            first, *others = note.splitlines()
+            screen.write_line(f"  note: {first}", yellow=True)
+            for line in others:
+                screen.write_line(f"  {line}")
     for line in ledger.unconfirmed:
         screen.write_line(f"{line}; its fresh rounds were not run, so it counts as failed", red=True)
     if ledger.joint is not None:

@@ -83,7 +83,7 @@ def left_behind(shared: Path) -> dict[str, Held]:
 
 def take(shared: Path, held: Held) -> None:
     """Take over the rounds of a test from the worker that has run them."""
-    from pytest_modal.gate.judge.rows import Evaluation
+    from pytest_modal.gate.judge.evaluation import Evaluation
     from pytest_modal.remote import data
 
     rounds = data.decode((shared / short_digest(held.test)).with_suffix(ROUNDS).read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import functools
 import json
@@ -10,7 +11,7 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,17 @@ class Saver:
         with self._writing(path, "csv") as draft:
             table.to_csv(draft, **{"index": False, **to_csv})
         return table
+
+    def plain_csv(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write rows of text and numbers, which all have the same columns, without importing pandas for it."""
+        path, _ = self._target(name)
+        # Half a surrogate pair has no UTF-8.
+        options: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+        with self._writing(path, "csv") as draft, draft.open("w", **options) as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
 
     def figure(self, name: str | os.PathLike[str], figure: Any = None, dpi: float | str = 300, **savefig: Any) -> Path:
         """Write a figure in the format of the name's suffix, close it, and return the path.

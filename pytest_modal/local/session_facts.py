@@ -49,4 +49,5 @@ def facts(results: Results) -> SessionFacts:
         for key, label in results.run.labels.items()
         if (outcome := results.outcomes.get(key)) is not None
     )
-    return SessionFacts(results.mode, results.run.app_id, results.run.dashboard_url, calls)
+    app = results.run.app_of(0)
+    return SessionFacts(results.mode, app.id if app else None, app.url if app else None, calls)

@@ -65,13 +65,14 @@ def repeat(batch: Batch, keys: Collection[str], numbers: Iterable[int]) -> Batch
 
 
 def with_rounds(batch: Batch, items: Sequence[pytest.Item], rounds: int) -> Batch:
-    """Return a batch in which the calls of some tests are made in so many rounds, all in one session."""
+    """Return a batch in which the calls of some tests are made in so many rounds, each in its own session."""
     repeated = repeat(batch, calls_of(items), range(1, rounds))
     together = Batch(
         [*batch.calls, *repeated.calls],
         batch.containers | repeated.containers,
         batch.shards | repeated.shards,
         batch.requirements,
+        rounds_apart=True,
     )
     sort_calls(together)
     return together
@@ -84,7 +85,7 @@ def costs(batch: Batch, items: Sequence[pytest.Item], gates: GateSettings) -> li
     if not calls:
         return []
     if gates.updating:
-        more = f"{count(calls * (gates.rounds - 1), 'call')} more, in the same session"
+        more = f"{count(calls * (gates.rounds - 1), 'call')} more, each round in its own session"
         return [f"baselines: {count(gates.rounds, 'round')} of {of}: {more}"]
     if gates.confirm:
         more = f"{count(calls * gates.confirm, 'call')} more at most, in a second session"

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.failure import Failure
-from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.batch.outcomes import App, Outcome
 from pytest_modal.code.places import is_local
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line, shown_path, three_parts
@@ -38,7 +38,8 @@ def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
     lines = [three_parts(what, _where(results.batch, call, outcome), remedy)]
     if outcome.attempts > 1:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
-    lines += pointers(results)
+    app = results.run.app_of(call.environment.round)
+    lines += pointers([app] if app else [])
     if outcome.error and outcome.error.get("frames"):
         lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
     if outcome.error and outcome.error.get("log") and not brief:
@@ -124,13 +125,9 @@ def as_failure(results: Results, outcome: Outcome) -> Failure:
     )
 
 
-def pointers(results: Results) -> list[str]:
-    """Return where to read more about a session on Modal."""
-    run = results.run
-    if run.app_id is None:
-        return []
-    dashboard = f" or {run.dashboard_url}" if run.dashboard_url else ""
-    return [f"  logs: modal app logs {run.app_id}{dashboard}"]
+def pointers(apps: Sequence[App]) -> list[str]:
+    """Return where to read more about sessions on Modal."""
+    return [f"  logs: modal app logs {app.id}{f' or {app.url}' if app.url else ''}" for app in apps]
 
 
 def explain_teardown(results: Results, teardown: Mapping[str, Any]) -> str:

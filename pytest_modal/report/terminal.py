@@ -243,8 +243,9 @@ def _summarize_calls(screen: Screen, results: Results, *, quiet: bool) -> None:
     screen.write_line(f"mode: {run.mode}; device: {', '.join(devices) or 'none'}{when}")
     if run.seed:
         screen.write_line(f"seed: {run.seed}")
-    if run.app_id is not None:
-        screen.write_line(f"session: {run.app_id}; {run.dashboard_url or ''}".rstrip("; "))
+    for app in run.apps:
+        of = "" if len(run.apps) == 1 else f" of round {(app.round or 0) + 1}"
+        screen.write_line(f"session{of}: {app.id}; {app.url or ''}".rstrip("; "))
     for note in run.notes:
         screen.write_line(safe(note), yellow=True)
     if not run.labels:
@@ -298,7 +299,7 @@ def _summarize_failures(screen: Screen, results: Results) -> None:
     for (kind, message, remedy), number in Counter(map(_failure, failed)).items():
         screen.write_line(f"{kind}: {safe(message)} ({count(number, 'call')})", red=True)
         screen.write_line(f"  what to do: {safe(remedy)}")
-        for line in pointers(results):
+        for line in pointers(results.run.apps):
             screen.write_line(line)
 
 

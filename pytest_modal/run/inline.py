@@ -35,7 +35,8 @@ class InlineBackend:
     """
 
     mode = "local"
-    app_id = dashboard_url = cost = None
+    apps = ()
+    cost = None
     notes = ()
 
     def __init__(self, config: pytest.Config) -> None:

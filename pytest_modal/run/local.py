@@ -41,7 +41,8 @@ class LocalBackend:
     """
 
     mode = "local"
-    app_id = dashboard_url = cost = None
+    apps = ()
+    cost = None
     notes = ()
 
     def __init__(self, rootdir: Path, options: LocalOptions, *, stream: bool = False) -> None:

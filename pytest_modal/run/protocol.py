@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
 from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.outcomes import App, Outcome, Progress
 from pytest_modal.remote.framing import Teardown
 
 Result = tuple[Outcome, Buffers]
@@ -18,12 +18,12 @@ class Backend(Protocol):
 
     Attributes
     ----------
-    app_id, dashboard_url : str or None
-        The session on Modal, once there is one.
+    apps : sequence of App
+        The sessions on Modal, once there are any.
     cost : Cost or None
-        What its containers have cost, if that has to be paid.
+        What their containers have cost, if that has to be paid.
     notes : sequence of str
-        What users should know of it afterwards.
+        What users should know of them afterwards.
     teardowns : sequence of Teardown
         What went wrong after the ``yield`` of container fixtures.
     """
@@ -31,9 +31,7 @@ class Backend(Protocol):
     mode: str
 
     @property
-    def app_id(self) -> str | None: ...
-    @property
-    def dashboard_url(self) -> str | None: ...
+    def apps(self) -> Sequence[App]: ...
     @property
     def cost(self) -> Cost | None: ...
     @property

@@ -26,7 +26,8 @@ class ReplayBackend:
     """
 
     mode = "replay"
-    app_id = dashboard_url = cost = None
+    apps = ()
+    cost = None
     notes = teardowns = ()
 
     def __init__(self, rootdir: Path) -> None:

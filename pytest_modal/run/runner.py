@@ -159,7 +159,7 @@ def compute(
     screen: Lines | None,
     versions: Versions | None = None,
 ) -> None:
-    """Run, in one session, what has no outcome yet."""
+    """Run what has no outcome yet."""
     left = results.batch.without(results.outcomes)
     if not left.calls:
         return
@@ -190,8 +190,7 @@ def compute(
             # Ctrl-C arrives here: the generator ends its workers before pytest goes on.
             outcomes.close()  # type: ignore[attr-defined]
             results.run.seconds["run"] = time.perf_counter() - started
-            results.run.app_id, results.run.dashboard_url = backend.app_id, backend.dashboard_url
-            results.run.cost = backend.cost
+            results.run.apps, results.run.cost = [*backend.apps], backend.cost
             results.run.notes += backend.notes
             results.run.teardowns += [secrets.plain(in_words(each, files)) for each in backend.teardowns]
 

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
 from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.batch.outcomes import App, Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
@@ -42,6 +43,8 @@ class Run:
         "error" that was raised.
     seed : str
         What random numbers began with, and in how many calls; empty without a seed.
+    apps : list of App
+        The sessions on Modal.
     cost : Cost or None
         What the containers on Modal have cost, if there were some.
     error : str or None
@@ -53,8 +56,7 @@ class Run:
     arguments: dict[str, dict[str, str]] = field(default_factory=dict)
     environments: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    app_id: str | None = None
-    dashboard_url: str | None = None
+    apps: list[App] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -62,6 +64,16 @@ class Run:
     seed: str = ""
     cost: Cost | None = None
     error: str | None = None
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Run:
+        """Return the facts from what `dataclasses.asdict` makes of them."""
+        cost = Cost.read(kept["cost"]) if kept["cost"] else None
+        return cls(**{**kept, "apps": [App(**each) for each in kept["apps"]], "cost": cost})
+
+    def app_of(self, number: int) -> App | None:
+        """Return the session that a round ran in."""
+        return next((app for app in self.apps if app.round in (None, number)), None)
 
 
 class Results:
@@ -226,8 +238,7 @@ class Results:
         record = self._directory / _RECORD
         if not record.exists():
             return False
-        kept = read_header(record)
-        self.run = Run(**{**kept, "cost": Cost.read(kept["cost"]) if kept["cost"] else None})
+        self.run = Run.read(read_header(record))
         return True
 
     def close(self) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from pytest_modal.gate.judge.baseline import Baseline
 from pytest_modal.gate.judge.baseline_file import baseline_texts
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy
-from pytest_modal.gate.judge.rows import Evaluation, input_digest
+from pytest_modal.gate.judge.rows import input_digest
 from pytest_modal.gate.judge.update import Update, plan_update
 from pytest_modal.gate.judge.verdict import GateResult, judge
 from pytest_modal.gate.ledger import NewBaseline

@@ -7,6 +7,7 @@ import difflib
 import json
 import re
 import shlex
+import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -176,6 +177,43 @@ def test_a_bad_merge_is_an_error_that_says_so(pytester: pytest.Pytester) -> None
     result = run(pytester)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E *BaselineError: *merge*", "E *where: *baselines/toy.jsonl*", "E *what to do: *"])
+
+
+def git(pytester: pytest.Pytester, *arguments: str) -> int:
+    """Run git in the project, as somebody."""
+    command = ["git", "-c", "user.name=n", "-c", "user.email=n@example.org", *arguments]
+    return subprocess.run(command, cwd=pytester.path, check=False, capture_output=True).returncode
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+def test_branches_that_both_recorded_are_merged_by_the_command_of_the_message(
+    pytester: pytest.Pytester, resolved: bool
+) -> None:
+    record(pytester)
+    (pytester.path / ".gitignore").write_text("*\n!baselines/\n!baselines/*\n")
+    assert git(pytester, "init", "-b", "main") == git(pytester, "add", ".") == git(pytester, "commit", "-m", "a") == 0
+    for branch, wrong in (("theirs", 150), ("ours", 50)):
+        assert git(pytester, "checkout", "-b", branch, "main") == 0
+        ask(pytester, wrong=[wrong])
+        record(pytester)
+        assert git(pytester, "commit", "-am", branch) == 0
+    assert git(pytester, "merge", "theirs") == 1
+    if resolved:  # with the header of one side, and the items of both
+        lines = baseline(pytester).read_text().splitlines(keepends=True)
+        kept = [line for line in lines[lines.index("=======\n") + 1 :] if not line.startswith(">>>>>>>")]
+        baseline(pytester).write_text("".join([lines[1], *kept[1:]]))
+    message = run(pytester)
+    message.assert_outcomes(failed=1)
+    message.stdout.fnmatch_lines(
+        ["E *BaselineError: *a bad merge*" if resolved else "E *BaselineError: *has conflict markers*"]
+    )
+    (advice,) = (line for line in message.outlines if "what to do: " in line)
+    checkout = re.search(r"git (checkout \w+ -- \S+ [\w/.]+)", advice)
+    assert checkout is not None, advice
+    assert git(pytester, *checkout[1].replace("COMMIT", "HEAD").split()) == 0
+    record(pytester)
+    ask(pytester, wrong=[50])
+    run(pytester).assert_outcomes(passed=1)
 
 
 def test_a_renamed_gate_is_recognised_by_its_items(pytester: pytest.Pytester) -> None:
@@ -434,6 +472,30 @@ def test_a_gate_by_category_is_one_gate_with_a_table(pytester: pytest.Pytester) 
     )
     by_name = {each["name"]: each["verdict"] for each in gates(pytester)["toy"]["result"]["categories"]}
     assert by_name == {"a": "FAIL", "b": "PASS"}
+
+
+def test_many_categories_are_not_many_lines(pytester: pytest.Pytester) -> None:
+    many = CATEGORIES.replace('"ab"[i % 2]', 'f"subject-{i % 57:02}"').replace("400", "5700")
+    pytester.makepyfile(test_it=f"WRONG = -1\n{many}")
+    record(pytester)
+    result = run(pytester)
+    result.assert_outcomes(passed=1)
+    assert_lines(result.outlines, ["toy  PASS *", "  note: 57 of 57 categories PASS", "1 gated"])
+    edit(pytester, "i % 2 or i > WRONG", "i % 57 != 7 or i > 1500")
+    failed = run(pytester)
+    failed.assert_outcomes(failed=1)
+    assert_lines(
+        failed.outlines,
+        [
+            "E *ACCURACY REGRESSION  toy, subject-07  100.0% -> *",
+            "E *subject-07  100    100.0% -> *FAIL",
+            "E *56 of 57 categories PASS",
+            "  note: by category:",
+            "    subject-07  100    100.0% -> *FAIL",
+            "    56 of 57 categories PASS",
+        ],
+    )
+    failed.stdout.no_fnmatch_line("*subject-08*")
 
 
 ARMS = """

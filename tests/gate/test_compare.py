@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import pytest
 from gate_data import evaluation, recorded, write_baseline
 
 from pytest_modal.cli.main import main
+from pytest_modal.gate.judge.log_files import plain_name
 
 Results = list[tuple[str, bool]]
 STEADY: Results = [(f"q{number:03}", number >= 20) for number in range(200)]
@@ -30,36 +36,86 @@ def as_jsonl(path: Path, results: Results) -> None:
     path.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def as_lm_eval(path: Path, results: Results) -> None:
+def as_lm_eval(path: Path, results: Results, when: str = "2026-01-31T10-20-30.123456") -> None:
+    """Write samples as lm-eval 0.4.13 does: a line for each filter and item."""
     lines = [
         {
             "doc_id": number,
-            "doc": {"question": each, "subject": "ab"[number % 2]},
-            "filtered_resps": ["42"],
+            "doc": {"question": f"What is {each}?", "answer": "42", "subject": "ab"[number % 2]},
+            "target": "42",
+            "arguments": {"gen_args_0": {"arg_0": f"Q: What is {each}?\nA:", "arg_1": {"until": ["\n"]}}},
+            "resps": [[f"{path.stem} says 42"]],
+            "filtered_resps": ["42" if right else "forty\u2028two"],
             "filter": name,
-            "metrics": ["exact_match"],
+            "metrics": ["exact_match", "f1"],
+            "doc_hash": f"doc-{each}",
+            "prompt_hash": f"{path.stem}-{each}",  # another chat template is another prompt for the same item
+            "target_hash": "73475cb4",
             "exact_match": float(right) if name == "strict" else 0.0,
-            "prompt_hash": each,
+            "f1": 0.5,
         }
         for name in ("strict", "flexible")
         for number, (each, right) in enumerate(results)
     ]
-    path.with_suffix(".jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.with_name(f"samples_{path.name}_{when}.jsonl").write_text(text)
 
 
-def as_inspect(path: Path, results: Results) -> None:
-    samples = [
+def as_choices(path: Path, results: Results) -> None:
+    """Write samples of multiple choice: each answer is a log-likelihood, and whether it is the greedy one."""
+    lines = [
+        {
+            "doc_id": number,
+            "doc": {"subject": "ab"[number % 2]},
+            "arguments": {
+                f"gen_args_{index}": {"arg_0": f"Q: What is {each}?\nA:", "arg_1": f" {choice}"}
+                for index, choice in enumerate(("yes", "no"))
+            },
+            "filtered_resps": [["-0.5" if right else "-1.5", "False"], ["-1.0", "False"]],
+            "filter": "none",
+            "metrics": ["acc"],
+            "doc_hash": f"doc-{each}",
+            "acc": float(right),
+        }
+        for number, (each, right) in enumerate(results)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    path.with_name(f"samples_{path.name}_2026-01-31T10-20-30.123456.jsonl").write_text(text)
+
+
+def samples_of(path: Path, results: Results) -> list[dict[str, Any]]:
+    """Return samples as inspect_ai 0.3.285 logs them: one for each item and epoch, with one score a scorer."""
+    return [
         {
             "id": each,
             "epoch": epoch,
-            "input": each,
+            "input": [{"id": f"{path.stem}{number}", "content": f"What is {each}?", "role": "user"}],
+            "target": "42",
             "metadata": {"subject": "ab"[number % 2]},
-            "scores": {"match": {"value": "C" if right else "I", "answer": "42"}},
+            "scores": {
+                "includes": {"value": "I", "answer": "42", "explanation": "It is 42", "history": []},
+                "match": {"value": "C" if right else "I", "answer": "42" if right else "forty", "history": []},
+            },
         }
         for epoch in (1, 2)
         for number, (each, right) in enumerate(results)
     ]
-    path.with_suffix(".json").write_text(json.dumps({"version": 2, "samples": samples}))
+
+
+HEAD = {"version": 2, "status": "success", "results": {"headline": {"scorer": "match", "score": "match"}}}
+TIME, NUMBER = "2026-01-31T10-20-30-00-00", "AKwKAPsk7hgdaj7Ct4qrsd"
+
+
+def as_inspect(path: Path, results: Results) -> None:
+    log = {**HEAD, "samples": samples_of(path, results)}
+    path.with_name(f"{TIME}_{path.name}_{NUMBER}.json").write_text(json.dumps(log))
+
+
+def as_inspect_archive(path: Path, results: Results) -> None:
+    with zipfile.ZipFile(path.with_name(f"{TIME}_{path.name}_{NUMBER}.eval"), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json.dumps(HEAD))
+        for sample in samples_of(path, results):
+            archive.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
 
 
 def compare(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, list[str], str]:
@@ -69,16 +125,17 @@ def compare(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, l
     return status, out.splitlines(), err
 
 
-@pytest.mark.parametrize("write", [as_csv, as_jsonl, as_lm_eval, as_inspect])
+@pytest.mark.parametrize("write", [as_csv, as_jsonl, as_lm_eval, as_choices, as_inspect, as_inspect_archive])
 def test_worse_results_of_every_kind_of_file_are_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], write: Any
 ) -> None:
     for name, results in (("then", STEADY), ("same", STEADY), ("worse", WORSE), ("swapped", SWAPPED)):
         write(tmp_path / name, results)
-    paths = {path.stem: path for path in tmp_path.iterdir()}
+    paths = {plain_name(path).removeprefix("samples_"): path for path in tmp_path.iterdir()}
     status, lines, _ = compare(capsys, paths["then"], paths["worse"])
     assert status == 1
-    assert lines[1].startswith("worse  200    90.0% -> 80.0%, -10.0 points [")
+    assert lines[1].split()[1:6] == ["200", "90.0%", "->", "80.0%,", "-10.0"]
+    assert lines[1].split()[0] in ("worse", "samples_worse")
     assert lines[1].split()[-4:-2] == ["20", "0"]
     assert lines[1].endswith("FAIL")
     assert any(line.endswith("... 15 more") for line in lines)
@@ -104,7 +161,7 @@ def test_directories_are_paired_by_name_and_pooled(tmp_path: Path, capsys: pytes
         for task in range(10):
             results = [(f"q{number:03}", number >= lost) for number in range(400)]
             when = "2026-01-31T10-20-30.123" if directory == "then" else "2026-02-28T11-00-00"
-            as_lm_eval(tmp_path / directory / f"samples_task{task}_{when}.x", results)
+            as_lm_eval(tmp_path / directory / f"task{task}", results, when)
     as_csv(tmp_path / "now" / "alone", STEADY)
     status, lines, errors = compare(capsys, tmp_path / "then", tmp_path / "now")
     assert errors == "1 file in one directory only: alone\n"
@@ -114,6 +171,83 @@ def test_directories_are_paired_by_name_and_pooled(tmp_path: Path, capsys: pytes
         "ACCURACY REGRESSION of all gates, though of no single one: 10 gates together  -0.8 points"
     )
     assert status == 1
+
+
+def test_of_several_metrics_the_one_that_was_taken_is_named_and_another_can_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, results in (("then", STEADY), ("now", WORSE)):
+        (tmp_path / name).mkdir()
+        as_lm_eval(tmp_path / name / "gsm8k", results)
+        as_inspect(tmp_path / name / "tiny", results)
+    status, lines, _ = compare(capsys, tmp_path / "then", tmp_path / "now")
+    assert status == 1
+    assert "  compared: exact_match (also: f1), filter strict (also: flexible)" in lines
+    assert "  compared: match (also: includes)" in lines
+    assert any('"What is q020?"' in line and '"42" -> "forty' in line for line in lines)
+    for name, metric in (("samples_gsm8k", "f1"), ("tiny", "includes")):
+        one, two = (next((tmp_path / arm).glob(f"*{name}*")) for arm in ("then", "now"))
+        status, lines, _ = compare(capsys, one, two, "--correct", metric)
+        assert (status, lines[1].split()[0], lines[1].split()[-1]) == (0, name, "PASS")
+        status, _, errors = compare(capsys, one, two, "--correct", "bleu")
+        assert status == 2
+        assert f"has no {'metric' if metric == 'f1' else 'score'} 'bleu', only " in errors
+
+
+def test_other_items_under_the_same_ids_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("then", "What is 1?"), ("now", "What is 2?")):
+        row = {"id": "q1", "input": text, "correct": True}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    status, _, errors = compare(capsys, tmp_path / "then.jsonl", tmp_path / "now.jsonl")
+    assert status == 2
+    assert errors.startswith("now: 1 item of 1 are others in the two files: 'q1'\n  where: ")
+
+
+def test_results_of_two_models_in_one_directory_are_not_mixed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for directory in ("runs/small", "runs/large", "other"):
+        (tmp_path / directory).mkdir(parents=True)
+        as_lm_eval(tmp_path / directory / "gsm8k", STEADY)
+    status, _, errors = compare(capsys, tmp_path / "runs", tmp_path / "other")
+    assert status == 2
+    assert "has results of samples_gsm8k in several directories" in errors
+    assert compare(capsys, tmp_path / "runs" / "small", tmp_path / "other")[0] == 0
+
+
+def test_an_archive_that_this_python_cannot_decompress_names_the_command_that_converts_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_inspect_archive(tmp_path / "tiny", STEADY)
+    (path,) = tmp_path.iterdir()
+    archive = path.read_bytes()
+    unknown, deflated = (99).to_bytes(2, "little"), (8).to_bytes(2, "little")
+    for signature, place in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        for begun in [found.start() for found in re.finditer(re.escape(signature), archive)]:
+            assert archive[begun + place : begun + place + 2] == deflated
+            archive = archive[: begun + place] + unknown + archive[begun + place + 2 :]
+    path.write_bytes(archive)
+    status, _, errors = compare(capsys, path, path)
+    assert status == 2
+    assert f"inspect log convert --to json --output-dir json {path}" in errors
+
+
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
+    as_csv(tmp_path / "then", STEADY)
+    as_csv(tmp_path / "now", WORSE)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pytest_modal.cli", "compare", tmp_path / "then.csv", tmp_path / "now.csv"]
+    with os.fdopen(writer, "w") as closed:
+        ended = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, "")
+
+
+def test_fields_of_a_csv_may_hold_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("then", "now"):
+        rows = "".join(f'{number},"one\ntwo\u2028{name}",true\r\n' for number in range(20))
+        (tmp_path / f"{name}.csv").write_text(f"\ufeffid,output,correct\r\n{rows}", encoding="utf-8", newline="")
+    assert compare(capsys, tmp_path / "then.csv", tmp_path / "now.csv")[0] == 0
 
 
 def test_items_of_one_file_only_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +270,17 @@ def test_it_is_one_command_beside_those_about_rules(capsys: pytest.CaptureFixtur
     ("name", "text", "message"),
     [
         ("a.csv", "id,right\n1,1\n", "a.csv has no column 'correct', only 'id', 'right'"),
-        ("a.csv", "id,correct\n1,perhaps\n", "'correct' is neither a bool nor a number for '1': 'perhaps'"),
+        ("a.csv", "id,correct\n1,perhaps\n", "has 'perhaps' as 'correct' of item '1', which is no share in [0, 1]"),
+        ("a.csv", "id,correct\n1,73.5\n", "has 73.5 as 'correct' of item '1', which is no share in [0, 1]"),
+        ("a.csv", "id,correct\n1,\n2,1\n", "a.csv has no 'correct' for 1 of 2 items: '1'"),
+        ("a.csv", "id,correct\n1,1\n1,1\n", "a.csv: 1 duplicate id: '1'"),
+        (
+            "a.jsonl",
+            '{"id": 1, "input": "x", "correct": {"f1": 1}}\n',
+            "has several values as 'correct' of item 1: 'f1'",
+        ),
+        ("a.eval", "PK", "a.eval can't be read: File is not a zip file"),
+        ("a.json", '{"samples": [{"id": 1, "epoch": 1, "scores": {}}]}', "a.json has no scores"),
         ("a.jsonl", "[1]\n", "a.jsonl has a line that is not a JSON object"),
         ("a.jsonl", '{"doc_id": 1, "bleu": 3}\n', "a.jsonl has no metric that is known"),
         ("a.json", "{}", "a.json has no samples"),

@@ -12,9 +12,12 @@ from gate_data import TEST, evaluation, judged, recorded, results_of
 
 from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.baseline import Baseline
+from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
+from pytest_modal.gate.judge.findings import changed
 from pytest_modal.gate.judge.flips import flip_rows, flips, flips_between
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy
-from pytest_modal.gate.judge.rows import Evaluation, input_digest
+from pytest_modal.gate.judge.rows import input_digest
 from pytest_modal.gate.judge.verdict import judge_arms
 
 # 200 items of five rounds; 140 never failed, 6 failed once, 4 were right once.
@@ -67,7 +70,7 @@ ACCURACY REGRESSION  gsm8k  72.8% -> 68.5%, -4.3 points [-6.9, -1.7]
 def test_the_other_example_of_the_documentation() -> None:
     steady = recorded(evaluation([5] * 1096 + [0] * 104, 5))
     result = judged(evaluation([0] * 15 + [1] * 1081 + [1] * 7 + [0] * 97), steady)
-    assert "\n".join(messages.changed(replace(result, gate="arithmetic"))) == (
+    assert "\n".join(changed(replace(result, gate="arithmetic"))) == (
         """\
 CHANGED  arithmetic  91.3% -> 90.7%, -0.7 points [-1.3, +0.0]
   22 of 1,200 items changed, far more than re-runs do: 15 got worse, 7 better. Whether it is worse on the whole """
@@ -141,6 +144,55 @@ def test_categories_are_a_table() -> None:
     assert algebra.startswith("  algebra   100    100.0% -> 80.0%, -20.0 points [")
     assert algebra.endswith("FAIL")
     assert history.endswith("PASS")
+
+
+def test_a_category_that_fell_heads_the_message_where_the_whole_did_not() -> None:
+    baseline = recorded(evaluation([5] * 160 + [0] * 40, 5))
+    subjects = ("algebra",) * 100 + ("history",) * 100
+    now = evaluation([0] * 12 + [5] * 148 + [5] * 30 + [0] * 10, 5, categories=subjects)
+    result = judged(now, baseline, confirm=4)
+    assert (result.whole, result.reasons) == (Verdict.IMPROVED, ("category",))
+    assert failure(now, baseline, confirm=4).splitlines()[:4] == [
+        "ACCURACY REGRESSION  gsm8k, algebra  100.0% -> 88.0%, -12.0 points [-18.8, -5.2]",
+        "  12 of 100 items got worse, 0 better (p=3e-29 by Holm)",
+        "  all items together: 80.0% -> 89.0%, +9.0 points [+3.7, +14.3]",
+        "  confirmed by 4 fresh rounds: 88.0%",
+    ]
+    assert ", worse in algebra; " in messages.summary_line(result)
+
+
+def test_a_category_that_changed_is_not_said_to_be_the_whole() -> None:
+    baseline = recorded(evaluation([5] * 60 + [0] * 40 + [5] * 60 + [0] * 40, 5))
+    subjects = ("algebra",) * 100 + ("history",) * 100
+    now = evaluation([0] * 30 + [1] * 30 + [1] * 18 + [0] * 22 + [1] * 90 + [0] * 10, 1, categories=subjects)
+    result = judged(now, baseline)
+    assert (result.verdict, result.whole) == (Verdict.CHANGED, Verdict.IMPROVED)
+    headline, found = changed(result)
+    assert headline == "CHANGED  gsm8k  60.0% -> 69.0%, +9.0 points [+1.8, +16.2]"
+    assert found == (
+        "  in algebra: 48 of 100 items changed, far more than re-runs do: 30 got worse, 18 better. "
+        "Whether it is worse there can't be said."
+    )
+
+
+def test_changes_in_some_rounds_of_which_no_item_flips_for_good() -> None:
+    before = recorded(evaluation([5] * 200, 5))
+    some = evaluation([3] * 60 + [5] * 140, 5)
+    message = failure(some, before, confirm=4)
+    assert "\n  0 of 200 items got worse, 0 better in most rounds, but more did in some; re-running " in message
+
+
+@pytest.mark.parametrize(
+    ("demands", "said"),
+    [
+        ({"min_accuracy": 0.999}, "p=0.17, below min_accuracy 99.9%; "),
+        ({"must_pass": ("gsm8k/0000",)}, "p=0.17, 1 item of must_pass failed; "),
+    ],
+)
+def test_the_line_of_a_gate_says_which_demand_failed(demands: Any, said: str) -> None:
+    line = messages.summary_line(judged(evaluation([0] + [1] * 199), recorded(evaluation([5] * 200, 5)), **demands))
+    assert line.startswith("gsm8k  FAIL  100.0% -> 99.5%, -0.5 points [-1.9, +0.9], ")
+    assert said in line
 
 
 def test_what_is_not_as_good_as_the_reference_says_how_many_items_would_do() -> None:

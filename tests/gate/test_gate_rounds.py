@@ -1,9 +1,13 @@
-"""Rounds: for a baseline all in one session, for a suspicious gate after the other tests; each in fresh containers."""
+"""Rounds: for a baseline each in its own session, for a suspicious gate after the other tests; in fresh containers."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -264,7 +268,7 @@ def test_the_plan_says_what_rounds_cost(pytester: pytest.Pytester) -> None:
     ask(pytester)
     result = run(pytester, "--modal-plan", "--modal-update-baselines")
     result.stdout.fnmatch_lines(
-        ["baselines: 5 rounds of the 1 call of 1 gated test: 4 calls more, in the same session"]
+        ["baselines: 5 rounds of the 1 call of 1 gated test: 4 calls more, each round in its own session"]
     )
     result = run(pytester, "--modal-plan", "--modal")
     result.stdout.fnmatch_lines(
@@ -272,28 +276,69 @@ def test_the_plan_says_what_rounds_cost(pytester: pytest.Pytester) -> None:
     )
 
 
-def test_on_modal_a_baseline_is_one_session_and_a_confirmation_a_second_one(
+def test_on_modal_each_round_of_a_baseline_is_a_session_and_a_confirmation_another_one(
     counted: pytest.Pytester, modal_server: LoopbackModal
 ) -> None:
     counted.makepyfile(conftest="", test_it=COUNTED.format(here=str(modal_server.shared)))
     miss(counted, where=modal_server.shared)
     arguments = ("-p", "no:randomly", "-W", "default", "--modal")
     recorded = counted.runpytest_subprocess(
-        *arguments, "--modal-update-baselines", "-o", "modal_baseline_rounds=3", timeout=90
+        *arguments, "-n", "2", "--modal-update-baselines", "-o", "modal_baseline_rounds=3", timeout=90
     )
     recorded.assert_outcomes(passed=5)
     facts = modal_server.facts()
-    assert len(facts["apps"]) == 1
-    assert Counter(each["function_name"] for each in facts["containers"]) == {"T4.*": 1, "T4__2.*": 1, "T4__3.*": 1}
+    apps = [each["id"] for each in facts["apps"]]
+    assert Counter(each["function_name"] for each in facts["containers"]) == {"T4.*": 3}
+    recorded.stdout.fnmatch_lines(["session of round 1: ap-*", "session of round 2: ap-*", "session of round 3: ap-*"])
+    recorded.stdout.fnmatch_lines(["toy: baseline recorded, 3 rounds from 3 sessions"])
     assert [len(set(lines(counted, name, modal_server.shared))) for name in ("loads", "bodies")] == [3, 3]
-    (app,) = {each["app"] for each in rounds_of(counted)}
-    assert app.startswith("ap-")
-    assert len(rounds_of(counted)) == 3
+    assert sorted(each["app"] for each in rounds_of(counted)) == sorted(apps)
+    oldest = rounds_of(counted)[0]["app"]
+    added = counted.runpytest_subprocess(
+        *arguments, "-n", "2", "--modal-update-baselines=add", "-o", "modal_baseline_rounds=3", timeout=90
+    )
+    added.assert_outcomes(passed=5)
+    added.stdout.fnmatch_lines(["toy: round added, 3 rounds from 3 sessions"])
+    kept = {each["app"] for each in rounds_of(counted)}
+    assert (oldest in kept, len(kept)) == (False, 3)
     miss(counted, other=12, where=modal_server.shared)
     confirmed = counted.runpytest_subprocess(*arguments, timeout=90)
     confirmed.assert_outcomes(passed=4, failed=1)
     confirmed.stdout.fnmatch_lines(["E *confirmed by 4 fresh rounds: 94.0%"])
-    assert len(modal_server.facts()["apps"]) == 3
+    assert len(modal_server.facts()["apps"]) == 6
+
+
+SLOW = """
+import pytest_modal
+
+
+@pytest_modal.fixture
+def answers():  # modal: allow PM102
+    import pathlib, tempfile, time
+    tempfile.NamedTemporaryFile(dir={here!r}, prefix="started-", delete=False)
+    time.sleep(60)
+    return []
+
+
+def test_accuracy(answers, accuracy_gate):
+    accuracy_gate("toy", answers)
+"""
+
+
+def test_ctrl_c_ends_all_sessions_of_a_recording(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(test_it=SLOW.format(here=str(modal_server.shared)))
+    command = [sys.executable, "-m", "pytest", "--modal", "--modal-update-baselines", "-o", "modal_baseline_rounds=2"]
+    with subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True) as process:
+        while len(list(modal_server.shared.glob("started-*"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert "interrupted: 0 of 2 calls are kept; pytest --modal --modal-resume continues" in output
+    facts = modal_server.wait_for(lambda facts: all(each["ended_at"] for each in facts["containers"]))
+    stopped = [(each["state"], each["stop_reason"]) for each in facts["apps"]]
+    assert stopped == [("stopped", "keyboard_interrupt")] * 2
 
 
 def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest.Pytester) -> None:
@@ -316,6 +361,7 @@ def test_a_regression_is_accepted_from_recordings_without_a_gpu(pytester: pytest
     accepted = run(pytester, "--modal-mode=replay", "--modal-update-baselines", "--modal-accept-regression=4 bits")
     accepted.assert_outcomes(passed=1)
     accepted.stdout.fnmatch_lines(["toy  ACCEPTED  100.0% -> 95.0%*over 3 rounds now*"])
+    assert_lines(accepted.outlines, ["toy: regression accepted, 100.0% -> 95.0%, 3 rounds: 4 bits"])
     assert (len(rounds_of(pytester)), history(pytester)[-1]["reason"]) == (3, "4 bits")
     run(pytester, "--modal-mode=replay").assert_outcomes(passed=1)
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modal.gate.judge.rows import Columns, Evaluation, input_digest, pool, read_rows
+from pytest_modal.gate.judge.evaluation import Evaluation, pool
+from pytest_modal.gate.judge.rows import Columns, input_digest, read_rows
 
 TEST = "test_gsm8k.py::test_accuracy"
 ROWS = [
@@ -21,7 +22,7 @@ ROWS = [
 
 
 def read(rows: Any, **columns: Any) -> Evaluation:
-    return read_rows(rows, Columns(**columns), "gsm8k", TEST)
+    return read_rows(rows, Columns(**columns), "accuracy_gate 'gsm8k'", TEST)
 
 
 def refused(rows: Any, **columns: Any) -> str:
@@ -129,7 +130,7 @@ def test_equal_inputs_have_equal_digests(value: Any) -> None:
 
 def test_rounds_are_added_up() -> None:
     other = [{**ROWS[0], "correct": False, "output": "5"}, ROWS[1]]
-    pooled = pool([read(ROWS), read(other), read(other)], "gsm8k", TEST)
+    pooled = pool([read(ROWS), read(other), read(other)], "accuracy_gate 'gsm8k'", TEST)
     assert pooled.rounds == 3
     assert pooled.sums.tolist() == [0, 1]
     assert pooled.outputs == ("3", "5")  # what it says most often
@@ -139,4 +140,4 @@ def test_rounds_are_added_up() -> None:
 def test_rounds_are_of_the_same_items() -> None:
     for other in (ROWS[:1], [ROWS[0], {**ROWS[1], "input": "9 + 9"}]):
         with pytest.raises(ValueError, match="round 2 has other items, inputs or clusters than the first: 'a'"):
-            pool([read(ROWS), read(other)], "gsm8k", TEST)
+            pool([read(ROWS), read(other)], "accuracy_gate 'gsm8k'", TEST)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from gate_data import evaluation, judged, recorded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_modal.gate.judge.comparison import Arms, compare_arms
+from pytest_modal.gate.judge.comparison import Arms, Comparison, compare_arms
 from pytest_modal.gate.judge.decision import Verdict, holm
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.exact import SMALLEST_P, exact_test, flip_rate, smallest_exact_p
 from pytest_modal.gate.judge.intervals import (
     change_interval,
@@ -25,7 +28,7 @@ from pytest_modal.gate.judge.intervals import (
 from pytest_modal.gate.judge.policy import Demands, Policy
 from pytest_modal.gate.judge.power import design_of, detectable_drop, failing_share
 from pytest_modal.gate.judge.sign_flips import FEW, sign_flip_test
-from pytest_modal.gate.judge.statistics import compare
+from pytest_modal.gate.judge.statistics import Change, compare
 
 # 200 items of five rounds; now 134 of those never wrong are right, 3 of those wrong once, and no other.
 THEN = [5] * 140 + [4] * 6 + [1] * 4 + [0] * 50
@@ -171,7 +174,6 @@ counts = st.integers(1, 4).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(counts)
 def test_p_values_are_probabilities_and_mirror_each_other(case: Any) -> None:
     k, m, pairs = case
@@ -185,7 +187,6 @@ def test_p_values_are_probabilities_and_mirror_each_other(case: Any) -> None:
     assert down >= smallest_exact_p(then, k, m) * (1 - 1e-9)
 
 
-@settings(deadline=None)
 @given(counts)
 def test_p_is_that_of_all_assignments_of_rounds(case: Any) -> None:
     k, m, pairs = case
@@ -205,7 +206,6 @@ def test_p_is_that_of_all_assignments_of_rounds(case: Any) -> None:
     assert exact_test(then, k, now, m)[0] == pytest.approx(min(1, expected))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 20))
 def test_one_round_each_is_the_binomial_test_of_the_discordant(failing: int, passing: int, same: int) -> None:
     then, now = [1] * failing + [0] * passing + [1] * (same + 1), [0] * failing + [1] * passing + [1] * (same + 1)
@@ -224,7 +224,7 @@ def enumerated(differences: Any) -> tuple[float, float]:
     return sum(each <= observed for each in sums) / len(sums), sum(each >= observed for each in sums) / len(sums)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=14), st.sampled_from([1.0, 1 / 3, 1 / 15, 0.1]))
 def test_sign_flips_are_those_of_the_definition_with_all_ties(differences: list[int], unit: float) -> None:
     down, up = enumerated(differences)
@@ -262,30 +262,33 @@ def arms_of(then: Any, now: Any, scale: float = 1.0, **other: Any) -> Arms:
     return Arms(results[0], results[1], **other)
 
 
-@settings(max_examples=300, deadline=None)
-@given(columns, st.sampled_from(["counts", "scores", "clusters", "errors"]), st.sampled_from([1, 3, 10]))
+def _by_category(found: Comparison) -> list[tuple[Change, Verdict]]:
+    return [(each.change, each.verdict) for each in found.categories]
+
+
+@settings(max_examples=300)
+@given(columns, st.sampled_from(["counts", "scores", "clusters", "errors", "categories"]), st.sampled_from([1, 3, 10]))
 def test_the_verdict_never_contradicts_the_interval(case: Any, kind: str, gates: int) -> None:
     then, now, groups = case
     worse = [each // 2 for each in now]  # so that there are verdicts to look at
     for after in (now, worse):
         clusters = np.array(groups).astype(str) if kind == "clusters" else None
-        arms = arms_of(
-            then, after, 1.37 if kind in ("scores", "errors") else 1, clusters=clusters, score=kind == "errors"
-        )
+        categories = np.array(groups).astype(str) if kind == "categories" else None
+        scale = 1.37 if kind in ("scores", "errors") else 1
+        arms = arms_of(then, after, scale, clusters=clusters, categories=categories, score=kind == "errors")
         demands = Demands(min_drop=0.0, higher_is_better=kind != "errors")
         if kind == "scores":
             arms = arms_of(then, after, 0.37)
         for confirmed in (False, True):
             found = compare_arms(arms, demands, Policy(gates=gates), confirmed=confirmed)
-            low, high = found.change.interval
-            if found.decision.verdict is Verdict.FAIL:
-                assert high < 0
-            if found.decision.verdict is Verdict.IMPROVED:
-                assert low > 0
-            assert low <= found.change.change <= high
+            for change, verdict in [(found.change, found.decision.verdict), *_by_category(found)]:
+                low, high = change.interval
+                assert low <= change.change <= high
+                # There is no drop, and no gain, that is smaller than min_drop: no other verdict may look like these.
+                assert (verdict is Verdict.FAIL) == (high < 0)
+                assert (verdict is Verdict.IMPROVED) == (low > 0)
 
 
-@settings(deadline=None)
 @given(columns, st.randoms(use_true_random=False))
 def test_the_order_of_the_items_changes_nothing(case: Any, random: Any) -> None:
     then, now, groups = case
@@ -306,8 +309,33 @@ def test_the_order_of_the_items_changes_nothing(case: Any, random: Any) -> None:
     )
     assert one.change.p == pytest.approx(two.change.p)
     assert one.change.interval == pytest.approx(two.change.interval)
-    assert one.decision == two.decision
+    assert (one.decision.verdict, one.suspicious) == (two.decision.verdict, two.suspicious)
     assert [each.verdict for each in one.categories] == [each.verdict for each in two.categories]
+
+
+@given(columns, st.randoms(use_true_random=False))
+def test_the_names_of_the_items_change_nothing(case: Any, random: Any) -> None:
+    then, now, groups = case
+    names = [f"item/{number:02}" for number in range(len(then))]
+    renamed = random.sample([f"{letter}/{number}" for letter in "ab" for number in range(40)], len(names))
+    one, two = (
+        judged(named(given, now, groups), recorded(named(given, then, groups)), confirm=4) for given in (names, renamed)
+    )
+    assert (one.verdict, one.newly_failing, one.newly_passing) == (two.verdict, two.newly_failing, two.newly_passing)
+    assert one.change is not None
+    assert two.change is not None
+    assert one.change.p == pytest.approx(two.change.p)
+    assert one.change.interval == pytest.approx(two.change.interval)
+    by_name = {each.name: each.verdict for each in one.categories}
+    assert {each.name: each.verdict for each in two.categories} == by_name
+
+
+def named(names: Sequence[str], sums: Sequence[int], groups: Sequence[int]) -> Evaluation:
+    """Return an evaluation of items with names, each of a group."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    categories = tuple(str(groups[index]) for index in order)
+    ids = tuple(names[index] for index in order)
+    return evaluation([sums[index] for index in order], 5, ids=ids, categories=categories)
 
 
 @given(columns)

@@ -10,6 +10,7 @@ import pytest
 from gate_data import TEST, evaluation, judged, recorded, updated
 
 from pytest_modal.declare.options import check_reason
+from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.baseline import Baseline, Round
 from pytest_modal.gate.judge.decision import Verdict
 from pytest_modal.gate.judge.errors import BaselineError
@@ -96,7 +97,11 @@ def test_a_gain_is_an_improvement_and_no_failure() -> None:
     result = judged(now(passing=5), STEADY)
     assert (result.verdict, result.failed, result.newly_passing) == (Verdict.IMPROVED, False, 5)
     assert judged(now(passing=3), STEADY).verdict is Verdict.PASS
-    assert judged(now(passing=5), STEADY, min_drop=0.03).verdict is Verdict.PASS
+    small = judged(now(passing=5), STEADY, min_drop=0.03)
+    assert small.verdict is Verdict.PASS
+    assert messages.summary_line(small).startswith(
+        "gsm8k  PASS  75.0% -> 77.5%, +2.5 points [+0.4, +4.6], p=1, less than min_drop=0.03; "
+    )
 
 
 def test_one_item_never_makes_a_verdict_either_way() -> None:
@@ -143,7 +148,8 @@ def test_a_drop_of_the_first_round_alone_is_not_confirmed() -> None:
     results[:40, 0] = 0  # one bad round
     result = judged(evaluation([0] * 200, 5, results=results), STEADY, confirm=4)
     assert result.change is not None
-    assert result.change.interval[1] < 0
+    assert result.change.change < -0.03
+    assert result.change.interval[1] == 0  # no drop can't be excluded
     assert (result.verdict, result.replicated, result.failed) == (Verdict.CHANGED, False, False)
 
 

@@ -40,7 +40,7 @@ def there_and_back(value: Any, *, copy: bool = True) -> Any:
 # --- plain values ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(values)
 def test_plain_values_come_back_as_they_were(value: Any) -> None:
     assert same(there_and_back(value), value)
@@ -96,7 +96,7 @@ def test_an_encoding_stays_what_it_is() -> None:
 # --- arrays and numpy scalars ------------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     arrays_of.arrays(
         arrays_of.scalar_dtypes() | arrays_of.nested_dtypes(max_leaves=4, max_itemsize=200),
@@ -463,7 +463,7 @@ def test_a_flipped_bit_before_the_memory_of_arrays_is_refused() -> None:
             decode(changed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_changed_encoding_gives_an_error_or_a_value_and_nothing_else(choose: st.DataObject) -> None:
     whole = bytearray(b"".join(encode(SAMPLE)))
@@ -474,7 +474,7 @@ def test_a_changed_encoding_gives_an_error_or_a_value_and_nothing_else(choose: s
         assert set(decode(bytes(whole))) == set(SAMPLE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_noise_is_refused(noise: bytes) -> None:
     with pytest.raises(CorruptDataError):
@@ -500,7 +500,7 @@ skeletons = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(skeletons)
 def test_a_forged_encoding_gives_an_error_or_a_value_and_nothing_else(skeleton: Any) -> None:
     with contextlib.suppress(CorruptDataError):

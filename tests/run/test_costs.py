@@ -175,6 +175,30 @@ def test_a_session_that_costs_too_much_is_stopped_and_goes_on_later(
     assert "resumed: 1 of 2 calls reused from earlier runs, 1 to run" in result.outlines
 
 
+ROUNDS = """
+    import pytest_modal
+
+    @pytest_modal.fixture
+    def answers():
+        import time
+        time.sleep(60)
+        return []
+
+    def test_accuracy(answers, accuracy_gate): accuracy_gate("toy", answers)
+"""
+
+
+def test_the_limit_is_that_of_all_sessions_of_a_recording(
+    pytester: pytest.Pytester, modal_server: LoopbackModal
+) -> None:
+    pytester.makepyfile(ROUNDS)
+    pytester.makeini(f"{DEAR}modal_baseline_rounds = 2\n")
+    result = run(pytester, "--modal", "--modal-update-baselines", "--modal-max-cost=6")
+    assert_lines(result.outlines, ["cost: the session has cost about $* stopped at the limit of $6.00 (*) (2 calls)"])
+    assert len(modal_server.facts()["apps"]) == 2
+    assert all(each["ended_at"] for each in modal_server.facts()["containers"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

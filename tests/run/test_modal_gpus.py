@@ -1,4 +1,4 @@
-"""GPUs are counted: a session uses as many at once as the workspace has, and the others wait their turn."""
+"""GPUs are counted: a run uses as many at once as the workspace has, and the others wait their turn."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def test_{number}(modal_result, x): assert modal_result == x
 )
 
 
-def busy_at_once(facts: dict[str, Any]) -> int:
-    """Return how many containers worked at the same time at most."""
-    spans = [(each["started_at"], each["ended_at"]) for each in facts["containers"]]
+def busy_at_once(facts: list[dict[str, Any]]) -> int:
+    """Return how many containers or inputs there were at the same time at most."""
+    spans = [(each["started_at"], each["ended_at"]) for each in facts]
     return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
 
 
@@ -34,7 +34,7 @@ def test_no_more_environments_run_than_there_are_gpus(pytester: pytest.Pytester,
     facts = modal_server.facts()
     # The two functions on a T4 are one environment; the L4s take all the room.
     assert len(facts["containers"]) == 3
-    assert busy_at_once(facts) <= 2
+    assert busy_at_once(facts["containers"]) <= 2
 
 
 def test_a_gpu_that_another_environment_has_is_waited_for(
@@ -45,6 +45,32 @@ def test_a_gpu_that_another_environment_has_is_waited_for(
     pytester.makeini("[pytest]\nmodal_acquire_timeout = 3\n")
     result = pytester.runpytest_subprocess("--modal", "-p", "no:randomly", timeout=90)
     result.assert_outcomes(passed=12)
+
+
+ROUNDS = """
+import pytest, pytest_modal, time
+
+@pytest_modal.fixture(gpu="T4")
+def answers():
+    time.sleep(0.5)
+    return [{"id": n, "input": n, "correct": True} for n in range(9)]
+
+def test_accuracy(answers, accuracy_gate):
+    accuracy_gate("toy", answers)
+"""
+
+
+@pytest.mark.parametrize(("most", "at_once"), [(10, 3), (1, 1)])
+def test_the_sessions_of_a_recording_share_the_gpus(
+    pytester: pytest.Pytester, modal_server: LoopbackModal, most: int, at_once: int
+) -> None:
+    pytester.makepyfile(ROUNDS)
+    pytester.makeini(f"[pytest]\nmodal_baseline_rounds = 3\nmodal_max_gpus = {most}\n")
+    result = pytester.runpytest_subprocess("--modal", "--modal-update-baselines", timeout=90)
+    result.assert_outcomes(passed=1)
+    facts = modal_server.facts()
+    assert len(facts["apps"]) == len(facts["containers"]) == 3
+    assert busy_at_once(facts["inputs"]) == at_once
 
 
 def test_what_modal_says_of_a_gpu_that_does_not_come_is_shown(

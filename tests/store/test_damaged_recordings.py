@@ -137,7 +137,7 @@ def _nothing_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "load", executed)
 
 
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @MANY

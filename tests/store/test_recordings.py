@@ -59,7 +59,7 @@ def there_and_back(directory: Path, value: Any) -> Any:
     return read_recording(write_recording(directory, recording(value))).value
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=values)
 def test_plain_values_come_back_as_they_were(tmp_path: Path, value: Any) -> None:
     assert same(there_and_back(tmp_path, value), value)
@@ -458,7 +458,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 names_strategy = st.text(st.characters(codec=None, categories=None), max_size=20)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(params=st.lists(names_strategy, max_size=3))
 def test_any_params_make_a_name_that_is_found_again(tmp_path: Path, params: list[str]) -> None:
     name = Name("test_x", "f", tuple(params))

@@ -27,7 +27,7 @@ from pytest_modal.gate.judge.baseline_lines import (
 from pytest_modal.gate.judge.baseline_paths import baselines_beside, is_gate_name, outputs_path
 from pytest_modal.gate.judge.baseline_schema_1 import read_schema_1
 from pytest_modal.gate.judge.errors import BaselineError
-from pytest_modal.wording import count, some, three_parts
+from pytest_modal.wording import count, shown_path, some, three_parts
 
 SCHEMA = 2
 _TEXTS = ("gate", "dataset", "items")
@@ -60,20 +60,22 @@ def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def read_baseline(path: Path, gate: str, test: str) -> Baseline:
+def read_baseline(path: Path, gate: str, test: str, rootdir: Path | None = None) -> Baseline:
     """Read the baseline of a gate.
 
     Parameters
     ----------
     test : str
         Node id of the test, for the command in the messages.
+    rootdir : Path, optional
+        What paths in the messages are relative to.
 
     Raises
     ------
     BaselineError
         The file is damaged, badly merged, of another gate, or of a newer pytest-modal.
     """
-    return _Reader(path, gate, test).read()
+    return _Reader(path, gate, test, rootdir).read()
 
 
 def same_items_elsewhere(path: Path, dataset: str) -> str | None:
@@ -95,25 +97,41 @@ class _Reader:
     path: Path
     gate: str
     test: str
+    rootdir: Path | None
 
     def error(self, what: str, remedy: str, line: int = 0, path: Path | None = None) -> BaselineError:
-        where = f"{path or self.path}:{line}" if line else str(path or self.path)
+        where = self.shown(path or self.path)
+        where = f"{where}:{line}" if line else where
         return BaselineError(three_parts(f"the baseline of gate {self.gate!r} {what}", where, remedy))
+
+    def shown(self, path: Path) -> str:
+        """Return a path as commands from the rootdir name it."""
+        return path.as_posix() if self.rootdir is None else shown_path(path, self.rootdir)
+
+    @property
+    def file(self) -> str:
+        """The baseline in a command."""
+        return shlex.quote(self.shown(self.path))
+
+    @property
+    def files(self) -> str:
+        """The baseline and its outputs in a command, those that there are."""
+        outputs = outputs_path(self.path)
+        return f"{self.file} {shlex.quote(self.shown(outputs))}" if outputs.exists() else self.file
 
     @property
     def restore(self) -> str:
         """The way out of damage: a new recording, or an earlier version."""
-        name = _quoted(self.path)
         return (
-            f"restore an intact version (git log --oneline -- {name}, git checkout COMMIT -- {name} "
-            f"{_quoted(outputs_path(self.path))}), or delete it and record it again: {update_command(self.test)}"
+            f"restore an intact version (git log --oneline -- {self.file}, git checkout COMMIT -- {self.files}), "
+            f"or delete it and record it again: {update_command(self.test)}"
         )
 
     def read(self) -> Baseline:
         """Read both files and check them against each other."""
         lines = self.lines(self.path)
         header = self.header(lines[0])
-        objects = self.objects(lines[1:])
+        objects = self.objects(lines[1:], 2)
         first = next((index for index, each in enumerate(objects) if "id" in each), len(objects))
         self.items(objects[first:], lines[1 + first :], header, 2 + first)
         outputs = self.outputs(header, {each["id"] for each in objects[first:]})
@@ -188,11 +206,11 @@ class _Reader:
         lines = text.split("\n")
         for number, line in enumerate(lines, 1):
             if line.startswith(("<<<<<<<", "=======", ">>>>>>>", "|||||||")):
-                name = _quoted(path)
+                # Git has merged the outputs without a conflict, if the branches changed other ones: --ours keeps that.
                 raise self.error(
                     "has conflict markers: a merge was not finished",
-                    f"check out one side, git checkout --ours -- {name} (or --theirs), of the outputs too, then record "
-                    f"the merged code: {update_command(self.test)}",
+                    f"take the files of one side, git checkout HEAD -- {self.files} (or MERGE_HEAD), then record the "
+                    f"merged code: {update_command(self.test)}",
                     number,
                     path,
                 )
@@ -210,8 +228,8 @@ class _Reader:
             raise self.error(f"has a line that is not a JSON object: {line[:40]!r}", self.restore, number, path)
         return value
 
-    def objects(self, lines: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the JSON objects of the lines after the header."""
+    def objects(self, lines: Sequence[str], number: int, path: Path | None = None) -> list[dict[str, Any]]:
+        """Return the JSON objects of lines, the first of which has this number."""
         try:
             # All at once is twice as fast. A line that is wrong is looked for only if there is one.
             values = _decode(f"[{','.join(lines)}]")
@@ -219,7 +237,7 @@ class _Reader:
             values = []
         if len(values) == len(lines) and all(isinstance(value, dict) for value in values):
             return list(values)
-        return [self.object(line, number) for number, line in enumerate(lines, 2)]
+        return [self.object(line, each, path) for each, line in enumerate(lines, number)]
 
     def header(self, line: str) -> dict[str, Any]:
         """Return the header."""
@@ -238,11 +256,10 @@ class _Reader:
             raise self.error("has a header with impossible values", self.restore, 1)
         if header["gate"] != self.gate:
             other = header["gate"]
-            name = _quoted(self.path)
             raise self.error(
                 f"belongs to another gate, {other!r}",
                 f"if the gate was renamed, rename it in the file: "
-                f'sed -i \'1s/"gate":"{other}"/"gate":"{self.gate}"/\' {name}; '
+                f'sed -i \'1s/"gate":"{other}"/"gate":"{self.gate}"/\' {self.file}; '
                 f"otherwise delete the copy and record: {update_command(self.test)}",
                 1,
             )
@@ -271,17 +288,17 @@ class _Reader:
         lines = self.lines(path)
         if _checksum("".join(f"{line}\n" for line in lines)) != header["outputs"]:
             raise self.error("has outputs that don't match the checksum of its header", self.restore, path=path)
-        outputs = {}
-        for number, line in enumerate(lines, 1):
-            item = self.object(line, number, path)
-            if not (isinstance(item.get("id"), str) and item["id"] in known and isinstance(item.get("out"), str)):
-                raise self.error(f"has an impossible output: {line[:80]!r}", self.restore, number, path)
-            outputs[item["id"]] = item["out"]
-        return outputs
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(path.as_posix())
+        objects = self.objects(lines, 1, path)
+        columns: list[list[Any]] = [[each.get(key) for each in objects] for key in ("id", "out")]
+        ids, outputs = columns
+        if {*map(type, ids), *map(type, outputs)} == {str} and known.issuperset(ids):
+            return dict(zip(ids, outputs, strict=True))
+        number = next(
+            number
+            for number, (each, output) in enumerate(zip(ids, outputs, strict=True), 1)
+            if not (isinstance(each, str) and each in known and isinstance(output, str))
+        )
+        raise self.error(f"has an impossible output: {lines[number - 1][:80]!r}", self.restore, number, path)
 
 
 def _refuse(constant: str) -> float:

@@ -73,33 +73,51 @@ def _number(value: float) -> float:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
+_NOT_WRITTEN = object()
+
+
 def read_items(items: Sequence[Mapping[str, Any]], k: int, anchor_k: int) -> tuple[Floats, Floats] | int:
     """Return the results of the rounds and of the anchor; or the position of the first item that makes no sense."""
     key = "r" if items and "r" in items[0] else "s"
     rows, anchors = [], []
-    known: dict[tuple[type, object], list[float] | None] = {}  # of 100,000 items, few differ in what became of them
+    known: dict[object, _Row] = {}  # of 100,000 items, few differ in what became of them
     for index, item in enumerate(items):
-        value, unknown = item.get(key), len(item) - 2 - ("in" in item) - ("a" in item)
-        if unknown or not isinstance(item.get("id"), str) or not isinstance(item.get("in", ""), str):
+        value, anchor = item.get(key), item.get("a", _NOT_WRITTEN)
+        digest = item.get("in", _NOT_WRITTEN)
+        unknown = len(item) - 2 - (digest is not _NOT_WRITTEN) - (anchor is not _NOT_WRITTEN)
+        if unknown or not (digest is _NOT_WRITTEN or isinstance(digest, str)):
             return index
         if key == "s":
-            row = _row(value, k, key)
+            row = _both(value, anchor, k, anchor_k, key)
         else:
-            said = type(value), value if isinstance(value, int | str) else None
+            said = type(value), str(value), type(anchor), str(anchor)
             if said not in known:
-                known[said] = _row(value, k, key)
+                known[said] = _both(value, anchor, k, anchor_k, key)
             row = known[said]
-        anchor = row
-        if row is not None and "a" in item:
-            anchor = [math.nan] * anchor_k if item["a"] is None else _row(item["a"], anchor_k, key)
-        elif row is not None and k != anchor_k:
-            # The rounds agree, else the anchor of another number of rounds would be written.
-            anchor = row[:1] * anchor_k if len({*row}) == 1 else None
-        if row is None or anchor is None:
+        if row is None:
             return index
-        rows.append(row)
-        anchors.append(anchor)
+        rows.append(row[0])
+        anchors.append(row[1])
     return np.array(rows, float).reshape(-1, k), np.array(anchors, float).reshape(-1, anchor_k)
+
+
+_Row = tuple[list[float], list[float]] | None
+
+
+def _both(value: object, anchor: object, k: int, anchor_k: int, key: str) -> _Row:
+    """Return the results of one item in the rounds and in those of the anchor; None if they make no sense."""
+    row = _row(value, k, key)
+    if row is None:
+        return None
+    if anchor is None:
+        return row, [math.nan] * anchor_k
+    if anchor is not _NOT_WRITTEN:
+        then = _row(anchor, anchor_k, key)
+        return None if then is None else (row, then)
+    if k == anchor_k:
+        return row, row
+    # The rounds agree, else the anchor of another number of rounds would be written.
+    return (row, row[:1] * anchor_k) if len({*row}) == 1 else None
 
 
 _RIGHTS = {"0": 0.0, "1": 1.0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,6 +82,8 @@ class Category:
     ----------
     p : float
         Of a drop, by Holm among the categories.
+    fresh : float or None
+        The accuracy in the fresh rounds alone.
     """
 
     name: str
@@ -90,11 +92,12 @@ class Category:
     verdict: Verdict
     worse: int
     better: int
+    fresh: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is known of a change."""
+    """What is known of a change. The intervals of `change` and of the categories are those of the decision."""
 
     change: Change
     fresh: Change | None
@@ -124,6 +127,7 @@ def compare_arms(
     decision = decide(change, fresh, demands, policy, score=arms.score)
     categories, suspicious = _by_category(arms, demands, policy, confirmed=confirmed)
     worse, better = arms.moved(demands)
+    change = replace(change, interval=decision.interval)
     return Comparison(change, fresh, decision, worse, better, categories, decision.suspicious or suspicious)
 
 
@@ -142,5 +146,8 @@ def _by_category(arms: Arms, demands: Demands, policy: Policy, *, confirmed: boo
         factor = drop if change.change < 0 else gain
         decision = decide(change, fresh, demands, policy, score=arms.score, factor=factor)
         suspicious |= decision.suspicious
-        found.append(Category(name, change, min(1.0, change.p * drop), decision.verdict, *part.moved(demands)))
+        said = replace(change, interval=decision.interval)
+        worse, better = part.moved(demands)
+        again = None if fresh is None else fresh.now
+        found.append(Category(name, said, min(1.0, change.p * drop), decision.verdict, worse, better, again))
     return tuple(found), suspicious

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pytest_modal.gate.judge.policy import REPLICATED, SUSPICIOUS, TOLERABLE, Demands, Policy
 from pytest_modal.gate.judge.statistics import Change
@@ -30,6 +30,9 @@ class Decision:
 
     Attributes
     ----------
+    interval : tuple of float
+        The changes that can't be excluded. It leaves out zero only where both questions are answered so, whatever
+        the interval of the estimate alone says.
     suspicious : bool
         Whether fresh rounds are worth their price.
     replicated : bool
@@ -37,6 +40,7 @@ class Decision:
     """
 
     verdict: Verdict
+    interval: tuple[float, float]
     suspicious: bool = False
     replicated: bool = True
 
@@ -52,8 +56,10 @@ def decide(
 ) -> Decision:
     """Decide by a change, over all rounds, and by that of the fresh rounds alone.
 
-    Two questions, and both must say yes: *changed?* is the exact test, *worse?* is the interval that is printed. So a
-    verdict never contradicts the interval. The change of one item is never a verdict.
+    Two questions, and both must say yes: *changed?* is the exact test, *worse?* is the interval. What is printed is the
+    interval of the decision, which reaches to zero unless both say yes: an interval that lies below zero is a FAIL, or
+    a drop that is smaller than `min_drop`. So a verdict never contradicts the interval. The change of one item is
+    never a verdict.
 
     Parameters
     ----------
@@ -63,21 +69,26 @@ def decide(
         What the p-values are multiplied by, where this is one of several comparisons.
     """
     lower, upper = change.interval
-    suspicious = _dropped(change, SUSPICIOUS / factor, demands) and change.m == 1
-    if _dropped(change, policy.level / factor, demands):
-        replicated = fresh is None or _dropped(fresh, REPLICATED / factor, demands)
-        verdict = Verdict.FAIL if upper < 0 and replicated else Verdict.CHANGED
-        return Decision(verdict, suspicious, replicated)
-    gained = change.change >= demands.min_drop - _ROUNDING and not change.single_gain
-    if gained and change.p_gain * factor <= policy.level and lower > 0:
-        return Decision(Verdict.IMPROVED)
-    if not score and _dropped(change, SUSPICIOUS / factor, replace(demands, min_drop=TOLERABLE)):
-        return Decision(Verdict.INCONCLUSIVE, suspicious)
-    return Decision(Verdict.PASS, suspicious)
+    replicated = fresh is None or _fell(fresh, REPLICATED / factor, demands.min_drop)
+    worse = _is_lower(change, policy.level / factor) and upper < 0 and replicated
+    better = change.p_gain * factor <= policy.level and not change.single_gain and lower > 0
+    interval = (lower if better else min(lower, 0.0), upper if worse else max(upper, 0.0))
+    suspicious = _fell(change, SUSPICIOUS / factor, demands.min_drop) and change.m == 1
+    if _fell(change, policy.level / factor, demands.min_drop):
+        return Decision(Verdict.FAIL if worse else Verdict.CHANGED, interval, suspicious, replicated)
+    if better and change.change >= demands.min_drop - _ROUNDING:
+        return Decision(Verdict.IMPROVED, interval)
+    if not score and _fell(change, SUSPICIOUS / factor, TOLERABLE):
+        return Decision(Verdict.INCONCLUSIVE, interval, suspicious)
+    return Decision(Verdict.PASS, interval, suspicious)
 
 
-def _dropped(change: Change, level: float, demands: Demands) -> bool:
-    return change.p <= level and -change.change >= demands.min_drop - _ROUNDING and not change.single_drop
+def _is_lower(change: Change, level: float) -> bool:
+    return change.p <= level and not change.single_drop
+
+
+def _fell(change: Change, level: float, by: float) -> bool:
+    return _is_lower(change, level) and -change.change >= by - _ROUNDING
 
 
 def holm(values: Sequence[float]) -> list[float]:

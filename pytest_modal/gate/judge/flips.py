@@ -10,9 +10,9 @@ import numpy as np
 
 from pytest_modal.gate.judge.baseline import Baseline, align
 from pytest_modal.gate.judge.comparison import flipped
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.intervals import Floats
 from pytest_modal.gate.judge.policy import Demands
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.statistics import is_counts
 from pytest_modal.wording import safe_line
 

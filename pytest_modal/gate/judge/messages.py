@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from pytest_modal.gate.judge.baseline import update_command
-from pytest_modal.gate.judge.comparison import Category
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
+from pytest_modal.gate.judge.figures import Figures, p_value, percent, percents, points
+from pytest_modal.gate.judge.findings import category_table, changed, finding, moved
 from pytest_modal.gate.judge.flips import SHOWN, WIDEST_ID, Flip, flip_table
 from pytest_modal.gate.judge.policy import TOLERABLE
-from pytest_modal.gate.judge.rows import INPUT_NAMES, Evaluation
+from pytest_modal.gate.judge.rows import INPUT_NAMES
 from pytest_modal.gate.judge.sensitivity import Sensitivity
 from pytest_modal.gate.judge.statistics import Change
 from pytest_modal.gate.judge.verdict import GateResult
 from pytest_modal.wording import count, first_few, safe_line, three_parts
-
-_OFTEN = 1_000_000_000  # more says nothing
-
-
-@dataclass(frozen=True)
-class Figures:
-    """How the numbers of a gate are shown: shares as percent and points, scores as they are.
-
-    A score of which less is better is shown as it was measured, so that a drop is a larger number.
-    """
-
-    score: bool = False
-    sign: int = 1
-
-    @classmethod
-    def of(cls, result: GateResult) -> Figures:
-        """Return how the numbers of a result are shown."""
-        return cls(result.score, result.demands.sign)
-
-    def level(self, value: float) -> str:
-        """Return an accuracy or a mean score."""
-        return f"{self.sign * value:.4g}" if self.score else _percent(value)
-
-    def points(self, value: float) -> str:
-        """Return the size of a drop."""
-        return f"{value:.4g}" if self.score else f"{100 * value:.1f} points"
-
-    def interval(self, change: Change) -> str:
-        """Return the interval of a change."""
-        low, high = sorted(self.sign * end for end in change.interval)
-        return f"[{self._signed(low)}, {self._signed(high)}]"
-
-    def _signed(self, value: float) -> str:
-        return f"{value:+.4g}" if self.score else f"{100 * value:+.1f}"
-
-    def change(self, change: Change) -> str:
-        """Return a change from then to now, with its interval."""
-        by = self._signed(self.sign * change.change) + ("" if self.score else " points")
-        return f"{self.level(change.then)} -> {self.level(change.now)}, {by} {self.interval(change)}"
 
 
 def failure(
@@ -90,11 +52,11 @@ def failure(
         way_out = f"if this is intended: {accept_command(test, mode)}"
         if result.change is not None and not result.recordable:
             way_out = "if this is intended, set margin= to the drop that is tolerable"
-        parts.append("\n".join([*_finding(result), *flip_table(items, csv, shown), f"  {way_out}"]))
+        parts.append("\n".join([*finding(result), *flip_table(items, csv, shown), f"  {way_out}"]))
     if "min_accuracy" in result.reasons and result.demands.min_accuracy is not None:
         what = (
-            f"ACCURACY TOO LOW  {result.gate}  {_percent(result.accuracy)} is below min_accuracy "
-            f"{_percent(result.demands.min_accuracy)}   90% interval {_percents(result.accuracy_interval)}"
+            f"ACCURACY TOO LOW  {result.gate}  {percent(result.accuracy)} is below min_accuracy "
+            f"{percent(result.demands.min_accuracy)}   90% interval {percents(result.accuracy_interval)}"
         )
         parts.append(three_parts(what, test, "find what broke the model, or lower min_accuracy in the test"))
     if "must_pass" in result.reasons:
@@ -128,75 +90,13 @@ def missing_baseline(
     return three_parts(what, f"{test}, {path}", remedy)
 
 
-def _finding(result: GateResult) -> list[str]:
-    """Return what a gate has found: the headline, how many items changed, what the fresh rounds say, categories."""
-    change = result.change
-    assert change is not None, "a finding is a comparison"
-    figures = Figures.of(result)
-    if result.verdict is Verdict.CHANGED:
-        lines = changed(result)
-    elif result.verdict is Verdict.INCONCLUSIVE:
-        lines = [
-            f"ACCURACY INCONCLUSIVE  {result.gate}  {figures.change(change)}",
-            f"  {_moved(result, change)}; a drop of {figures.points(TOLERABLE)} or more was seen, and chance may have "
-            f"done it (p={_p(change.p)}): add items; it fails with modal_gate = strict",
-        ]
-    elif result.anchor is not None and {*result.reasons} & {"drop", "category", "anchor"} == {"anchor"}:
-        lines = [
-            f"ACCURACY REGRESSION  {result.gate}  {figures.change(result.anchor)}",
-            f"  since the anchor of {result.anchor_date}; {_by_chance(result.anchor)}",
-            f"  no single update fell as far: since the last one {figures.change(change)}",
-        ]
-    else:
-        lines = [f"ACCURACY REGRESSION  {result.gate}  {figures.change(change)}"]
-        lines.append(f"  {_moved(result, change)}; {_by_chance(change)}")
-    fresh = result.rounds - 1
-    if result.fresh_accuracy is not None and result.verdict is not Verdict.INCONCLUSIVE:
-        word = "confirmed" if result.replicated else "not confirmed"
-        level = figures.level(result.demands.sign * result.fresh_accuracy)
-        lines.append(f"  {word} by {count(fresh, 'fresh round')}: {level}")
-    if {"drop", "anchor"} <= {*result.reasons} and result.anchor is not None:
-        since = f"{figures.change(result.anchor)}, p={_p(result.anchor.p)}"
-        lines.append(f"  and against the anchor of {result.anchor_date}: {since}")
-    return [*lines, *category_table(result)]
-
-
-def changed(result: GateResult) -> list[str]:
-    """Return that more items changed than by chance, though it can't be said that it is worse."""
-    change = result.change
-    assert change is not None, "a change is a comparison"
-    worse, better = result.newly_failing, result.newly_passing
-    why = "Whether it is worse on the whole can't be said."
-    if change.interval[1] < 0:
-        why = "The fresh rounds alone don't show a drop." if not result.replicated else "Some categories changed."
-    return [
-        f"CHANGED  {result.gate}  {Figures.of(result).change(change)}",
-        f"  {worse + better:,} of {count(change.n, 'item')} changed, far more than re-runs do: {worse:,} got worse, "
-        f"{better:,} better. {why}",
-    ]
-
-
-def _moved(result: GateResult, change: Change) -> str:
-    return f"{result.newly_failing:,} of {count(change.n, 'item')} got worse, {result.newly_passing:,} better"
-
-
-def _by_chance(change: Change) -> str:
-    """Return how often nothing but chance does this."""
-    times = 1 / change.p
-    digits = 10 ** math.floor(math.log10(times))
-    once = f"once in {round(times / digits) * digits:,} times" if times > 1 else "always"
-    if times > _OFTEN:
-        once = f"less than once in {_OFTEN:,} times"
-    return f"re-running the unchanged model would do that {once} (p={_p(change.p)})"
-
-
 def _not_ruled_out(result: GateResult, items: Sequence[Flip], test: str, csv: str | None, shown: int) -> str:
     change, margin, figures = result.change, result.demands.margin, Figures.of(result)
     assert change is not None, "a margin is for a comparison"
     assert margin is not None, "a margin was demanded"
     lines = [
         f"NOT AS GOOD  {result.gate}  {figures.change(change)}",
-        f"  {_moved(result, change)} than the reference; a drop of {figures.points(margin)}, the margin, "
+        f"  {moved(result, change)} than the reference; a drop of {figures.points(margin)}, the margin, "
         "is not ruled out",
         *category_table(result),
         *flip_table(items, csv, shown),
@@ -213,7 +113,8 @@ def enough_items(change: Change, margin: float) -> int | None:
 
     The half width of the interval falls with the root of the number of items.
     """
-    room, half = margin + change.change, (change.interval[1] - change.interval[0]) / 2
+    # The upper end may have been drawn to zero.
+    room, half = margin + change.change, change.change - change.interval[0]
     if room <= 0 or not math.isfinite(half):
         return None
     return max(change.n + 1, math.ceil(change.n * (half / room) ** 2))
@@ -222,25 +123,6 @@ def enough_items(change: Change, margin: float) -> int | None:
 def accept_command(test: str, mode: str = "") -> str:
     """Return the command that accepts what the gates of a test found, and what no other test's gates did."""
     return f'{update_command(test, mode)} --modal-accept-regression="why"'
-
-
-def category_table(result: GateResult) -> list[str]:
-    """Return the lines of a table by category, the largest drop first."""
-    if not result.categories:
-        return []
-    figures = Figures.of(result)
-
-    def size(each: Category) -> tuple[float, str]:
-        return each.change.change, each.name
-
-    rows = [("category", "items", "change", "worse", "better", "p (Holm)", "")]
-    for each in sorted(result.categories, key=size):
-        cells = f"{each.change.n:,}", figures.change(each.change), f"{each.worse:,}", f"{each.better:,}", _p(each.p)
-        rows.append((safe_line(each.name, WIDEST_ID), *cells, str(each.verdict)))
-    widths = [max(len(row[column]) for row in rows) for column in range(7)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
 
 
 # One line.
@@ -260,9 +142,8 @@ def summary_line(result: GateResult) -> str:
         line += f"{level} [{low}, {high}], compared with nothing"
     else:
         line += f"{figures.change(change)}, "
-        line += f"p={_p(change.p_gain if result.verdict is Verdict.IMPROVED else change.p)}{_fresh(result)}"
-        if result.verdict is Verdict.FAIL and "anchor" in result.reasons and result.anchor is not None:
-            line += f", against the anchor {figures.change(result.anchor)} p={_p(result.anchor.p)}"
+        line += f"p={p_value(change.p_gain if result.verdict is Verdict.IMPROVED else change.p)}{_fresh(result)}"
+        line += "".join(f", {each}" for each in _why(result, change, figures))
     if result.verdict is Verdict.IMPROVED and not recording and result.recordable:
         line += "; record it with --modal-update-baselines"
     parts = [line, sight(result.outlook)]
@@ -271,11 +152,31 @@ def summary_line(result: GateResult) -> str:
     return "; ".join(parts)
 
 
+def _why(result: GateResult, change: Change, figures: Figures) -> Iterator[str]:
+    """Yield what a verdict follows from besides the change of all items and its interval."""
+    demands, verdict = result.demands, result.verdict
+    sure = change.interval[1] < 0 or change.interval[0] > 0
+    if verdict is Verdict.PASS and demands.margin is not None:
+        yield f"less than margin={demands.margin:g} is lost"
+    elif verdict is Verdict.PASS and sure:
+        yield f"less than min_drop={demands.min_drop:g}"
+    if "margin" in result.reasons:
+        yield f"a drop of margin={demands.margin:g} is not ruled out"
+    if fallen := [safe_line(each.name, WIDEST_ID) for each in result.categories if each.verdict is Verdict.FAIL]:
+        yield f"worse in {first_few(fallen)}"
+    if verdict is Verdict.FAIL and "anchor" in result.reasons and result.anchor is not None:
+        yield f"against the anchor {figures.change(result.anchor)} p={p_value(result.anchor.p)}"
+    if "min_accuracy" in result.reasons and demands.min_accuracy is not None:
+        yield f"below min_accuracy {percent(demands.min_accuracy)}"
+    if "must_pass" in result.reasons:
+        yield f"{count(len(result.must_pass), 'item')} of must_pass failed"
+
+
 def _fresh(result: GateResult) -> str:
     if result.fresh_accuracy is None:
         return f", over {count(result.rounds, 'round')} now" if result.rounds > 1 else ""
-    word = "confirmed by" if result.replicated and result.verdict is Verdict.FAIL else "after"
-    if result.verdict is Verdict.CHANGED and not result.replicated:
+    word = "confirmed by" if result.whole is Verdict.FAIL else "after"
+    if result.whole is Verdict.CHANGED and not result.replicated:
         word = "not confirmed by"
     level = Figures.of(result).level(result.demands.sign * result.fresh_accuracy)
     return f", {word} {count(result.rounds - 1, 'fresh round')}: {level}"
@@ -287,7 +188,7 @@ def sight(outlook: Sensitivity) -> str:
         return f"n={outlook.n:,}: it can't fail, even if every item does"
     if outlook.detectable is None:
         return f"n={outlook.n:,}"
-    return f"n={outlook.n:,}: sees a drop of {_points(outlook.detectable)} if nothing else changes (80% power)"
+    return f"n={outlook.n:,}: sees a drop of {points(outlook.detectable)} if nothing else changes (80% power)"
 
 
 def shortcomings(outlook: Sensitivity, gate: str) -> list[str]:
@@ -295,13 +196,13 @@ def shortcomings(outlook: Sensitivity, gate: str) -> list[str]:
     if outlook.powerless:
         return [
             f"gate {gate} can't fail: with {count(outlook.n, 'item')} its smallest p-value is "
-            f"{_p(outlook.smallest_p)}, but it fails at {_p(outlook.level)}; add items, or record more rounds"
+            f"{p_value(outlook.smallest_p)}, but it fails at {p_value(outlook.level)}; add items, or record more rounds"
         ]
     if not outlook.too_small:
         return []
-    least = "no drop" if outlook.detectable is None else f"drops of {_points(outlook.detectable)} or more"
+    least = "no drop" if outlook.detectable is None else f"drops of {points(outlook.detectable)} or more"
     return [
-        f"gate {gate} is too small to see a drop of {_points(TOLERABLE)}: with {count(outlook.n, 'item')} it sees "
+        f"gate {gate} is too small to see a drop of {points(TOLERABLE)}: with {count(outlook.n, 'item')} it sees "
         f"{least}; add items"
     ]
 
@@ -324,15 +225,17 @@ def remarks_of(result: GateResult, now: Evaluation) -> list[str]:
         found.append(changed(result)[1].strip())
     if result.verdict is Verdict.INCONCLUSIVE and result.change is not None:
         found.append(
-            f"a drop of {_points(TOLERABLE)} or more was seen, and chance may have done it "
-            f"(p={_p(result.change.p)}); add items"
+            f"a drop of {points(TOLERABLE)} or more was seen, and chance may have done it "
+            f"(p={p_value(result.change.p)}); add items"
         )
     if not any(now.digests):
         found.append(
             f"the rows have no inputs ({', '.join(map(repr, INPUT_NAMES))}), so that changed ones can't be noticed; "
             'name the column: input="..."'
         )
-    return [*found, *(line.removeprefix("  ") for line in category_table(result))]
+    if table := category_table(result):
+        found.append("\n".join(["by category:", *table]) if len(table) > 1 else table[0].strip())
+    return found
 
 
 def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
@@ -366,20 +269,3 @@ def properties(result: GateResult) -> dict[str, str]:
     if result.change is not None:
         values |= {"newly_failing": result.newly_failing, "newly_passing": result.newly_passing}
     return {f"modal_gate.{result.gate}.{name}": str(value) for name, value in values.items()}
-
-
-def _percent(share: float) -> str:
-    # A half is rounded up, as people do.
-    return f"{100 * share + 1e-9:.1f}%"
-
-
-def _percents(interval: tuple[float, float]) -> str:
-    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.1f} points"
-
-
-def _p(value: float) -> str:
-    return f"{value:.2g}"

@@ -1,4 +1,4 @@
-"""Files of per-item results, of whatever tool: baselines, CSV, JSONL, samples of lm-eval, logs of inspect_ai.
+"""Files of per-item results, of whatever tool: baselines, CSV, JSONL, logs of lm-eval and inspect_ai.
 
 No file is executed or unpickled. A row is read as data: ids, inputs and outputs are text of unknown origin.
 """
@@ -6,57 +6,86 @@ No file is executed or unpickled. A row is read as data: ids, inputs and outputs
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_modal.gate.judge.baseline_file import read_baseline
 from pytest_modal.gate.judge.baseline_paths import SUFFIX
-from pytest_modal.gate.judge.rows import Columns, Evaluation, pool, read_rows
+from pytest_modal.gate.judge.evaluation import Evaluation, pool
+from pytest_modal.gate.judge.log_files import (
+    INSPECT,
+    Log,
+    Row,
+    is_lm_eval,
+    read_inspect,
+    read_inspect_archive,
+    read_lm_eval,
+)
+from pytest_modal.gate.judge.rows import Columns, read_rows
 from pytest_modal.wording import some, three_parts
 
+KINDS = (SUFFIX, ".csv", ".json", INSPECT)
+_CORRECT = Columns.correct
 _RIGHT_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "c": 1.0, "i": 0.0, "p": 0.5, "n": 0.0}
-_METRICS = ("exact_match", "acc", "acc_norm", "pass@1", "correct", "score")
-
-Row = dict[str, Any]
 
 
-def read_results(path: Path, by: str | None = None) -> Evaluation:
+@dataclass(frozen=True)
+class Results:
+    """The results of a file, and a note on what of it was read, if there was a choice."""
+
+    evaluation: Evaluation
+    note: str | None = None
+
+
+def read_results(path: Path, by: str | None = None, correct: str | None = None) -> Results:
     """Read the results of a file.
 
     Parameters
     ----------
     by : str, optional
         The column of categories; a file without it has none, if the other has.
+    correct : str, optional
+        The column, metric or scorer that says whether an item is right.
 
     Raises
     ------
     ValueError
         The file is of none of the kinds, or its rows make no sense.
     """
+    if path.suffix not in KINDS:
+        raise _error(path, "is of no known kind", f"name a file that ends in {', '.join(KINDS)}")
+    if path.suffix == INSPECT:
+        log = read_inspect_archive(path, correct)
+    else:
+        text = _text(path)
+        if path.suffix == ".csv":
+            log = Log([list(csv.DictReader(io.StringIO(text, newline="")))], correct or _CORRECT)
+        elif path.suffix == SUFFIX:
+            lines = _lines(path, text)
+            if lines and "schema" in lines[0] and "gate" in lines[0]:
+                return Results(_of_baseline(path, str(lines[0]["gate"])))
+            log = read_lm_eval(path, lines, correct) if is_lm_eval(lines) else Log([lines], correct or _CORRECT)
+        else:
+            log = read_inspect(path, _object(path, text, 1), correct)
+    evaluations = [_evaluation(path, rows, log.correct, by) for rows in log.rounds]
+    return Results(pool(evaluations, path.name, str(path)), log.note)
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _error(path, f"can't be read: {error}", "name a file of results, in UTF-8") from None
-    if path.suffix == ".csv":
-        rounds = [list(csv.DictReader(text.splitlines()))]
-    elif path.suffix == SUFFIX:
-        lines = [_object(path, line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-        if lines and "schema" in lines[0] and "gate" in lines[0]:
-            return _of_baseline(path, str(lines[0]["gate"]))
-        rounds = [_lm_eval(path, lines)] if lines and "doc_id" in lines[0] else [lines]
-    elif path.suffix == ".json":
-        rounds = _inspect(path, _object(path, text, 1))
-    else:
-        raise _error(path, "is of no known kind", "name a .jsonl, .csv or .json file")
-    evaluations = []
-    for rows in rounds:
-        read = [{**row, "correct": _right(path, row)} for row in rows]
-        column = by if by is not None and any(by in row for row in read) else None
-        evaluations.append(read_rows(read, Columns(by=column), path.stem, str(path)))
-    return pool(evaluations, path.stem, str(path))
+
+
+def _lines(path: Path, text: str) -> list[Row]:
+    # Only LF ends a line: other separators of lines may stand in the text of a model.
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [_object(path, line, number) for number, line in lines]
 
 
 def _error(path: Path, what: str, remedy: str) -> ValueError:
@@ -69,7 +98,7 @@ def _object(path: Path, text: str, number: int) -> Row:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        where = Path(f"{path}:{number}")
+        where = f"{path}:{number}"
         raise ValueError(three_parts(f"{path.name} has a line that is not a JSON object", where, "repair the file"))
     return value
 
@@ -85,58 +114,52 @@ def _of_baseline(path: Path, gate: str) -> Evaluation:
     )
 
 
-def _right(path: Path, row: Mapping[str, Any]) -> object:
-    """Return whether a row is right as a number, however the file says it."""
-    if "correct" not in row:
-        raise _error(
-            path, f"has no column 'correct', only {some(row, 20)}", "add it: true, false, or a share in [0, 1]"
-        )
-    value = row["correct"]
+def _evaluation(path: Path, rows: Sequence[Row], correct: str, by: str | None) -> Evaluation:
+    if rows and not any(correct in row for row in rows):
+        what = f"has no column {correct!r}, only {some(rows[0], 20)}"
+        raise _error(path, what, "name the column that says whether an item is right, --correct COLUMN")
+    read = [{**row, _CORRECT: _right(row.get(correct))} for row in rows]
+    _check(path, read, correct)
+    column = by if by is not None and any(by in row for row in read) else None
+    evaluation = read_rows(read, Columns(by=column), path.name, str(path))
+    if not any("shown" in row for row in read):
+        return evaluation
+    shown = {str(row["id"]): row.get("shown") for row in read}
+    return replace(evaluation, inputs=tuple(shown[each] for each in evaluation.ids))
+
+
+def _right(value: object) -> object:
+    """Return whether an item is right as a number, however the file says it."""
     if not isinstance(value, str):
         return value
     word = value.strip().lower()
+    if word in _RIGHT_WORDS:
+        return _RIGHT_WORDS[word]
     try:
-        return _RIGHT_WORDS[word] if word in _RIGHT_WORDS else float(word)
+        return float(word)
     except ValueError:
         return value
 
 
-def _lm_eval(path: Path, lines: Sequence[Row]) -> list[Row]:
-    """Return the rows of ``samples_*.jsonl`` of lm-eval: of several filters, those of the first."""
-    first = lines[0].get("filter")
-    chosen = [line for line in lines if line.get("filter") == first]
-    named = [name for name in lines[0].get("metrics") or [] if isinstance(name, str)]
-    metric = next((name for name in [*named, *_METRICS] if name in lines[0]), None)
-    if metric is None:
-        raise _error(path, "has no metric that is known", f"use one of {', '.join(_METRICS)}")
-    rows = []
-    for line in chosen:
-        doc = line.get("doc") if isinstance(line.get("doc"), dict) else {}
-        answers = line.get("filtered_resps")
-        output = answers[0] if isinstance(answers, list) and answers else answers
-        prompt = line.get("prompt_hash") or line.get("doc_hash")
-        rows.append(
-            {**(doc or {}), "id": line["doc_id"], "correct": line.get(metric), "output": output, "input": prompt}
-        )
-    return rows
+def _check(path: Path, rows: Sequence[Mapping[str, Any]], correct: str) -> None:
+    """Refuse results that say of an item neither that it is right nor how right.
 
-
-def _inspect(path: Path, log: Row) -> list[list[Row]]:
-    """Return the rows of a log of inspect_ai, one list an epoch; of several scorers, those of the first."""
-    samples = log.get("samples")
-    if not isinstance(samples, list):
-        raise _error(path, "has no samples", "write the log of inspect_ai as JSON: inspect log dump")
-    epochs: dict[int, list[Row]] = defaultdict(list)
-    for sample in samples:
-        scores = sample.get("scores") or {}
-        score = next(iter(scores.values()), None) or {}
-        metadata = sample.get("metadata") if isinstance(sample.get("metadata"), dict) else {}
-        row = {
-            **(metadata or {}),
-            "id": sample.get("id"),
-            "correct": score.get("value"),
-            "output": score.get("answer"),
-            "input": sample.get("input"),
-        }
-        epochs[int(sample.get("epoch") or 1)].append(row)
-    return [epochs[number] for number in sorted(epochs)]
+    Raises
+    ------
+    ValueError
+        They are missing, of another kind, or outside [0, 1].
+    """
+    values = [row[_CORRECT] for row in rows]
+    if set(map(type, values)) <= {bool}:
+        return
+    missing = [row.get("id") for row, value in zip(rows, values, strict=True) if value is None or value == ""]
+    if missing:
+        what = f"has no {correct!r} for {len(missing):,} of {len(rows):,} items: {some(missing)}"
+        raise _error(path, what, "finish the evaluation, or remove these items from the file")
+    for row, value in zip(rows, values, strict=True):
+        if isinstance(value, Mapping):
+            what = f"has several values as {correct!r} of item {row.get('id')!r}: {some(value)}"
+            raise _error(path, what, f"name one of them: --correct {next(iter(value), 'NAME')}")
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            what = f"has {value!r} as {correct!r} of item {row.get('id')!r}, which is no share in [0, 1]"
+            raise _error(path, what, "name another column, --correct COLUMN: true, false, or a share that is right")

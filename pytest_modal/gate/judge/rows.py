@@ -1,4 +1,4 @@
-"""Rows of a test, read with every check, and rounds of them pooled.
+"""Rows of a test, read with every check.
 
 No verdict on bad data: whatever is missing, duplicate or out of range is an error that names the items.
 """
@@ -6,16 +6,18 @@ No verdict on bad data: whatever is missing, duplicate or out of range is an err
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import numbers
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.intervals import Floats
 from pytest_modal.wording import count, some, three_parts
 
@@ -48,68 +50,6 @@ class Columns:
         return self.correct if self.score is None else self.score
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The results of one round or of several, by item, sorted by id.
-
-    Attributes
-    ----------
-    ids : tuple of str, length n
-    results : array, shape (n, rounds)
-        Whether each item was right in each round, or how right, or its score.
-    digests : tuple of str
-        Digest of each input; empty where there is none.
-    inputs, outputs : tuple of (str or None)
-        As text, for people: of several rounds, the most frequent output, the earliest of equally frequent ones.
-    clusters, categories : tuple of str or None
-    score : bool
-        Whether the results are any real numbers, not shares of right answers.
-    """
-
-    ids: tuple[str, ...]
-    results: Floats
-    digests: tuple[str, ...]
-    inputs: tuple[str | None, ...]
-    outputs: tuple[str | None, ...]
-    clusters: tuple[str, ...] | None = None
-    categories: tuple[str, ...] | None = None
-    score: bool = False
-
-    @property
-    def n(self) -> int:
-        """Number of items."""
-        return len(self.ids)
-
-    @property
-    def rounds(self) -> int:
-        """Number of rounds."""
-        return int(self.results.shape[1])
-
-    @property
-    def sums(self) -> Floats:
-        """Right answers, or the sum of scores, over the rounds."""
-        return np.asarray(self.results.sum(axis=1), float)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers, or mean score, over all items and rounds."""
-        return float(self.results.mean())
-
-    def after_the_first_round(self) -> Evaluation:
-        """Return the fresh rounds alone."""
-        return replace(self, results=self.results[:, 1:])
-
-    @property
-    def dataset(self) -> str:
-        """Digest of the items: their ids and inputs."""
-        return dataset_digest(self.ids, self.digests)
-
-
-def dataset_digest(ids: Sequence[str], digests: Sequence[str]) -> str:
-    """Return a digest of ids, which are sorted, and of their inputs."""
-    return hashlib.sha256(json.dumps([list(ids), list(digests)]).encode()).hexdigest()[:16]
-
-
 def input_digest(value: object) -> str:
     """Return the digest of one input: equal for equal data, whether it came as numpy or plain Python.
 
@@ -118,18 +58,22 @@ def input_digest(value: object) -> str:
     TypeError
         `value` is not JSON, numpy or bytes.
     """
-    return hashlib.sha256(_json(value).encode()).hexdigest()[:DIGEST]
+    return _digest_of(_json(value))
 
 
-def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluation:
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
+
+
+def read_rows(rows: object, columns: Columns, subject: str, where: str) -> Evaluation:
     """Read the rows of one round.
 
     Parameters
     ----------
     rows : list of dict or pandas.DataFrame
         One row per item. ``correct`` is a bool, 0 or 1, or a score in [0, 1].
-    where : str
-        The test, for messages.
+    subject, where : str
+        What has the rows, such as "accuracy_gate 'gsm8k'", and the test or file, for messages.
 
     Raises
     ------
@@ -138,7 +82,7 @@ def read_rows(rows: object, columns: Columns, gate: str, where: str) -> Evaluati
         a score that is not finite, a missing cluster or category, an input that can't be compared. The message names
         the items.
     """
-    reader = _Reader(_with_input(rows, columns), gate, where)
+    reader = _Reader(_with_input(rows, columns), subject, where)
     columns = reader.columns
     table = reader.table(rows)
     ids = reader.ids(table[columns.id])
@@ -184,34 +128,10 @@ def _with_input(rows: object, columns: Columns) -> Columns:
         names = set(rows.columns)
     else:
         mappings = rows if isinstance(rows, list | tuple) else []
-        names = {name for row in mappings if isinstance(row, Mapping) for name in row}
+        names = set(itertools.chain.from_iterable(row for row in mappings if _is_mapping(row)))
     taken = {columns.id, columns.value, columns.output, columns.cluster, columns.by}
     found = [name for name in INPUT_NAMES if name in names and name not in taken]
     return replace(columns, input=found[0]) if found else columns
-
-
-def pool(rounds: Sequence[Evaluation], gate: str, where: str) -> Evaluation:
-    """Add up rounds of the same items.
-
-    Raises
-    ------
-    ValueError
-        The rounds differ in their items, inputs or clusters: they are not repeats of one another.
-    """
-    first = rounds[0]
-    for number, other in enumerate(rounds[1:], 2):
-        odd = sorted(set(first.ids) ^ set(other.ids))
-        if not odd:
-            one, two = (
-                zip(r.ids, r.digests, r.clusters or r.ids, r.categories or r.ids, strict=True) for r in (first, other)
-            )
-            odd = [mine[0] for mine, theirs in zip(one, two, strict=True) if mine != theirs]
-        if odd:
-            what = f"accuracy_gate {gate!r}: round {number} has other items, inputs or clusters than the first"
-            remedy = "make the items from fixed data or a fixed seed: the rounds of a gate repeat the same items"
-            raise ValueError(three_parts(f"{what}: {some(odd)}", where, remedy))
-    outputs = [Counter(texts).most_common(1)[0][0] for texts in zip(*(each.outputs for each in rounds), strict=True)]
-    return replace(first, results=np.hstack([each.results for each in rounds]), outputs=tuple(outputs))
 
 
 @dataclass(frozen=True)
@@ -219,11 +139,11 @@ class _Reader:
     """Reads one column after the other, with errors for what is wrong with each."""
 
     columns: Columns
-    gate: str
+    subject: str
     where: str
 
     def error(self, what: str, remedy: str) -> ValueError:
-        return ValueError(three_parts(f"accuracy_gate {self.gate!r}: {what}", self.where, remedy))
+        return ValueError(three_parts(f"{self.subject}: {what}", self.where, remedy))
 
     def table(self, rows: object) -> dict[str, list[Any]]:
         """Return the columns that are needed."""
@@ -236,9 +156,9 @@ class _Reader:
             names, length = list(rows.columns), len(rows)
         elif isinstance(rows, list | tuple):
             for index, row in enumerate(rows):
-                if not isinstance(row, Mapping):
+                if not _is_mapping(row):
                     raise self.error(f"rows[{index}] is of type {type(row).__name__}, not dict", "pass a list of dicts")
-            names, length = list({name: None for row in rows for name in row}), len(rows)
+            names, length = list(dict.fromkeys(itertools.chain.from_iterable(rows))), len(rows)
         else:
             kind = f"{type(rows).__module__}.{type(rows).__qualname__}".removeprefix("builtins.")
             raise self.error(f"the rows are of type {kind}", "pass a list of dicts, one per item, or a DataFrame")
@@ -259,13 +179,16 @@ class _Reader:
 
     def ids(self, values: Sequence[object]) -> list[str]:
         """Return the ids as text: whole numbers and text may name an item."""
-        missing = [index for index, value in enumerate(values) if _absent(value) or value == ""]
+        kinds = set(map(type, values))
+        missing = []
+        if not kinds <= {int, str} or "" in values:
+            missing = [index for index, value in enumerate(values) if _absent(value) or value == ""]
         if missing:
             rows = ", ".join(f"rows[{index}]" for index in missing[:5])
             raise self.error(
                 f"{count(len(missing), 'row')} without an id: {rows}", "give every item an id that never changes"
             )
-        for index, value in enumerate(values):
+        for index, value in enumerate(() if kinds <= {int, str} else values):
             if isinstance(value, bool) or not isinstance(value, str | int | numbers.Integral):
                 raise self.error(
                     f"rows[{index}] has the id {value!r}, a {type(value).__name__}", "use str or int as ids"
@@ -282,7 +205,9 @@ class _Reader:
     def scores(self, ids: Sequence[str], values: Sequence[Any]) -> Floats:
         """Return whether each item is right, or how right, or its score."""
         column = self.columns.value
-        if missing := [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
+        types = set(map(type, values))
+        plain = types <= {bool, int}
+        if missing := [] if plain else [each for each, value in zip(ids, values, strict=True) if _absent(value)]:
             raise self.error(
                 f"{column!r} is missing for {count(len(missing), 'item')}: {some(missing)}",
                 f"set {column!r} in every row, for an item without an answer usually to False"
@@ -290,14 +215,14 @@ class _Reader:
                 else f"set {column!r} in every row to a finite number, for an item that failed to the worst score",
             )
         kinds = (numbers.Real, np.bool_)
-        wrong = {kind for kind in map(type, values) if not issubclass(kind, kinds)}
-        if odd := [each for each, value in zip(ids, values, strict=True) if type(value) in wrong]:
+        wrong = {kind for kind in types if not issubclass(kind, kinds)}
+        if wrong and (odd := [each for each, value in zip(ids, values, strict=True) if type(value) in wrong]):
             example = values[ids.index(odd[0])]
             raise self.error(
                 f"{column!r} is neither a bool nor a number for {some(odd)}: {example!r}",
                 f'compare first: row["{column}"] = row["output"] == row["expected"]',
             )
-        scores = np.array([float(value) for value in values])
+        scores = np.array(values if plain else [float(value) for value in values], float)
         if self.columns.score is not None:
             if infinite := [ids[index] for index in np.flatnonzero(~np.isfinite(scores)).tolist()]:
                 raise self.error(
@@ -316,11 +241,15 @@ class _Reader:
         """Return the digest and the text of each input."""
         if values is None:
             return [""] * len(ids), [None] * len(ids)
+        if _is_text(values):
+            return [_digest_of(_encode(value)) for value in values], [*values]
         return self._each(ids, values, self.columns.input, _digest), self._each(ids, values, self.columns.input, _text)
 
     def outputs(self, ids: Sequence[str], values: Sequence[object] | None) -> list[str | None]:
         """Return the outputs of the model, as text."""
-        return [None] * len(ids) if values is None else self._each(ids, values, self.columns.output, _text)
+        if values is None:
+            return [None] * len(ids)
+        return [*values] if _is_text(values) else self._each(ids, values, self.columns.output, _text)
 
     def _each(self, ids: Sequence[str], values: Sequence[object], column: str, read: Callable[[object], T]) -> list[T]:
         result = []
@@ -360,6 +289,10 @@ class _Reader:
         return clusters
 
 
+def _is_mapping(row: object) -> bool:
+    return type(row) is dict or isinstance(row, Mapping)
+
+
 def _absent(value: object) -> bool:
     if type(value) in (str, bool, int):  # nearly all: the checks below are slow
         return False
@@ -386,5 +319,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not data that can be compared")
 
 
-# Made once: there may be 100,000 items.
+def _is_text(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    return set(map(type, values)) == {str}
+
+
+# Made once: there may be 100,000 items. Of text, the encoder's own way is shorter.
 _json = json.JSONEncoder(sort_keys=True, default=_plain).encode
+_encode = json.encoder.encode_basestring_ascii

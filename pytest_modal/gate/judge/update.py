@@ -12,8 +12,8 @@ from pytest_modal.gate.judge.baseline import Anchor, Baseline, Entry, Round, ali
 from pytest_modal.gate.judge.baseline_lines import item_lines
 from pytest_modal.gate.judge.comparison import Arms
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.policy import Origin
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.verdict import GateResult
 from pytest_modal.wording import count
 
@@ -144,7 +144,8 @@ def _figure(result: GateResult, value: float) -> str:
 
 def _rounds(new: Baseline, old: Baseline | None = None) -> str:
     rounds = count(new.k, "round")
-    if new.k > 1:
+    # A recording does not say which session it is of.
+    if new.k > 1 and all(each.app != "replay" for each in new.rounds):
         rounds += " from one session" if new.sessions == 1 else f" from {count(new.sessions, 'session')}"
     return f"{rounds} (there were {old.k})" if old is not None and new.k < old.k else rounds
 

@@ -11,10 +11,10 @@ import numpy as np
 from pytest_modal.gate.judge.baseline import Alignment, Baseline, align, check_items
 from pytest_modal.gate.judge.comparison import Arms, Category, Comparison, compare_arms
 from pytest_modal.gate.judge.decision import Verdict
+from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.exact import flip_rate
 from pytest_modal.gate.judge.intervals import mean_interval, wilson
 from pytest_modal.gate.judge.policy import AGAINST_ANCHOR, Demands, Origin, Policy
-from pytest_modal.gate.judge.rows import Evaluation
 from pytest_modal.gate.judge.sensitivity import Sensitivity, sensitivity
 from pytest_modal.gate.judge.statistics import Change, is_counts
 from pytest_modal.wording import safe_line, some, three_parts
@@ -69,6 +69,8 @@ class GateResult:
         Items that had to pass and did not.
     wants_confirmation : bool
         Whether fresh rounds should be run, pooled with these and judged again.
+    whole : Verdict or None
+        What all items together say, without categories and what else the test demands.
     replicated : bool
         Whether the fresh rounds alone show a drop too.
     recordable : bool
@@ -102,6 +104,7 @@ class GateResult:
     new: tuple[str, ...] = ()
     must_pass: tuple[str, ...] = ()
     wants_confirmation: bool = False
+    whole: Verdict | None = None
     replicated: bool = True
     recordable: bool = True
     warnings: tuple[str, ...] = ()
@@ -278,6 +281,7 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
         "newly_failing": comparison.worse,
         "newly_passing": comparison.better,
         "categories": comparison.categories,
+        "whole": comparison.decision.verdict,
         "replicated": comparison.decision.replicated,
     }
 

@@ -1,6 +1,6 @@
-"""`pytest --modal`: the batch in one session on Modal.
+"""`pytest --modal`: the batch in one session on Modal, or each round of a recording in its own.
 
-The session runs in its own thread, so that the main thread can store results, show progress, and be
+The sessions run in their own thread, so that the main thread can store results, show progress, and be
 interrupted. Everything from that thread comes through one queue.
 """
 
@@ -17,11 +17,12 @@ from pathlib import Path
 
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.outcomes import App, Outcome, Progress
 from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
+from pytest_modal.run.modal.limits import Limits
 from pytest_modal.run.modal.network import Network
 from pytest_modal.run.modal.server_warnings import as_notes
 from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
@@ -58,33 +59,33 @@ class ModalBackend:
         self._options = options
         self._timings = timings
         self._stream = stream
-        self._session: Session | None = None
+        self._sessions: list[tuple[int | None, Session]] = []
+        self._limits: Limits | None = None
         self._network = Network()  # made before the batch is planned, which sets up fixtures
 
     @property
-    def app_id(self) -> str | None:
-        """The id of the app, once there is one."""
-        return self._session.app_id if self._session else None
-
-    @property
-    def dashboard_url(self) -> str | None:
-        """The page of the app on the dashboard."""
-        return self._session.dashboard_url if self._session else None
+    def apps(self) -> list[App]:
+        """The apps, once there are any."""
+        return [
+            App(number, session.app_id, session.dashboard_url)
+            for number, session in self._sessions
+            if session.app_id is not None
+        ]
 
     @property
     def notes(self) -> list[str]:
-        """What users should know of the session afterwards."""
-        return self._session.notes if self._session else []
+        """What users should know of the sessions afterwards."""
+        return list(dict.fromkeys(note for _, session in self._sessions for note in session.notes))
 
     @property
     def teardowns(self) -> list[Teardown]:
         """What went wrong after the ``yield`` of container fixtures."""
-        return self._session.teardowns if self._session else []
+        return [each for _, session in self._sessions for each in session.teardowns]
 
     @property
     def cost(self) -> Cost | None:
-        """What its containers have cost, once there were some."""
-        cost = self._session.cost if self._session else None
+        """What their containers have cost, once there were some."""
+        cost = self._limits.cost if self._limits else None
         return cost if cost and cost.containers else None
 
     def describe(self) -> str:
@@ -94,7 +95,7 @@ class ModalBackend:
     def run(
         self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
     ) -> Iterator[Result]:
-        """Run the calls in one session; see `Backend.run`."""
+        """Run the calls in their sessions, all at once; see `Backend.run`."""
         inbox: queue.SimpleQueue[_Stored | Progress | BaseException | None] = queue.SimpleQueue()
 
         async def emit(outcomes: Sequence[tuple[Outcome, bytes]]) -> None:
@@ -102,23 +103,41 @@ class ModalBackend:
             inbox.put(stored)
             await asyncio.wrap_future(stored.done)
 
-        dispatch = Dispatch(batch, results)
-        session = self._session = Session(
-            batch, dispatch, self._rootdir, self._options, emit, inbox.put, self._timings, stream=self._stream
-        )
-        thread = _SessionThread(session, inbox.put)
-        with self._network.as_before(), as_notes(session.notes.append):
+        self._limits = Limits(batch, self._options, self._timings)
+        parts = batch.sessions
+        for number, part in parts.items():
+            of = "" if len(parts) == 1 else f" of round {(number or 0) + 1}"
+            session = Session(
+                part,
+                Dispatch(part, results),
+                self._rootdir,
+                self._options,
+                emit,
+                inbox.put,
+                self._timings,
+                self._limits,
+                of=of,
+                stream=self._stream,
+            )
+            self._sessions.append((number, session))
+        sessions = [session for _, session in self._sessions]
+        thread = _SessionThread(sessions, inbox.put)
+        told: set[Progress] = set()
+        with self._network.as_before(), as_notes(sessions[0].notes.append):
             thread.start()
             try:
                 while (event := inbox.get()) is not None:
                     if isinstance(event, BaseException):
                         raise event
                     if isinstance(event, Progress):
-                        progress(event)
+                        # Who pays, each session says.
+                        if not event.stays or event not in told:
+                            progress(event)
+                        told.add(event)
                         continue
                     for outcome, value in event.outcomes:
                         yield outcome, [value]
-                    # The session may have failed and dropped the future meanwhile.
+                    # Its session may have failed and dropped the future meanwhile.
                     if event.done.set_running_or_notify_cancel():
                         event.done.set_result(None)
             finally:
@@ -126,11 +145,11 @@ class ModalBackend:
 
 
 class _SessionThread(threading.Thread):
-    """The event loop of a session."""
+    """The event loop of the sessions."""
 
-    def __init__(self, session: Session, put: Callable[[BaseException | None], None]) -> None:
-        super().__init__(name="pytest-modal session", daemon=True)
-        self._session, self._put = session, put
+    def __init__(self, sessions: Sequence[Session], put: Callable[[BaseException | None], None]) -> None:
+        super().__init__(name="pytest-modal sessions", daemon=True)
+        self._sessions, self._put = sessions, put
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._begun = threading.Event()
@@ -144,7 +163,7 @@ class _SessionThread(threading.Thread):
         self._begun.set()
         error: BaseException | None = None
         try:
-            await self._session.run()
+            await asyncio.gather(*(session.run() for session in self._sessions))
         except asyncio.CancelledError:
             raise
         except BaseException as raised:
@@ -154,7 +173,7 @@ class _SessionThread(threading.Thread):
             self._put(error)
 
     def stop(self) -> None:
-        """End the session if it still runs: the app stops, its containers are cancelled."""
+        """End the sessions that still run: the apps stop, their containers are cancelled."""
         self._begun.wait()
         if self.is_alive() and self._loop is not None and self._main is not None:
             with contextlib.suppress(RuntimeError):

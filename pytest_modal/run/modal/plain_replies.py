@@ -1,7 +1,7 @@
 """Replies of containers, read without unpickling: a result is bytes, an exception is text.
 
 Modal's client unpickles whatever a container sends, and so would run on this machine what a hostile one wants. Its
-public interface hands out no result that is not unpickled. So two functions are replaced while a session is open, in
+public interface hands out no result that is not unpickled. So two functions are replaced while sessions are open, in
 the module that reads replies and nothing else: a `modal.Dict` of the project's stays as it is.
 """
 
@@ -19,6 +19,7 @@ from pytest_modal.run.modal.errors import InfrastructureError
 _REPLACED = ("deserialize", "deserialize_data_format")
 _FRAMING = ("PROTO", "FRAME", "MEMOIZE")
 _BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
+_usual: list[dict[str, Any]] = []  # what was replaced, once for each session that is open
 
 
 def bytes_in(pickled: bytes) -> bytes:
@@ -55,12 +56,15 @@ def read_as_bytes() -> Iterator[None]:
     reader = _reader()
     if reader is None:
         raise _unknown_client()
-    before = {name: vars(reader)[name] for name in _REPLACED}
+    # Sessions of one run are open at a time: the last that ends puts back what the first has found.
+    _usual.append({name: vars(reader)[name] for name in _REPLACED} if not _usual else _usual[0])
     vars(reader).update(deserialize=_no_exception, deserialize_data_format=_result)
     try:
         yield
     finally:
-        vars(reader).update(before)
+        before = _usual.pop()
+        if not _usual:
+            vars(reader).update(before)
 
 
 def _reader() -> Any:

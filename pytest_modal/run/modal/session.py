@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
-from pytest_modal.batch.cost import Cost
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.batch.timings import Timings
-from pytest_modal.declare.prices import Prices
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
@@ -24,15 +22,14 @@ from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
 from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow
 from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
-from pytest_modal.run.modal.containers import Containers
 from pytest_modal.run.modal.errors import InfrastructureError
+from pytest_modal.run.modal.limits import Limits
 from pytest_modal.run.modal.naps import Naps
 from pytest_modal.run.modal.opening import opened
 from pytest_modal.run.modal.pack_runner import Ended, PackRunner
 from pytest_modal.run.modal.plain_replies import read_as_bytes
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack
-from pytest_modal.run.modal.streams import Streams
 from pytest_modal.run.modal.timeouts import within
 from pytest_modal.store.scratch import temporary_directory
 
@@ -56,6 +53,10 @@ class Session:
         Called with each event to show.
     timings : Timings
         Those of earlier runs.
+    limits : Limits
+        What it shares with the other sessions of the run.
+    of : str
+        Which of them it is, where there are several: " of round 2".
     stream : bool
         Whether what functions print is shown too.
     """
@@ -69,7 +70,9 @@ class Session:
         emit: Emit,
         progress: Callable[[Progress], None],
         timings: Timings,
+        limits: Limits,
         *,
+        of: str = "",
         stream: bool = False,
     ) -> None:
         self._batch = batch
@@ -79,8 +82,9 @@ class Session:
         self._emit = emit
         self._progress = progress
         self._timings = timings
-        self._prices = Prices(options.prices)
-        self._lives = Containers(self._prices)
+        self._limits = limits
+        self._of = of
+        self._lives = limits.containers()
         self._sightings = Sightings()
         self._news_at = 0.0
         self._printed = PrintedLog(self._sightings.signs) if stream else None
@@ -97,22 +101,17 @@ class Session:
         self.notes: list[str] = []
         self.teardowns: list[Teardown] = []
 
-    @property
-    def cost(self) -> Cost:
-        """What its containers have cost until now."""
-        return self._lives.cost
-
     async def run(self) -> None:
         """Run the whole batch; every call gets an outcome."""
         url = ""
         try:
-            self._refuse_cost()
+            self._limits.check_estimate()
             client, url = await connected()
             cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
             self._options = replace(self._options, cache_volume=cache)
             if payer:
                 self._progress(Progress("paid by", payer, stays=True))
-            self._progress(Progress("starting a session,", "building images where they are new"))
+            self._progress(Progress(f"starting a session{self._of},", "building images where they are new"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
                 with read_as_bytes(), temporary_directory() as self._scratch:
@@ -125,11 +124,6 @@ class Session:
         await self._finish(
             [(call, failure.outcome(call), b"") for call in self._batch.calls if call.key not in self._reported]
         )
-
-    def _refuse_cost(self) -> None:
-        limit = self._options.max_cost
-        if limit is not None and (estimate := self._prices.estimate(self._batch, self._timings)).dollars > limit:
-            raise errors.too_expensive(estimate, limit)
 
     async def _in_sessions(self, url: str) -> None:
         """Run the batch in one session; in another, where it can't be opened for what some environments declare."""
@@ -177,20 +171,20 @@ class Session:
                 self.app_id = app.app_id
                 with contextlib.suppress(Exception):
                     self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
-                self._progress(Progress("session", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
+                self._progress(Progress(f"session{self._of}", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
                 await self._work(app, services)
         finally:
             self._lives.all_ended()
 
     async def _work(self, app: Any, services: list[Service]) -> None:
         moved = asyncio.Event()
-        facts = self._options.facts
         # The longest first, so that none of them is left at the end; of what is not known, a new image may be built.
         for service in sorted(services, key=lambda each: -self._timings.lasts(self._batch, each.environment)):
             calls = [call for call in self._batch.calls if call.environment.key == service.environment.key]
-            self._queues[service.name] = EnvironmentQueue(service, deque(calls), moved, pack_seconds(facts))
-        streams = Streams(self._options.connection_timeout, facts.streams)
-        torn_down = self.teardowns.extend
+            queue = EnvironmentQueue(service, deque(calls), moved, pack_seconds(self._options.facts))
+            self._queues[service.name] = queue
+            self._limits.add(queue, self._sightings)
+        streams, torn_down = self._limits.streams, self.teardowns.extend
         pack_runner = PackRunner(
             app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, torn_down
         )
@@ -202,9 +196,9 @@ class Session:
                 for queue in self._queues.values():
                     while await self._finish(self._blocked(queue)):
                         pass
-                    while self._has_room(queue) and (pack := queue.next(self._can_run)) is not None:
+                    while self._limits.has_room(queue) and (pack := queue.next(self._can_run)) is not None:
                         task = asyncio.ensure_future(self._attend(pack_runner, queue, pack))
-                        task.add_done_callback(lambda _: moved.set())
+                        task.add_done_callback(lambda _: self._limits.freed())
                         tasks.add(task)
                 if not tasks and not any(queue.waiting or queue.suspects for queue in self._queues.values()):
                     break
@@ -217,15 +211,6 @@ class Session:
             for task in [*background, *tasks]:
                 task.cancel()
             await asyncio.wait([*background, *tasks], timeout=self._grace)
-
-    def _has_room(self, queue: EnvironmentQueue) -> bool:
-        """Whether the GPUs of an environment are free: those that work have theirs, and the others wait their turn.
-
-        One without packs holds none, so that environments that wait for each other's results can't block each other.
-        """
-        wanted, working = queue.gpus, [each for each in self._queues.values() if each.out]
-        used = sum(each.gpus for each in working)
-        return not wanted or queue in working or not used or used + wanted <= self._options.max_gpus
 
     def _can_run(self, call: Call) -> bool:
         return self._is_ready(call) and self._dispatch.blocked(call) is None
@@ -383,9 +368,6 @@ class Session:
             if time.monotonic() - heard >= limit:
                 self._fail(errors.lost(time.monotonic() - heard))
 
-    def _has_begun(self, queue: EnvironmentQueue) -> bool:
-        return any(self._sightings.has_begun(pack.id) for pack in queue.out)
-
     async def _watch_packs(self, pack_runner: PackRunner) -> None:
         self._news_at = time.monotonic()
         while True:
@@ -393,11 +375,11 @@ class Session:
             now = time.monotonic()
             for queue in self._queues.values():
                 if queue.out and not queue.failure:
-                    if any(map(self._has_begun, self._queues.values())):
-                        queue.sign_of_life()  # it may wait for a GPU that another environment has
+                    if self._limits.are_used():
+                        queue.sign_of_life()
                     await pack_runner.look_at(queue, now)
-            if (limit := self._options.max_cost) is not None and self.cost.dollars >= limit:
-                self._fail(errors.cost_reached(self.cost, limit))
+            if (failure := self._limits.reached()) is not None:
+                self._fail(failure)
             if now - self._news_at > APP_INTERVAL:
                 self._news_at = now
                 if await pack_runner.is_stopped():

@@ -1,7 +1,7 @@
 """Requests to Modal, few at a time.
 
-All requests of a session share one connection with the heartbeats of its app, and a connection carries about a hundred.
-If results that are waited for take them all, the heartbeats wait too, and Modal stops the app as lost.
+All requests of a run share one connection with the heartbeats of its apps, and a connection carries about a hundred.
+If results that are waited for take them all, the heartbeats wait too, and Modal stops the apps as lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Streams:
-    """The requests of one session. They are sent again while the network or Modal fails.
+    """The requests of all sessions of a run. They are sent again while the network or Modal fails.
 
     Parameters
     ----------
