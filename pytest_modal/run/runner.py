@@ -41,7 +41,7 @@ from pytest_modal.run.shipped_files import ShippedFiles
 from pytest_modal.run.teardowns import in_words
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store import scratch
-from pytest_modal.store.cache import OutcomeCache, RunDirectory, clean
+from pytest_modal.store.cache import OutcomeCache
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, three_parts
 
@@ -69,13 +69,8 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
             config.stash[ROUNDS] = rounds
             batch = with_rounds(batch, gated, rounds)
         cache = cache_directory(config)
-        directory = shared.outcomes if shared else None
         runs = runs_directory(config) if cache is not None else None
-        if directory is None and runs is not None and batch.calls:
-            of_this_run = RunDirectory(runs)
-            config.add_cleanup(of_this_run.close)
-            directory = of_this_run.path
-        results = config.stash[RESULTS] = Results(backend.mode, batch, directory, shared=shared is not None)
+        results = config.stash[RESULTS] = Results(backend.mode, batch, shared.outcomes if shared else None, runs)
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
         results.run.seconds["plan"] = time.perf_counter() - started
@@ -94,9 +89,8 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
                     # On a full disk each worker runs for itself what is not stored.
                     with contextlib.suppress(OSError):
                         results.save()
-        if runs is not None:
-            clean(runs)
-        scratch.clean()
+        for parent in (runs, None):
+            scratch.clean(parent)
     except BaseException as error:
         if ends_run(config, error):  # somebody has left the debugger, for example
             raise

@@ -118,7 +118,7 @@ class ControllerHooks:
             return None
         from pytest_modal.store.results import Results
 
-        results = Results("", Batch(), self.shared.outcomes, shared=True)
+        results = Results("", Batch(), self.shared.outcomes)
         return results if results.load() else None
 
     def pytest_unconfigure(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -18,55 +16,6 @@ from pytest_modal.store.results import Results
 
 KEPT_BYTES = 4 << 30
 KEPT_SECONDS = 30 * 24 * 3600.0
-STARTING_SECONDS = 60.0  # for which a run may have a lock and no directory
-
-
-class RunDirectory:
-    """A directory for the results of this run, which no other run removes for as long as this process lives.
-
-    A lock says that it lives, not its number, which means nothing in another namespace or on another machine.
-
-    Parameters
-    ----------
-    runs : Path
-        The directories of all runs.
-    """
-
-    def __init__(self, runs: Path) -> None:
-        from filelock import FileLock
-
-        self.path = runs / secrets.token_hex(8)
-        runs.mkdir(parents=True, exist_ok=True)
-        # There is no directory without a lock that was taken before.
-        self._lock = FileLock(_lock_of(self.path))
-        self._lock.acquire(timeout=0)
-
-    def close(self) -> None:
-        """Delete it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        _lock_of(self.path).unlink(missing_ok=True)
-        self._lock.release()
-
-
-def clean(runs: Path) -> None:
-    """Delete what killed runs left behind."""
-    from filelock import FileLock, Timeout
-
-    with contextlib.suppress(OSError):
-        for directory in {each.with_suffix("") for each in runs.iterdir() if each.is_dir() or _is_old(each)}:
-            with contextlib.suppress(Timeout, OSError, NotImplementedError), FileLock(_lock_of(directory), timeout=0):
-                shutil.rmtree(directory, ignore_errors=True)
-                _lock_of(directory).unlink(missing_ok=True)
-
-
-def _is_old(lock: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return time.time() - lock.stat().st_mtime > STARTING_SECONDS
-    return False
-
-
-def _lock_of(directory: Path) -> Path:
-    return directory.with_name(f"{directory.name}.lock")
 
 
 class OutcomeCache:

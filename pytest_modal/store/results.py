@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,13 +84,14 @@ class Results:
         "local", "modal", "replay", "skip".
     batch : Batch
         The calls.
-    directory : Path
-        Where to put outcomes; None makes a temporary one when it is needed.
-    shared : bool
-        Whether other processes read the directory too, and somebody else deletes it.
+    shared : Path or None
+        A directory for outcomes that other processes read too, and that somebody else deletes. Otherwise there is a
+        temporary one, made when it is needed.
+    parent : Path or None
+        Where to make that.
     """
 
-    def __init__(self, mode: str, batch: Batch, directory: Path | None = None, *, shared: bool = False) -> None:
+    def __init__(self, mode: str, batch: Batch, shared: Path | None = None, parent: Path | None = None) -> None:
         self.batch = batch
         self.calls = {call.key: call for call in batch.calls}
         self.outcomes: dict[str, Outcome] = {}
@@ -102,8 +102,8 @@ class Results:
             len(batch.environments),
             seed=_seeds(batch),
         )
-        self.is_shared = shared
-        self._directory = directory
+        self.is_shared = shared is not None
+        self._directory, self._parent = shared, parent
         self._own = contextlib.ExitStack()
         self._asked = set[str]()
 
@@ -198,7 +198,7 @@ class Results:
         """Return the file of an outcome."""
         # Made when it is needed: a run without results leaves nothing to clean up.
         if self._directory is None:
-            self._directory = self._own.enter_context(temporary_directory())
+            self._directory = self._own.enter_context(temporary_directory(self._parent))
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._directory / key
 
@@ -243,8 +243,6 @@ class Results:
 
     def close(self) -> None:
         """Delete the values, if nobody else is to read them."""
-        if self._directory is not None and not self.is_shared:
-            shutil.rmtree(self._directory, ignore_errors=True)
         self._own.close()
 
 

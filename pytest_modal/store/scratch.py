@@ -15,9 +15,17 @@ _HELD = ".held"  # a file that is made once the lock is there: without it, nobod
 
 
 @contextlib.contextmanager
-def temporary_directory() -> Iterator[Path]:
-    """Yield a directory that only this user can read, which is gone at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
+def temporary_directory(parent: Path | None = None) -> Iterator[Path]:
+    """Yield a directory that only this user can read, which is gone at the end of the block.
+
+    Parameters
+    ----------
+    parent : Path or None
+        Where to make it; None for the system's directory of temporary files.
+    """
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
         descriptor = hold(Path(name))
         try:
             yield Path(name)
@@ -37,9 +45,9 @@ def hold(directory: Path) -> int:
     return descriptor
 
 
-def clean() -> None:
-    """Delete the directories of this user that no living run holds."""
-    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+def clean(parent: Path | None = None) -> None:
+    """Delete the directories of this user that no living run holds; see `temporary_directory`."""
+    for directory in (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modal.store.cache import clean as clean_runs
 from pytest_modal.store.scratch import clean, temporary_directory
 
 SUITE = """
@@ -71,15 +70,6 @@ def test_it_deletes_nothing_of_a_run_that_lives(temporary: Path) -> None:
         assert mine.stat().st_mode & 0o77 == 0
     assert not mine.exists()
     assert len([*temporary.iterdir()]) == 2
-
-
-def test_a_lock_without_results_is_deleted_once_it_is_old(tmp_path: Path) -> None:
-    young, old = tmp_path / "0a.lock", tmp_path / "0b.lock"
-    for lock in (young, old):
-        lock.touch()
-    os.utime(old, (0, 0))
-    clean_runs(tmp_path)
-    assert [*tmp_path.iterdir()] == [young]
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
