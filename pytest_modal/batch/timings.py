@@ -105,7 +105,8 @@ def _kind(environment: Environment | str) -> str:
 
 def _key(node: Node, environment: Environment) -> str:
     # Two functions of one name may be in different files, and two calls of one label differ in what they depend on.
-    return f"{_kind(environment)} {node.function.location.rpartition(':')[0]}::{node.label}{node.apart}"
+    key = f"{_kind(environment)} {node.function.location.rpartition(':')[0]}::{node.label}{node.apart}"
+    return key.encode("utf-8", "backslashreplace").decode()  # as a file can hold it
 
 
 def _function(key: str) -> str:

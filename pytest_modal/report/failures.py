@@ -40,7 +40,7 @@ def explain(results: Results, outcome: Outcome, *, brief: bool = False) -> str:
         lines.append(f"  tried: {count(outcome.attempts, 'time')}")
     app = results.run.app_of(call.environment.round)
     lines += pointers([app] if app else [])
-    if outcome.error and outcome.error.get("frames"):
+    if outcome.error and "frames" in outcome.error:
         lines += ["", *_last_frame(outcome.error)] if brief else ["", remote_traceback(outcome.error)]
     if outcome.error and outcome.error.get("log") and not brief:
         lines += ["", "The end of the log:", *(f"  | {line}" for line in outcome.error["log"].splitlines())]

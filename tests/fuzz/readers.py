@@ -33,6 +33,7 @@ from pytest_modal.run.modal.plain_replies import bytes_in
 from pytest_modal.run.modal.printed_log import PrintedLog
 from pytest_modal.run.modal.queues import SentPack, read_reply
 from pytest_modal.run.shipped_files import ShippedFiles
+from pytest_modal.run.teardowns import in_words
 from pytest_modal.store.outcome_file import read_outcome
 from pytest_modal.store.recordings.errors import RecordingError
 from pytest_modal.store.recordings.model import Keys, Name, Recording, RunFacts
@@ -135,6 +136,7 @@ class Replies:
         batch = Batch([self._call], {"fixture": Container("fixture", "model", function, {}, Environment())})
         self._dispatch, self._files = Dispatch(batch, lambda key: b""), ShippedFiles(batch, directory)
         self._results, self._directory = Results("modal", batch, directory), directory
+        raised_there = {"type": "E", "message": "m", "notes": ["n"], "frames": [("f.py", 1, "g")]}
         self._head = _Forger(
             [
                 {
@@ -145,16 +147,16 @@ class Replies:
                     "ends": False,
                     "keys": ["key"],
                     "spent": [0.5],
+                    "teardowns": [{"container_key": "fixture", "error": raised_there}],
                 }
             ]
         )
-        cause = {"type": "E", "message": "m", "notes": ["n"], "frames": [("f.py", 1, "g")]}
-        error = {**cause, "cause": cause, "exceptions": [cause, cause], "container_key": "fixture"}
+        error = {**raised_there, "cause": raised_there, "exceptions": [raised_there, raised_there]}
         load = {"key": "fixture", "label": "model", "seconds": 1.0}
         warned = {"categories": ["builtins.UserWarning"], "message": "m", "file": "f.py", "line": 1, "module": "f"}
         ok = {
             "call": "key", "status": "ok", "container": "ta-1", "process": "p", "phase": "return", "loads": [load],
-            "teardown_errors": [error], "lost_files": ["x"], "warnings": [warned], "seconds": 0.5, "device": "cpu",
+            "lost_files": ["x"], "warnings": [warned], "seconds": 0.5, "device": "cpu",
             "given": "", "peak_memory": 7, "poisoned": False, "attempts": 1, "fallen": [], "stdout": "", "stderr": "",
         }  # fmt: skip
         raised, fell = {"status": "raised", "error": error}, {"status": "crashed", "ended": {"exit_status": -9}}
@@ -169,11 +171,17 @@ class Replies:
         pickled = pickle.dumps(stream, protocol=4)
         try:
             read = bytes_in(damaged(rng, pickled) if rng.random() < 0.02 else pickled)
-            _, replies = read_reply(read, self._pack)
+            head, replies = read_reply(read, self._pack)
+            torn_down = [in_words(each, self._files) for each in head["teardowns"]]
         except data.CorruptDataError as error:
             _shown_safely(str(error), 1)
             return False
         accepted = True
+        shown = [
+            explain_teardown(self._results, each)
+            for each in torn_down
+            if each["container_key"] in self._results.batch.containers
+        ]
         for reply, _ in replies:
             outcome = self._files.localize(self._dispatch.outcome(self._call, reply))
             if outcome.status == "infrastructure":
@@ -181,7 +189,6 @@ class Replies:
                 _shown_safely(str((outcome.error or {})["message"]), 1)
                 continue
             self._results.put(outcome, [])
-            shown = [explain_teardown(self._results, outcome, error) for error in outcome.teardown_errors]
             if outcome.failed:
                 shown += [explain(self._results, outcome), explain(self._results, outcome, brief=True)]
                 shown += [headline(self._results, outcome), str(location_of(self._results, outcome, self._directory))]

@@ -91,10 +91,16 @@ CASES = {
         "payloads", "100 B: no result within", faults=fault("output", how="lost", times=1), seconds=8
     ),
     "a garbled result": Unlike(
-        "payloads", "100 B: no result: DeserializationError", faults=fault("output", how="garbage", times=1)
+        "payloads", "100 B: no result: CorruptDataError", faults=fault("output", how="garbage", times=1)
     ),
     "a result that is something else": Unlike(
         "payloads", "100 B: the result is garbage", faults=fault("output", how="garbage", unpickles=True, times=1)
+    ),
+    "a result that would run code here": Unlike(
+        "payloads", "100 B: no result: CorruptDataError", faults=fault("output", how="hostile", touches="run", times=1)
+    ),
+    "a result of another call": Unlike(
+        "payloads", "9 KiB: came back changed", faults=fault("output", how="swapped", times=2)
     ),
     "an input that Modal fails": Unlike(
         "payloads", "100 B: no result: InternalFailure", faults=fault("internal_failure", function="probe", times=1)
@@ -188,4 +194,5 @@ def test_what_is_not_as_assumed_has_its_line(modal_server: LoopbackModal, case: 
     assert found["state"] == case.state
     assert seen.status == (0 if case.state == "ok" else 1)
     assert case.facts.items() <= seen.report["facts"].items()
+    assert not Path("run").exists(), "a container has run code here"
     assert all(used["used"] for used in modal_server.facts()["faults"] if used["kind"] not in ("gpu", "hang"))

@@ -15,6 +15,7 @@ from pytest_modal.run.modal.doctor.retries import counted
 from pytest_modal.run.modal.doctor.sent import new_app, new_image
 from pytest_modal.run.modal.doctor.visit import PATIENCE, Options, Visit
 from pytest_modal.run.modal.opening import opened
+from pytest_modal.run.modal.plain_replies import read_as_bytes
 from pytest_modal.run.modal.server_warnings import as_notes
 from pytest_modal.run.modal.timeouts import within
 
@@ -88,11 +89,14 @@ class Doctor:
                 return f"nothing can be asked: see {check.name}"
         if not self._options.gpu and self._is_chosen(calls.GPU_NAME):
             self._add(calls.GPU_NAME, Found("skipped", "--no-gpu"), 0.0)
-        with counted(self.visit.again), _running(self.visit.pulse.watch(self.visit.client)):
-            failed = await self._in_app()
-            if failed:
-                await self._group((throughout.REQUESTS, throughout.WARNINGS))
-            return failed or "the time was over"
+        try:
+            with read_as_bytes(), counted(self.visit.again), _running(self.visit.pulse.watch(self.visit.client)):
+                failed = await self._in_app()
+                if failed:
+                    await self._group((throughout.REQUESTS, throughout.WARNINGS))
+                return failed or "the time was over"
+        except errors.InfrastructureError as failure:  # the client is not known
+            return failure.message
 
     async def _in_app(self) -> str:
         groups = {name: [check for check in group if check in self.open] for name, group in _GROUPS.items()}
