@@ -27,12 +27,23 @@ def plain_environment() -> dict[str, str]:
     return {**environment, "MODAL_CONFIG_PATH": os.devnull, "MODAL_SERVER_URL": "http://127.0.0.1:9"}
 
 
+# Plugins that the pytest of a test does without: they take it a quarter of a second. `test_other_plugins.py` has them.
+OTHER_PLUGINS = ["anyio", "asyncio", "html", "html_fixtures", "hypothesispytest", "metadata", "pytest_cov", "timeout"]
+
+
 @pytest.fixture(autouse=True)
 def _unconfigured(monkeypatch: pytest.MonkeyPatch, plain_environment: dict[str, str]) -> None:
     for name in filter(_configures, [*os.environ]):
         monkeypatch.delenv(name)
     for name in ("MODAL_CONFIG_PATH", "MODAL_SERVER_URL"):
         monkeypatch.setenv(name, plain_environment[name])
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A directory with a pytest; it begins without options."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-pno:{name}" for name in OTHER_PLUGINS))
+    return pytester
 
 
 def _configures(name: str) -> bool:

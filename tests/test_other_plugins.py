@@ -53,6 +53,11 @@ BROKEN = """
 """
 
 
+@pytest.fixture(autouse=True)
+def _with_all_plugins(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS")
+
+
 @pytest.fixture
 def executed(pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     """Return what has run since the last call, in alphabetical order."""
