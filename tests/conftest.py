@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 
@@ -9,14 +10,16 @@ from collections.abc import Iterator
 import numpy  # noqa: F401
 import pandas  # noqa: F401
 import pytest
-from hypothesis import settings
 from loopback_modal import LoopbackModal, places_of_clients
 
 pytest_plugins = ["pytester"]
 
-# How long an example takes is decided by what else the machine does.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+if importlib.util.find_spec("hypothesis"):
+    import hypothesis
+
+    # How long an example takes is decided by what else the machine does.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
