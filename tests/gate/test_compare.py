@@ -300,6 +300,36 @@ def test_files_that_make_no_sense_are_errors_in_three_parts(
     assert "\n  what to do: " in errors
 
 
+@pytest.mark.parametrize("what", ["pipe", "/dev/zero", "nothing"])
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl", "a.eval"])
+def test_what_is_no_file_of_data_is_an_error_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, what: str
+) -> None:
+    path = tmp_path / name
+    if what == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(what if what.startswith("/") else "missing")
+    as_csv(tmp_path / "now", STEADY)
+    status, _, errors = compare(capsys, path, tmp_path / "now.csv")
+    assert status == 2
+    why = "No such file or directory" if what == "nothing" else "it is not a regular file"
+    assert errors.startswith(f"{name} can't be read: {why}\n  where: {path}\n  what to do: ")
+
+
+def test_an_archive_that_claims_to_be_huge_is_not_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            with archive.open(f"samples/{number}.json", "w") as member:
+                for _ in range(48):
+                    member.write(bytes(1 << 24))
+    as_csv(tmp_path / "now", STEADY)
+    status, _, errors = compare(capsys, path, tmp_path / "now.csv")
+    assert status == 2
+    assert errors.startswith("a.eval can't be read: it is larger than 2,048 MiB, unpacked\n")
+
+
 def test_what_is_missing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_csv(tmp_path / "now", STEADY)
     (tmp_path / "empty").mkdir()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import json
+import os
 import re
 import zipfile
 from collections import defaultdict
@@ -13,10 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_modal.committed import open_regular
 from pytest_modal.gate.judge.rows import INPUT_NAMES
 from pytest_modal.wording import some, three_parts
 
 INSPECT = ".eval"
+MOST_BYTES = 1 << 31  # of a file of results, and of what an archive holds
+LINKS = 0  # followed: whoever compares files has named them
 _METRICS = ("exact_match", "acc", "acc_norm", "pass@1")
 # The names of logs have their time, and those of inspect_ai an id of 22 characters at the end.
 _TIME = re.compile(r"[_-]?\d{4}-\d{2}-\d{2}T[\d.:+-]+(?=[_.]|$)")
@@ -49,14 +54,22 @@ def plain_name(path: Path) -> str:
     return _TIME.sub("", path.stem).strip("_") or path.stem
 
 
-def _error(path: Path, what: str, remedy: str) -> ValueError:
+def file_error(path: Path, what: str, remedy: str) -> ValueError:
+    """Return the error for a file of results."""
     return ValueError(three_parts(f"{path.name} {what}", path, remedy))
+
+
+def why_not(error: Exception) -> str:
+    """Return why a file can't be read; the error names the file already."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _chosen(path: Path, kind: str, names: Sequence[str], wanted: str | None) -> str:
     """Return the metric or scorer that is wanted, or the first."""
     if wanted is not None and wanted not in names:
-        raise _error(path, f"has no {kind} {wanted!r}, only {some(names)}", f"name one of them: --correct {names[0]}")
+        raise file_error(
+            path, f"has no {kind} {wanted!r}, only {some(names)}", f"name one of them: --correct {names[0]}"
+        )
     return wanted if wanted is not None else names[0]
 
 
@@ -76,7 +89,7 @@ def read_lm_eval(path: Path, lines: Sequence[Row], correct: str | None) -> Log:
     named = lines[0].get("metrics")
     metrics = [name for name in (named if isinstance(named, list) else _METRICS) if name in lines[0]]
     if not metrics:
-        raise _error(path, "has no metric that is known", f"it needs one of {', '.join(_METRICS)}")
+        raise file_error(path, "has no metric that is known", f"it needs one of {', '.join(_METRICS)}")
     metric = _chosen(path, "metric", metrics, correct)
     rows = []
     for line in lines:
@@ -124,15 +137,17 @@ def read_inspect_archive(path: Path, correct: str | None) -> Log:
         # inspect_ai brings it: it teaches zipfile the compression of these logs.
         importlib.import_module("zipfile_zstd")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with os.fdopen(open_regular(path, LINKS), "rb") as file, zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+                raise OSError(errno.EFBIG, f"it is larger than {MOST_BYTES >> 20:,} MiB, unpacked")
             names = [each for each in archive.namelist() if each.startswith("samples/") and each.endswith(".json")]
             log = json.loads(archive.read("header.json")) if "header.json" in archive.namelist() else {}
             samples = [json.loads(archive.read(name)) for name in names]
     except NotImplementedError:
         remedy = f"convert it: inspect log convert --to json --output-dir json {path}; or install zipfile-zstd here"
-        raise _error(path, "is compressed in a way that this Python can't read", remedy) from None
+        raise file_error(path, "is compressed in a way that this Python can't read", remedy) from None
     except (OSError, ValueError, zipfile.BadZipFile, RecursionError) as error:
-        raise _error(path, f"can't be read: {error}", "name an intact log of inspect_ai") from None
+        raise file_error(path, f"can't be read: {why_not(error)}", "name an intact log of inspect_ai") from None
     return read_inspect(path, {**(log if isinstance(log, dict) else {}), "samples": samples}, correct)
 
 
@@ -144,11 +159,11 @@ def read_inspect(path: Path, log: Row, correct: str | None) -> Log:
     """
     samples = log.get("samples")
     if not (isinstance(samples, list) and samples and all(isinstance(sample, dict) for sample in samples)):
-        raise _error(path, "has no samples", "log the samples: run inspect eval without --no-log-samples")
+        raise file_error(path, "has no samples", "log the samples: run inspect eval without --no-log-samples")
     scored = [(sample, _scores(sample)) for sample in samples]
     names = list(dict.fromkeys(name for _, scores in scored for name in scores))
     if not names:
-        raise _error(path, "has no scores", "finish the evaluation, or score the log: inspect score")
+        raise file_error(path, "has no scores", "finish the evaluation, or score the log: inspect score")
     scorer = _chosen(path, "score", names, correct or _headline(log, names))
     epochs: dict[int, list[Row]] = defaultdict(list)
     for sample, scores in scored:

@@ -13,17 +13,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_modal.committed import read_regular
 from pytest_modal.gate.judge.baseline_file import read_baseline
 from pytest_modal.gate.judge.baseline_paths import SUFFIX
 from pytest_modal.gate.judge.evaluation import Evaluation, pool
 from pytest_modal.gate.judge.log_files import (
     INSPECT,
+    LINKS,
+    MOST_BYTES,
     Log,
     Row,
+    file_error,
     is_lm_eval,
     read_inspect,
     read_inspect_archive,
     read_lm_eval,
+    why_not,
 )
 from pytest_modal.gate.judge.rows import Columns, read_rows
 from pytest_modal.wording import some, three_parts
@@ -57,7 +62,7 @@ def read_results(path: Path, by: str | None = None, correct: str | None = None) 
         The file is of none of the kinds, or its rows make no sense.
     """
     if path.suffix not in KINDS:
-        raise _error(path, "is of no known kind", f"name a file that ends in {', '.join(KINDS)}")
+        raise file_error(path, "is of no known kind", f"name a file that ends in {', '.join(KINDS)}")
     if path.suffix == INSPECT:
         log = read_inspect_archive(path, correct)
     else:
@@ -77,19 +82,16 @@ def read_results(path: Path, by: str | None = None, correct: str | None = None) 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        raw = io.BytesIO(read_regular(path, MOST_BYTES, LINKS))
+        return io.TextIOWrapper(raw, encoding="utf-8-sig").read()
     except (OSError, UnicodeDecodeError) as error:
-        raise _error(path, f"can't be read: {error}", "name a file of results, in UTF-8") from None
+        raise file_error(path, f"can't be read: {why_not(error)}", "name a file of results, in UTF-8") from None
 
 
 def _lines(path: Path, text: str) -> list[Row]:
     # Only LF ends a line: other separators of lines may stand in the text of a model.
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     return [_object(path, line, number) for number, line in lines]
-
-
-def _error(path: Path, what: str, remedy: str) -> ValueError:
-    return ValueError(three_parts(f"{path.name} {what}", path, remedy))
 
 
 def _object(path: Path, text: str, number: int) -> Row:
@@ -117,7 +119,7 @@ def _of_baseline(path: Path, gate: str) -> Evaluation:
 def _evaluation(path: Path, rows: Sequence[Row], correct: str, by: str | None) -> Evaluation:
     if rows and not any(correct in row for row in rows):
         what = f"has no column {correct!r}, only {some(rows[0], 20)}"
-        raise _error(path, what, "name the column that says whether an item is right, --correct COLUMN")
+        raise file_error(path, what, "name the column that says whether an item is right, --correct COLUMN")
     read = [{**row, _CORRECT: _right(row.get(correct))} for row in rows]
     _check(path, read, correct)
     column = by if by is not None and any(by in row for row in read) else None
@@ -155,11 +157,11 @@ def _check(path: Path, rows: Sequence[Mapping[str, Any]], correct: str) -> None:
     missing = [row.get("id") for row, value in zip(rows, values, strict=True) if value is None or value == ""]
     if missing:
         what = f"has no {correct!r} for {len(missing):,} of {len(rows):,} items: {some(missing)}"
-        raise _error(path, what, "finish the evaluation, or remove these items from the file")
+        raise file_error(path, what, "finish the evaluation, or remove these items from the file")
     for row, value in zip(rows, values, strict=True):
         if isinstance(value, Mapping):
             what = f"has several values as {correct!r} of item {row.get('id')!r}: {some(value)}"
-            raise _error(path, what, f"name one of them: --correct {next(iter(value), 'NAME')}")
+            raise file_error(path, what, f"name one of them: --correct {next(iter(value), 'NAME')}")
         if not isinstance(value, int | float) or not 0 <= value <= 1:
             what = f"has {value!r} as {correct!r} of item {row.get('id')!r}, which is no share in [0, 1]"
-            raise _error(path, what, "name another column, --correct COLUMN: true, false, or a share that is right")
+            raise file_error(path, what, "name another column, --correct COLUMN: true, false, or a share that is right")
