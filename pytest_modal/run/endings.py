@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Collection
 
@@ -10,6 +11,15 @@ _HINTS = {
     "SIGSEGV": " (segmentation fault)",
     "SIGABRT": " (aborted)",
 }
+
+
+_EXIT_STATUS = re.compile(r"exit code: (-?\d+)")
+
+
+def exit_status_in(text: str) -> int | None:
+    """Return the exit status of a container that a message of Modal names; None if it names none."""
+    match = _EXIT_STATUS.search(text)
+    return int(match[1]) if match else None
 
 
 def container_ending(status: int, out_of_memory: Collection[int]) -> str:

@@ -5,14 +5,16 @@ They say what runs, and that a container has ended before Modal says so; no outc
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-_EXIT = re.compile(r"exit code: (-?\d+)")
+from pytest_modal.run.endings import exit_status_in
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,8 @@ class Sightings:
 
     def note_end(self, entry: Any) -> None:
         """Note that a container has ended, if an entry of the log says so."""
-        if entry.source not in ("stdout", "stderr") and (found := _EXIT.search(entry.message)):
-            self.exits[id_in(entry, "ta-")] = int(found[1])
+        if entry.source not in ("stdout", "stderr") and (status := exit_status_in(entry.message)) is not None:
+            self.exits[id_in(entry, "ta-")] = status
 
     def has_begun(self, pack: str) -> bool:
         """Whether a container has reported that it has the pack."""
@@ -148,6 +150,24 @@ async def follow(app: Any) -> AsyncIterator[Any]:
     """Yield the entries of an app's log, from its beginning, as they arrive."""
     async for entry in app.logs.stream.aio():
         yield entry
+
+
+async def listen(app: Any, heard: Callable[[Any], None], pause: float) -> None:
+    """Pass on each entry of an app's log once, for ever: a log that ends, or can't be read, is opened again.
+
+    Parameters
+    ----------
+    pause : float
+        Seconds until then.
+    """
+    news = News()
+    while True:
+        news.opened()
+        with contextlib.suppress(Exception):
+            async for entry in follow(app):
+                if news.is_new(entry):
+                    heard(entry)
+        await asyncio.sleep(pause)
 
 
 async def last_output(call: Any, signs: Signs, entries: int = 400) -> dict[str, str]:

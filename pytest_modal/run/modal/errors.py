@@ -10,7 +10,7 @@ from pytest_modal.batch.calls import Call
 from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.declare.facts import Facts
-from pytest_modal.run.endings import container_ending
+from pytest_modal.run.endings import container_ending, exit_status_in
 
 TOKEN_REMEDY = (
     "run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET (in CI: from the repository's secrets)"
@@ -28,7 +28,6 @@ _PREAMBLE = re.compile(r"^Image build for \S+ (?:.* with the exception:\n)?")
 _SPENT = re.compile(r"spend(?:ing)? limit|workspace budget", re.IGNORECASE)
 _UNPAID = re.compile(r"payment (?:method|details)|credit card", re.IGNORECASE)
 _BILLING_PAGE = "https://modal.com/settings/usage"
-_EXIT_STATUS = re.compile(r"exit code: (-?\d+)")
 # In what the client says of an exception that it did not unpickle; see `pytest_modal.run.modal.plain_replies`.
 _REMOTE_TRACEBACK = "Here is the remote traceback:\n"
 
@@ -280,8 +279,8 @@ def _cause(log: Sequence[str]) -> str:
 def crash_message(error: BaseException, status: int | None, facts: Facts) -> str:
     """Return how a container ended, from the error that the client raised, or its exit status."""
     text = _last_words(str(error))
-    if match := _EXIT_STATUS.search(text):
-        status = int(match[1])
+    named = exit_status_in(text)
+    status = status if named is None else named
     if status is None:
         return f"the container ended: {text or 'Modal did not say why'}"
     return container_ending(status, facts.out_of_memory_exit_codes)

@@ -13,6 +13,13 @@ from pytest_modal.run.modal.timeouts import within
 Waiting = Callable[[Coroutine[object, object, object]], Coroutine[Any, Any, None]]
 
 
+def has_ended(info: Any) -> bool:
+    """Whether an app has been stopped, by what Modal says of it."""
+    import modal
+
+    return info.lifecycle.state in (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
+
+
 @contextlib.asynccontextmanager
 async def opened(app: Any, unless_failed: Waiting, patience: float, grace: Callable[[], float]) -> AsyncIterator[None]:
     """Run an app while the block runs.

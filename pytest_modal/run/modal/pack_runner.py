@@ -21,6 +21,7 @@ from pytest_modal.run.modal.app_log import Sightings, last_output
 from pytest_modal.run.modal.entry import another_python
 from pytest_modal.run.modal.errors import InfrastructureError, crash_message, of_billing, of_session, stopped
 from pytest_modal.run.modal.naps import Naps
+from pytest_modal.run.modal.opening import has_ended
 from pytest_modal.run.modal.queues import EnvironmentQueue, SentPack, read_reply
 from pytest_modal.run.modal.streams import RETRY_DELAY, Streams
 from pytest_modal.run.modal.timeouts import within
@@ -260,13 +261,11 @@ class PackRunner:
 
     async def is_stopped(self) -> bool:
         """Whether the app has ended."""
-        import modal
-
         try:
             info = await within(LOG_TIMEOUT, self._streams.request(lambda: self._app.info.aio(refresh=True)))
         except Exception:
             return False
-        return info.lifecycle.state in (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
+        return has_ended(info)
 
     async def look_at(self, queue: EnvironmentQueue, now: float) -> None:
         """Give up what waits for a container that doesn't come, or has not reported for too long."""

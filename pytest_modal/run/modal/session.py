@@ -20,7 +20,7 @@ from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
-from pytest_modal.run.modal.app_log import News, Sightings, Sign, follow
+from pytest_modal.run.modal.app_log import Sightings, Sign, listen
 from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.limits import Limits
@@ -188,7 +188,12 @@ class Session:
         pack_runner = PackRunner(
             app, self._dispatch, self._sightings, streams, self._options, self._naps, self._fail, torn_down
         )
-        beside = (self._listen(app), self._naps.watch(), self._guarded(self._watch_packs(pack_runner)))
+        # The batch does not need the log: it goes on if reading it fails.
+        beside = (
+            listen(app, self._heard, POLL_INTERVAL),
+            self._naps.watch(),
+            self._guarded(self._watch_packs(pack_runner)),
+        )
         background = [asyncio.ensure_future(each) for each in beside]
         tasks: set[asyncio.Task[None]] = set()
         try:
@@ -286,17 +291,6 @@ class Session:
                 await asyncio.wait([working], timeout=self._grace)
 
     # Watchers in the background.
-
-    async def _listen(self, app: object) -> None:
-        # The batch does not need the log: it goes on if reading it fails.
-        news = News()
-        while True:
-            news.opened()
-            with contextlib.suppress(Exception):
-                async for entry in follow(app):
-                    if news.is_new(entry):
-                        self._heard(entry)
-            await asyncio.sleep(POLL_INTERVAL)
 
     def _heard(self, entry: Any) -> None:
         self._news_at = time.monotonic()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from typing import Any
 
 from pytest_modal.declare.facts import Facts
+from pytest_modal.run.endings import exit_status_in
 from pytest_modal.run.modal.doctor.calls import without_value
 from pytest_modal.run.modal.doctor.check import Check, Found, found
 from pytest_modal.run.modal.doctor.log import Log
 from pytest_modal.run.modal.doctor.sent import MEMORY_LIMIT, MEMORY_TAKEN, TIME_LIMIT, new_app, new_word
 from pytest_modal.run.modal.doctor.visit import PATIENCE, End, Visit
-from pytest_modal.run.modal.opening import opened
+from pytest_modal.run.modal.opening import has_ended, opened
 from pytest_modal.run.modal.timeouts import within
 from pytest_modal.wording import count
 
@@ -23,7 +23,6 @@ _BEGIN_LIMIT = 30.0
 _END_LIMIT = 10.0
 _LINE_LIMIT = 3.0
 _CANCEL_INTERVAL = 1.2  # seconds: a container is told to cancel once a second, and not before its call has begun
-_EXIT = re.compile(r"exit code: (-?\d+)")
 _REPORT = "report it with the file: how a call has ended is read from this"
 
 
@@ -69,8 +68,9 @@ async def _death(visit: Visit, name: str, word: str, *args: Any) -> Found | tupl
             await within(5, call.cancel.aio())
         return without_value(f"no end of the call, with {count(len(begun), 'start')},", end)
     exits = visit.log.exits(containers)
-    match = _EXIT.search(str(end.error or ""))
-    status = int(match[1]) if match else exits[-1][1] if exits else None
+    status = exit_status_in(str(end.error or ""))
+    if status is None and exits:
+        status = exits[-1][1]
     measured = {
         **end.told,
         "exit_status": status,
@@ -205,13 +205,9 @@ async def stopped(visit: Visit) -> Found:
 
 
 async def _until_stopped(app: Any, since: float) -> float | None:
-    import modal
-
-    ended = (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
     while time.monotonic() - since < _END_LIMIT:
         with contextlib.suppress(Exception):
-            info = await within(5, app.info.aio(refresh=True))
-            if info.lifecycle.state in ended:
+            if has_ended(await within(5, app.info.aio(refresh=True))):
                 return round(time.monotonic() - since, 2)
         await asyncio.sleep(0.25)
     return None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_modal.run.modal.app_log import News, follow, id_in
+from pytest_modal.run.endings import exit_status_in
+from pytest_modal.run.modal.app_log import follow, id_in, listen
 
-_EXIT = re.compile(r"exit code: (-?\d+)")
 _PAUSE = 0.5  # seconds
 
 
@@ -47,14 +46,7 @@ class Log:
 
     async def watch(self, app: Any) -> None:
         """Read the log, for ever."""
-        news = News()
-        while True:
-            news.opened()
-            with contextlib.suppress(Exception):
-                async for entry in follow(app):
-                    if news.is_new(entry):
-                        self._add(entry)
-            await asyncio.sleep(_PAUSE)
+        await listen(app, self._add, _PAUSE)
 
     def _add(self, entry: Any) -> None:
         system = entry.source not in ("stdout", "stderr")
@@ -80,8 +72,8 @@ class Log:
 
     def exits(self, containers: set[str]) -> list[tuple[float, int]]:
         """Return when containers have ended by themselves, and with which exit status, as Modal's own lines say."""
-        seen = [(entry, _EXIT.search(entry.text)) for entry in self.entries if entry.system]
-        return [(entry.at, int(match[1])) for entry, match in seen if match and entry.container in containers]
+        ends = [entry for entry in self.entries if entry.system and entry.container in containers]
+        return [(entry.at, status) for entry in ends if (status := exit_status_in(entry.text)) is not None]
 
 
 async def read_again(app: Any, seconds: float, text: str, count: int) -> int:

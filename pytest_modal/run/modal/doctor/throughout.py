@@ -7,6 +7,7 @@ import time
 
 from pytest_modal.run.modal.doctor.check import Check, Found, found
 from pytest_modal.run.modal.doctor.visit import Visit
+from pytest_modal.run.modal.opening import has_ended
 from pytest_modal.run.modal.timeouts import within
 from pytest_modal.wording import count
 
@@ -50,11 +51,8 @@ async def image(visit: Visit) -> Found:
 
 async def session(visit: Visit) -> Found:
     """See whether the app of the visit still runs."""
-    import modal
-
     info = await within(5, visit.app.info.aio(refresh=True))
-    state = info.lifecycle.state
-    runs = state not in (modal.types.AppState.STOPPED, modal.types.AppState.STOPPING)
+    state, runs = info.lifecycle.state, not has_ended(info)
     says = "it runs" if runs else "the app was stopped meanwhile"
     remedy = "if nobody stopped it: was this machine asleep, or too busy to send heartbeats?"
     return found(runs, says, remedy, {"state": str(getattr(state, "name", state))})
