@@ -20,7 +20,7 @@ from pytest_modal.gate.judge.log_files import plain_name
 from pytest_modal.gate.judge.policy import Demands, Policy
 from pytest_modal.gate.judge.result_files import KINDS, Results, read_results
 from pytest_modal.gate.judge.verdict import GateResult, judge_arms
-from pytest_modal.wording import count, first_few, some, three_parts
+from pytest_modal.wording import aligned, count, first_few, some, three_parts
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,7 @@ def _table(results: Sequence[GateResult]) -> list[str]:
         moved = f"{each.newly_failing:,}", f"{each.newly_passing:,}"
         figures = Figures.of(each).change(change)
         rows.append((each.gate, f"{each.n:,}", figures, *moved, f"{change.p:.2g}", str(each.verdict)))
-    widths = [max(len(row[column]) for row in rows) for column in range(7)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return aligned(rows)
 
 
 def _print_findings(pair: _Pair, result: GateResult) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pytest_modal.checks.render import write
 from pytest_modal.run.modal.doctor.check import Check, Line, State
 from pytest_modal.run.modal.doctor.doctor import CHECKS, Doctor
 from pytest_modal.run.modal.doctor.report import report
@@ -156,7 +157,5 @@ def _summary(lines: Sequence[Line], output: Path, *, has_facts: bool) -> str:
 
 
 def _write(text: str) -> None:
-    """Write to standard output at once, in whatever encoding it has."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    write(text)
     sys.stdout.flush()

@@ -11,7 +11,7 @@ from pytest_modal.gate.judge.flips import WIDEST_ID
 from pytest_modal.gate.judge.policy import TOLERABLE
 from pytest_modal.gate.judge.statistics import Change
 from pytest_modal.gate.judge.verdict import GateResult
-from pytest_modal.wording import count, first_few, safe_line
+from pytest_modal.wording import aligned, count, first_few, safe_line
 
 _OFTEN = 1_000_000_000  # more says nothing
 _CATEGORIES = 12  # of more, those that pass are only counted
@@ -36,7 +36,7 @@ def finding(result: GateResult) -> list[str]:
             f"  since the anchor of {result.anchor_date}; {by_chance(result.anchor)}",
             f"  no single update fell as far: since the last one {figures.change(change)}",
         ]
-    elif "category" in result.reasons and "drop" not in result.reasons:
+    elif _is_of_categories(result):
         lines = _categories_fell(result)
     else:
         lines = [f"ACCURACY REGRESSION  {result.gate}  {figures.change(change)}"]
@@ -147,6 +147,4 @@ def category_table(result: GateResult) -> list[str]:
             p_value(each.p),
         )
         rows.append((safe_line(each.name, WIDEST_ID), *cells, str(each.verdict)))
-    widths = [max(len(row[column]) for row in rows) for column in range(7)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*(f"  {line}" for line in table), *more]
+    return [*(f"  {line}" for line in aligned(rows)), *more]
