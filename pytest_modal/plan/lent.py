@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import hashlib
 import pickle
 import types
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pytest_modal.code.arguments import digest_of_argument
 
-_SAMPLED_FROM = 1 << 20  # bytes of an array: from here on each test looks at a part of it, the last one at all
+_SAMPLED_FROM = 1 << 20  # bytes of an array: from here on each test looks at a sample, the last one at all
 _SAMPLES = 256
 _SAMPLE_BYTES = 256
 _FIXED = (str, bytes, bool, int, float, complex, type(None), type, types.FunctionType, enum.Enum)
@@ -69,7 +68,7 @@ def _fingerprint(value: object) -> _Fingerprint | None:
     arrays: list[pickle.PickleBuffer] = []
     try:
         hashed = hashlib.blake2b(pickle.dumps(value, 5, buffer_callback=arrays.append), digest_size=16)
-    except Exception:  # code, or an object that holds some: it need not be small, but pickle doesn't know how
+    except Exception:  # it holds code that pickle finds by no name
         return _Fingerprint(digest_of_argument(value, "value").encode(), sampled=False)
     sampled = False
     for array in arrays:
@@ -87,6 +86,4 @@ def _fingerprint(value: object) -> _Fingerprint | None:
 def _is_fixed(value: object) -> bool:
     if type(value) is tuple:
         return all(map(_is_fixed, value))
-    if type(value) is functools.partial:
-        return False
     return isinstance(value, _FIXED)

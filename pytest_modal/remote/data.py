@@ -11,7 +11,6 @@ object whose only key is a tag, ``{"$tuple": [1, 2]}``. A tag takes the next blo
 from __future__ import annotations
 
 import hashlib
-import importlib
 import itertools
 import json
 import math
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytest_modal.remote.converted import fields_of, tensor_to_array
-from pytest_modal.remote.dtypes import describe, dtype_of, value_bytes
+from pytest_modal.remote.dtypes import describe, dtype_of, load_numpy, value_bytes
 from pytest_modal.remote.not_data import RefusedError, type_name, way_in, way_out
 
 MAGIC = b"PMDATA1\n"
@@ -208,7 +207,7 @@ class _Encoder:
             return self._rows(values)
         dtype = values[0].dtype if issubclass(kind, _types("numpy", "generic")) else None
         if dtype is not None and dtype.type is kind and dtype.kind in "biufc":
-            return {"$scalars": self._array(_numpy().array(values, dtype))}
+            return {"$scalars": self._array(load_numpy().array(values, dtype))}
         return None
 
     def _rows(self, rows: Sequence[dict[Any, Any]]) -> Any:
@@ -242,7 +241,7 @@ class _Encoder:
                 return {"$str_": str.__str__(value)}
             if isinstance(value, bytes):
                 return {"$bytes_": bytes(value).hex()}
-            return {"$scalar": self._array(_numpy().array(value, value.dtype))}
+            return {"$scalar": self._array(load_numpy().array(value, value.dtype))}
         if isinstance(value, _types("torch", "Tensor")):
             array = tensor_to_array(value)  # says it if it has no array form
             if self._converts:
@@ -255,7 +254,7 @@ class _Encoder:
         dtype, order = array.dtype, "F" if array.flags.fnc else "C"
         spec = describe(dtype)
         if array.nbytes:
-            memory = _numpy().ascontiguousarray(array.reshape(-1, order=order)).view("u1")
+            memory = load_numpy().ascontiguousarray(array.reshape(-1, order=order)).view("u1")
             if dtype.names is not None or dtype.char in "gG":
                 # The bytes between fields and behind long doubles are undefined.
                 mask = value_bytes(dtype)
@@ -279,9 +278,9 @@ class _Decoder:
             "$ints": lambda length: list(struct.unpack(f"<{length // 8}q", self._take(length))),
             "$array": self._array,
             "$scalar": lambda array: array[()],
-            "$scalars": lambda array: list(_numpy().frombuffer(array, array.dtype)),
-            "$str_": lambda text: _numpy().str_(text),
-            "$bytes_": lambda text: _numpy().bytes_(bytes.fromhex(text)),
+            "$scalars": lambda array: list(load_numpy().frombuffer(array, array.dtype)),
+            "$str_": lambda text: load_numpy().str_(text),
+            "$bytes_": lambda text: load_numpy().bytes_(bytes.fromhex(text)),
         }
 
     def value(self) -> Any:
@@ -321,7 +320,7 @@ class _Decoder:
         memory = self._take(_items(shape) * dtype.itemsize)
         if not dtype.itemsize:
             _items([*shape, *dtype.shape], MAX_EMPTY)
-        array = _numpy().ndarray(shape, dtype, memory or bytearray(), order=order)
+        array = load_numpy().ndarray(shape, dtype, memory or bytearray(), order=order)
         return array.copy(order) if self._copy and memory else array  # copies of no memory may have another dtype
 
 
@@ -356,7 +355,3 @@ def _short(key: Any) -> str:
 def _types(library: str, name: str) -> Any:
     """Return a type of a library; an empty tuple where the library is not imported, so that no value is of it."""
     return getattr(sys.modules.get(library), name, ())
-
-
-def _numpy() -> Any:
-    return importlib.import_module("numpy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ from pytest_modal.batch.calls import Batch, Call, Data, FromCall, FromContainer,
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.code.distributions import distribution_of
+from pytest_modal.code.inventory import inventory
 from pytest_modal.code.requirements import requirements_of
 from pytest_modal.remote import data
 from pytest_modal.store.recordings.errors import RecordingError
@@ -136,16 +136,9 @@ def _facts(batch: Batch, call: Call, outcome: Outcome) -> RunFacts:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         gpu=outcome.device,
         python=platform.python_version(),
-        packages={name: version for name in named if name and (version := _version(name))},
+        packages={name: version for name in named if name and (version := inventory().version(name))},
         seconds=round(outcome.seconds, 6),
     )
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def unused(places: Iterable[Slot], tests: Iterable[Path], used: Iterable[Path]) -> list[Path]:
