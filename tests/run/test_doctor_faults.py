@@ -153,7 +153,7 @@ CASES = {
     "a stopped app that says nothing": Unlike("stopped", "its call never ends", {"stop_silent": True}, seconds=12),
     "a cancelled call that says nothing": Unlike("cancel", "the call never ends", {"stop_silent": True}, seconds=12),
     "heartbeats that are not heard": Unlike(
-        "session", "was stopped meanwhile", {"heartbeat_timeout": 3.0}, beside=["streams"]
+        "session", "was stopped meanwhile", {"heartbeat_timeout": 2.0}, beside=["streams"]
     ),
     "a refused token": Unlike("connection", "does not accept the token", faults=fault("token")),
     "no answer": Unlike("connection", "Modal does not answer at", faults=fault("hang"), seconds=5),
