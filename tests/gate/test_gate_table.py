@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "gate_table.py"
+from benchmark_scripts import script
 
 
 @pytest.fixture(scope="module")
 def table() -> Any:
     """The benchmark, as a module."""
-    spec = importlib.util.spec_from_file_location("gate_table", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gate_table"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["gate_table"]
+    with script("gate_table") as module:
+        yield module
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_scripts import script
 from loopback_modal import LoopbackModal
 
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 SAMPLE = ["kill the client", "kill the worker", "full disk", "damaged files", "kill the container", "requests fail"]
 
 
 @pytest.fixture(scope="module")
 def soak() -> Any:
     """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("soak", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["soak"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["soak"]
+    with script("soak") as module:
+        yield module
 
 
 @pytest.mark.parametrize("name", SAMPLE)
