@@ -1,0 +1,1 @@
+"""Records of runs: collected while pytest runs, written at its end, found again later."""
