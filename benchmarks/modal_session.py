@@ -1,10 +1,13 @@
-"""Modal mode on the loopback server against a hand-written script: the same work, and many small calls.
+"""Modal mode on the loopback server: a hand-written script's work, many small calls, and the memory that calls take.
 
-python benchmarks/modal_session.py [CALLS [CALLS_WITH_LATENCY]]
+python benchmarks/modal_session.py [PART ...]
+
+The parts are same, small, slow (each request of the client and of the containers takes 50 ms) and memory.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -21,12 +24,12 @@ from loopback_modal import LoopbackModal
 WORK = """
     def load():
         import time
-        time.sleep(1.0)
+        time.sleep(1.0 * SCALE)
         return 2
 
     def work(model, x):
         import time
-        time.sleep(0.25)
+        time.sleep(0.25 * SCALE)
         return [model * x] * 100
 """
 SCRIPT = """
@@ -81,23 +84,38 @@ MANY = """
 
     def test_it(doubled): pass
 """
+LARGE = """
+    import pytest_modal
+
+    @pytest_modal.fixture(params=range(CALLS))
+    def rows(request): return bytes([request.param % 256]) * 200_000
+
+    def test_it(rows): assert len(rows) == 200_000
+"""
 PLAIN = """
     import pytest
 
-    @pytest.mark.parametrize("x", range(12))
-    def test_it(x): pass
+    @pytest.fixture(params=range(CALLS))
+    def doubled(request): return 2 * request.param
+
+    def test_it(doubled): pass
 """
 PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
 
 
-def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float, str]:
-    """Return the wall time of a Python process, and what it printed."""
+def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float, float, str]:
+    """Return the wall time of a Python process, its peak memory in MB, and what it printed."""
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=directory, env=server.environ(), capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return time.perf_counter() - started, done.stdout
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=directory, env=server.environ(), stdout=out, stderr=subprocess.STDOUT
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        out.seek(0)
+        printed = out.read()
+    assert status == 0, printed
+    return seconds, used.ru_maxrss / 1024, printed
 
 
 def session_seconds(printed: str) -> float:
@@ -108,52 +126,75 @@ def session_seconds(printed: str) -> float:
     return sum(others)
 
 
-def small_calls(server: LoopbackModal, root: Path, calls: int) -> None:
-    """Compare many small calls with `Function.map`."""
-    server.reset()
-    _, printed = run(server, root, "map.py")
-    mapped = float(printed.split()[-1])
-    server.reset()
-    _, printed = run(server, root, *PYTEST, "--modal", "test_many.py")
-    many = session_seconds(printed)
-    facts = server.facts()
-    print(
-        f"{calls:,} small calls, ms each: Function.map {1e3 * mapped / calls:.2f}, "
-        f"pytest --modal {1e3 * many / calls:.2f}"
-    )
-    print(f"ratio: {many / mapped:.3f}")
-    print(
-        f"sessions: {len(facts['apps'])}, containers: {len(facts['containers'])}, inputs: {len(facts['inputs'])}, "
-        f"most RPCs at a time: {facts['most_rpcs_of_running_apps']}"
-    )
-
-
-def main(calls: int = 10_000, slow_calls: int = 1_000) -> None:
-    """Measure and print."""
-    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
-        root = Path(folder)
-        write_files(root, calls)
-        run(server, root, "script.py")  # builds the images
-        by_hand = [run(server, root, "script.py")[0] for _ in range(3)]
-        ours = [run(server, root, *PYTEST, "--modal", "test_same.py")[0] for _ in range(3)]
-        start = [run(server, root, *PYTEST, "test_plain.py")[0] for _ in range(3)]
-        hand, whole, alone = (statistics.median(each) for each in (by_hand, ours, start))
-        print(f"the same work: by hand {hand:.2f} s; pytest --modal {whole:.2f} s, {alone:.2f} s of it pytest's own")
-        print(f"ratio, pytest's own aside: {(whole - alone) / hand:.2f}")
-        small_calls(server, root, calls)
-    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5, latency=0.05) as server:
-        print("with 50 ms of latency:")
-        write_files(Path(folder), slow_calls)
-        small_calls(server, Path(folder), slow_calls)
-
-
-def write_files(root: Path, calls: int) -> None:
-    """Write the scripts and suites."""
-    sources = {"script": WORK + SCRIPT, "test_same": WORK + SUITE, "test_plain": PLAIN, "map": MAP, "test_many": MANY}
+def write_files(root: Path, calls: int = 12, scale: float = 1.0) -> None:
+    """Write the scripts and suites; `scale` times four seconds is the work of the first two."""
+    sources = {"script": WORK + SCRIPT, "test_same": WORK + SUITE, "map": MAP}
+    sources |= {"test_many": MANY, "test_large": LARGE, "test_plain": PLAIN}
     for name, source in sources.items():
-        text = textwrap.dedent(source).replace("CALLS", str(calls))
+        text = textwrap.dedent(source).replace("CALLS", str(calls)).replace("SCALE", str(scale))
         (root / f"{name}.py").write_text(text, encoding="utf-8")
 
 
+def same(scale: float) -> None:
+    """Compare the same work, in one function, with a script by hand."""
+    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
+        root = Path(folder)
+        write_files(root, scale=scale)
+        for program in (["script.py"], [*PYTEST, "--modal", "test_same.py"]):  # builds the images
+            run(server, root, *program)
+        by_hand = [run(server, root, "script.py")[0] for _ in range(3)]
+        ours = [run(server, root, *PYTEST, "--modal", "test_same.py")[0] for _ in range(3)]
+        start = [run(server, root, *PYTEST, "test_plain.py")[0] for _ in range(3)]
+    hand, whole, alone = (statistics.median(each) for each in (by_hand, ours, start))
+    print(
+        f"the same work, {4 * scale:.0f} s: by hand {hand:.2f} s; pytest --modal {whole:.2f} s, pytest's {alone:.2f} s"
+    )
+    print(f"  ratio, pytest's own aside: {(whole - alone) / hand:.3f}")
+
+
+def small(calls: int, latency: float = 0.0) -> None:
+    """Compare many small calls with `Function.map`."""
+    settings = {"latency": latency, "container_latency": latency}
+    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5, **settings) as server:
+        root = Path(folder)
+        write_files(root, calls)
+        _, _, printed = run(server, root, "map.py")
+        mapped = float(printed.split()[-1])
+        server.reset()
+        _, _, printed = run(server, root, *PYTEST, "--modal", "test_many.py")
+        many, facts = session_seconds(printed), server.facts()
+    print(f"{calls:,} small calls, {1e3 * latency:.0f} ms a request; ms each: ", end="")
+    print(f"Function.map {1e3 * mapped / calls:.2f}, pytest --modal {1e3 * many / calls:.2f}")
+    print(f"  ratio: {many / mapped:.3f}; {len(facts['inputs'])} inputs, ", end="")
+    print(f"at most {facts['most_rpcs_of_running_apps']} requests at a time")
+
+
+def memory(calls: int) -> None:
+    """Print the peak memory of pytest, for calls with small results, none, and results of 200 KB."""
+    with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
+        root = Path(folder)
+        write_files(root, calls)
+        _, plain, _ = run(server, root, *PYTEST, "test_plain.py")
+        _, many, _ = run(server, root, *PYTEST, "--modal", "test_many.py")
+        write_files(root, calls // 10)
+        _, large, _ = run(server, root, *PYTEST, "--modal", "test_large.py")
+    print(f"peak memory, {calls:,} calls: {many:.0f} MB; as many plain tests {plain:.0f} MB; ", end="")
+    print(f"{calls // 10:,} calls of 200 KB each {large:.0f} MB")
+
+
+PARTS = {
+    "same": lambda: [same(scale) for scale in (1, 5)],
+    "small": lambda: small(10_000),
+    "slow": lambda: small(2_000, 0.05),
+    "memory": lambda: [memory(calls) for calls in (5_000, 20_000)],
+}
+
+
+def main(*parts: str) -> None:
+    """Measure and print."""
+    for part in parts or PARTS:
+        PARTS[part]()
+
+
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -141,8 +141,7 @@ class Gate:
         Exception or None
             How the request is to end after it was carried out.
         """
-        if caller.is_client:
-            await asyncio.sleep(self.settings.latency)
+        await asyncio.sleep(self.settings.latency if caller.is_client else self.settings.container_latency)
         if caller.plane == "container":
             self._check_container(name, caller)
         elif caller.plane == "input":
