@@ -183,7 +183,10 @@ def honest_changes(scale: float) -> Iterator[Figure]:
 
 
 def sessions(scale: float) -> Iterator[Figure]:
-    """Sessions flip 1 to 5% of the items each; the rounds of the baseline are from five of them, or from one."""
+    """Sessions flip 1 to 5% of the items each; the rounds of the baseline are from five of them, or from one.
+
+    Each fresh round is a session of its own.
+    """
     flips = 0.01
     for n in (200, 1000):
         for share in (0.01, 0.02, 0.05):
@@ -202,7 +205,11 @@ def sessions(scale: float) -> Iterator[Figure]:
                     each = [session() for _ in range(recorded)]
                     then = np.hstack([rounds(rng, each[index % recorded], flips, 1) for index in range(ROUNDS)])
                     first = rounds(rng, session(), flips, 1)
-                    return _failed(gate(then, first, lambda: rounds(rng, session(), flips, FRESH))[0])
+
+                    def fresh() -> Array:
+                        return np.hstack([rounds(rng, session(), flips, 1) for _ in range(FRESH)])
+
+                    return _failed(gate(then, first, fresh)[0])
 
                 what = f"sessions flip {100 * share:g}%, n={n}, rounds from {recorded}"
                 yield Figure(what, share_of(runs, run), runs, most=0.012 if recorded == 5 else 1.0)

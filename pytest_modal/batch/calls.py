@@ -297,7 +297,7 @@ class Batch:
         What the images install, by `Environment.image_group`. Decided once for a run: parts of the batch that are sent
         later, or again, share the images.
     rounds_apart : bool
-        Whether each round runs in its own session, so that a baseline knows what differs between sessions.
+        Whether each round runs in its own session, so that rounds differ by what differs between sessions.
     """
 
     calls: list[Call] = field(default_factory=list)

@@ -1,7 +1,8 @@
-"""Fresh rounds for suspicious gates: once a run, after all other tests, in one session, by one process."""
+"""Fresh rounds for suspicious gates: once a run, after all other tests, for all of them together, by one process."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,15 +45,17 @@ def confirm(session: pytest.Session) -> None:
     if not items:
         return
     before = config.stash[RESULTS]
-    batch = repeat(before.batch, calls_of(items), range(1, settings.gates.confirm + 1))
+    # In one session they would share what is particular to it.
+    rounds = repeat(before.batch, calls_of(items), range(1, settings.gates.confirm + 1))
+    batch = replace(rounds, rounds_apart=True)
     backend = backend_of(config, with_what_is_left(settings, before.run.cost))
     results = Results(backend.mode, batch)
     config.add_cleanup(results.close)
     screen = _screen(config)
     if screen is not None:
-        rounds, tests = count(settings.gates.confirm, "fresh round"), count(len(items), "test")
+        fresh, tests = count(settings.gates.confirm, "fresh round"), count(len(items), "test")
         calls = count(len(batch.calls), "call")
-        screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
+        screen.write_line(f"modal: {backend.describe()}: {fresh} for {tests} with suspicious gates: {calls}")
     compute(config, backend, results, None, screen)
     before.add_cost(results.run.cost)
     for item in items:

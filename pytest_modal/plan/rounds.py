@@ -88,7 +88,7 @@ def costs(batch: Batch, items: Sequence[pytest.Item], gates: GateSettings) -> li
         more = f"{count(calls * (gates.rounds - 1), 'call')} more, each round in its own session"
         return [f"baselines: {count(gates.rounds, 'round')} of {of}: {more}"]
     if gates.confirm:
-        more = f"{count(calls * gates.confirm, 'call')} more at most, in a second session"
+        more = f"{count(calls * gates.confirm, 'call')} more at most, each round in its own session"
         return [f"suspicious gates: {count(gates.confirm, 'fresh round')} of {of}: {more}"]
     return []
 

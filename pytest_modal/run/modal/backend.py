@@ -1,4 +1,4 @@
-"""`pytest --modal`: the batch in one session on Modal, or each round of a recording in its own.
+"""`pytest --modal`: the batch in one session on Modal, or each round of a gate in its own.
 
 The sessions run in their own thread, so that the main thread can store results, show progress, and be
 interrupted. Everything from that thread comes through one queue.
