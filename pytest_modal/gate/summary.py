@@ -70,11 +70,13 @@ def _find_not_compared(session: pytest.Session, ledger: Ledger) -> None:
     """Find the gates with a baseline that were not compared because a test failed before it called them."""
     config = session.config
     cut_short = ledger.failed & ({record.test for record in ledger.records} | {*ledger.uncalled})
-    narrowed = config.stash.get(DESELECTED, []) or any("::" in argument for argument in config.args)
-    if not cut_short or narrowed:
+    if not cut_short or config.stash.get(DESELECTED, []):
         return
-    directories = {config.rootpath.joinpath(test.partition("::")[0]).parent / DIRECTORY for test in cut_short}
-    recorded = {name for directory in directories for name in gates_of_project(directory)}
+    directories = {config.rootpath.joinpath(test.partition("::")[0]).parent for test in cut_short}
+    # Tests of a directory share its baselines, and only together do they use all of them.
+    given = [Path(config.invocation_params.dir, argument) for argument in config.args]
+    whole = [each for each in directories if any(each == path or path in each.parents for path in given)]
+    recorded = {name for directory in whole for name in gates_of_project(directory / DIRECTORY)}
     ledger.not_compared = sorted(recorded - {record.gate for record in ledger.records})
 
 
