@@ -56,6 +56,7 @@ def sample_record(root: Path) -> Record:
     return {
         "schema": 1,
         "id": "20261118T112640-9f3c2ab71d",
+        "selection": "5d1f0a7b",
         "started": "2026-11-18T11:26:40+00:00",
         "seconds": 141.7,
         "ending": "finished",
@@ -99,7 +100,9 @@ def sample_record(root: Path) -> Record:
 def earlier_record(record: Record) -> Record:
     """Return a record of the same tests two days before: one more passed, some calls were faster."""
     earlier = copy.deepcopy(record)
-    earlier.update(id="20261116T090000-1b2c3d4e5f", started="2026-11-16T09:00:00+00:00", commit="1b2c3d4e5f6a", clean=True)
+    earlier.update(
+        id="20261116T090000-1b2c3d4e5f", started="2026-11-16T09:00:00+00:00", commit="1b2c3d4e5f6a", clean=True
+    )
     earlier["branch"] = "main"
     for test in earlier["tests"]:
         if "calibration_error" in test["nodeid"]:
@@ -244,7 +247,11 @@ def _tests(calls: list[CallEntry]) -> list[TestEntry]:
     add("evals/test_kernels.py::test_flash_attention", "skipped", seconds=0.0, message="needs an H200")
     add("evals/test_kernels.py::test_fp8", "xfailed", seconds=0.2, message="reason: rounding of fp8 is not symmetric")
     for index in range(12):
-        add(f"evals/test_inference.py::test_batch_is_answered[{index}]", using=f"answers[{index}]", seconds=0.1 + index / 40)
+        add(
+            f"evals/test_inference.py::test_batch_is_answered[{index}]",
+            using=f"answers[{index}]",
+            seconds=0.1 + index / 40,
+        )
     return tests
 
 
@@ -307,10 +314,21 @@ def _gate(name: str, verdict: str, change: dict[str, Any] | None, *, score: bool
 
 def _rounds(value: float, spread: float) -> list[RoundEntry]:
     rng = random.Random(7)
-    past = [("2026-06-02", value - 0.021, "baseline"), ("2026-08-19", value - 0.008, "baseline"), ("2026-10-01", value + 0.002, "accepted: a smaller tokenizer")]
+    past = [
+        ("2026-06-02", value - 0.021, "baseline"),
+        ("2026-08-19", value - 0.008, "baseline"),
+        ("2026-10-01", value + 0.002, "accepted: a smaller tokenizer"),
+    ]
     now = [(f"2026-11-0{2 + index // 2}", value + rng.uniform(-spread, spread), "round") for index in range(5)]
     return [
-        {"date": date, "value": at, "what": what, "commit": f"{abs(hash((date, index))) % 16**10:010x}"[:10], "app": "modal", "gpu": "H100"}
+        {
+            "date": date,
+            "value": at,
+            "what": what,
+            "commit": hashlib.sha1(f"{date} {index}".encode()).hexdigest()[:10],
+            "app": "modal",
+            "gpu": "H100",
+        }
         for index, (date, at, what) in enumerate([*past, *now])
     ]
 
@@ -330,9 +348,13 @@ def _gates() -> list[GateEntry]:
                 "was": f"{a} + {b} = {was}",
                 "now": f"{a} + {b} = {now}",
                 "input": f"What is {a} + {b}? Answer with the number only.",
+                "right_then": "5/5" if worse else "0/5",
+                "right_now": "1/5" if worse else "5/5",
             }
         )
-    arithmetic = _gate("arithmetic", "FAIL", _change(0.913, -0.032, 0.011, 1200, p=0.00002), rounds=_rounds(0.913, 0.004))
+    arithmetic = _gate(
+        "arithmetic", "FAIL", _change(0.913, -0.032, 0.011, 1200, p=0.00002), rounds=_rounds(0.913, 0.004)
+    )
     arithmetic |= {"flips": flips, "flips_in_all": 52}  # type: ignore[typeddict-item]
     arithmetic["result"] |= {
         "newly_failing": 43,
@@ -367,7 +389,9 @@ def _write_files(root: Path) -> list[ArtifactEntry]:
     def draw(path: str, test: str, title: str, **options: Any) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         rng = random.Random(path)
-        with plt.rc_context({"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}):
+        with plt.rc_context(
+            {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+        ):
             figure, axes = plt.subplots(figsize=(4.4, 3.2), layout="constrained")
             for seed, marker in enumerate("os^"):
                 points = [3.2 * math.exp(-step / 9) + 0.4 + rng.uniform(-0.06, 0.06) for step in range(30)]
@@ -389,14 +413,18 @@ def _write_files(root: Path) -> list[ArtifactEntry]:
     draw("test_training/test_loss_falls/loss.pdf", training, "Loss of three seeds")
     rng = random.Random(1)
     rows = [
-        f"{step},{3.2 * math.exp(-step / 90) + 0.4 + rng.uniform(-0.05, 0.05):.5f},{1e-3 * (1 - step / 300):.6f},{step % 7 == 0},seed {step % 3}"
+        f"{step},{3.2 * math.exp(-step / 90) + 0.4 + rng.uniform(-0.05, 0.05):.5f},{0.001 - step / 3e5:.6f},{step % 7 == 0},seed {step % 3}"
         for step in range(300)
     ]
     table("test_training/test_loss_falls/loss.csv", training, ["step,loss,learning_rate,evaluated,run", *rows])
     calibration = "evals/test_calibration.py::test_calibration_error_is_small"
     draw("test_calibration/test_calibration_error_is_small/reliability.png", calibration, "Reliability", dpi=110)
-    bins = [f"{index / 10:.1f},{index / 10 + rng.uniform(-0.2, 0.05):.3f},{rng.randint(20, 400)}" for index in range(10)]
-    table("test_calibration/test_calibration_error_is_small/bins.csv", calibration, ["confidence,accuracy,count", *bins])
+    bins = [
+        f"{index / 10:.1f},{index / 10 + rng.uniform(-0.2, 0.05):.3f},{rng.randint(20, 400)}" for index in range(10)
+    ]
+    table(
+        "test_calibration/test_calibration_error_is_small/bins.csv", calibration, ["confidence,accuracy,count", *bins]
+    )
     gone: ArtifactEntry = {
         "path": "test_calibration/test_calibration_error_is_small/gone.png",
         "test": calibration,

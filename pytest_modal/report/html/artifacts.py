@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pytest_modal.report.record import ArtifactEntry
 MOST_FIGURE = 32 << 20  # bytes of a figure that is embedded
 MOST_JSON = 4_000
 _NAME = 300
+_VIEW_BOX = re.compile(rb"\bviewBox=[\"']\s*[-\d.]+[\s,]+[-\d.]+[\s,]+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)")
 # Suffix: media type, and how such a file begins.
 FIGURES = {
     ".png": ("image/png", b"\x89PNG\r\n\x1a\n"),
@@ -115,5 +117,13 @@ def _image(content: bytes, suffix: str) -> Image:
     media, begins = FIGURES[suffix]
     if not content.startswith(begins) or (suffix == ".svg" and b"<svg" not in content[:65536]):
         raise ValueError(f"it is not a file of the kind {suffix}")
-    width, height = struct.unpack(">II", content[16:24]) if suffix == ".png" and len(content) > 24 else (None, None)
-    return Image(media, base64.b64encode(content).decode(), width, height)
+    return Image(media, base64.b64encode(content).decode(), *_extent(content, suffix))
+
+
+def _extent(content: bytes, suffix: str) -> tuple[int | None, int | None]:
+    """Return the width and height of a figure, so that the page has room for it before it is decoded."""
+    if suffix == ".png" and len(content) > 24:
+        return struct.unpack(">II", content[16:24])
+    if suffix == ".svg" and (found := _VIEW_BOX.search(content[:65536])):
+        return round(float(found[1])) or None, round(float(found[2])) or None
+    return None, None

@@ -53,6 +53,11 @@ def _device(name: str, calls: list[CallEntry], machines: dict[str, MachineEntry 
 
 
 def _said(machine: MachineEntry) -> list[tuple[str, str]]:
-    words = [("Python", machine["python"]), ("torch", machine["torch"]), ("CUDA", machine["cuda"]), ("driver", machine["driver"])]
+    words = [
+        ("Python", machine["python"]),
+        ("torch", machine["torch"]),
+        ("CUDA", machine["cuda"]),
+        ("driver", machine["driver"]),
+    ]
     memory = [("memory", gibibytes(machine["memory"]))] if machine["memory"] else []
     return [(word, cut(said, 80)) for word, said in words if said] + memory

@@ -134,7 +134,7 @@ def _calls(record: Record, previous: Record) -> Iterable[Difference]:
         larger, smaller = max(before, after), min(before, after)
         if larger - smaller >= LEAST and larger >= FACTOR * smaller:
             tone, word = ("bad", "slower") if after > before else ("good", "faster")
-            factor = f"{larger / smaller:.1f} x {word}" if smaller > 0 else word
+            factor = f"{larger / smaller:.1f} × {word}" if smaller > 0 else word
             sides = Side(seconds(before)), Side(seconds(after))
             found.append((smaller - larger, Difference(cut(name, _NAME), "", *sides, tone, factor)))
     return [difference for _, difference in sorted(found, key=lambda each: (each[1].tone, each[0], each[1].name))]
@@ -169,15 +169,13 @@ def _files(record: Record, previous: Record) -> Iterable[Difference]:
 
 def _packages(record: Record, previous: Record) -> Iterable[Difference]:
     def facts(of: Record) -> dict[str, str]:
-        device = first_few(devices_of(of["calls"]))
+        device = first_few(sorted(devices_of(of["calls"])))
         return {**of["versions"], **({"devices": device} if device else {}), "mode": of["mode"]}
 
     yield from _changed(facts(previous), facts(record), lambda text: cut(text, _NAME))
 
 
-def _changed(
-    was: Mapping[str, str], now: Mapping[str, str], shown: Callable[[str], str]
-) -> Iterable[Difference]:
+def _changed(was: Mapping[str, str], now: Mapping[str, str], shown: Callable[[str], str]) -> Iterable[Difference]:
     for name in sorted({*was, *now}):
         if was.get(name) != now.get(name):
             sides = [_NOTHING if each is None else Side(shown(each)) for each in (was.get(name), now.get(name))]

@@ -27,6 +27,7 @@ class Failure:
         Fragment and name of each test that it fails.
     """
 
+    anchor: str
     mark: Mark
     title: str
     facts: tuple[tuple[str, str], ...]
@@ -43,7 +44,7 @@ def failures_of(record: Record, texts: Texts) -> tuple[Failure, ...]:
             call = _cause(test, calls)
             causes.setdefault(call["error"] if call else f"test {index}", (call, []))[1].append(index)
     first = sorted(causes.values(), key=lambda cause: (_started(cause[0]), cause[1][0]))
-    return tuple(_failure(record, call, indices, texts) for call, indices in first)
+    return tuple(_failure(number, record, cause, texts) for number, cause in enumerate(first, 1))
 
 
 def _cause(test: TestEntry, calls: dict[str, CallEntry]) -> CallEntry | None:
@@ -57,7 +58,8 @@ def _started(call: CallEntry | None) -> float:
     return math.inf if call is None or call["started"] is None else call["started"]
 
 
-def _failure(record: Record, call: CallEntry | None, indices: list[int], texts: Texts) -> Failure:
+def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[int]], texts: Texts) -> Failure:
+    call, indices = cause
     first = record["tests"][indices[0]]
     tests = tuple((link_of(index), label_of(record["tests"][index])) for index in indices)
     mark = of_test(first["outcome"])
@@ -76,7 +78,7 @@ def _failure(record: Record, call: CallEntry | None, indices: list[int], texts: 
             ("Function", f"{call['function']}, {call['where']}"),
             ("Ran", _ran(call)),
         ]
-        show("Remote traceback", call["error"])
+        show("Remote traceback" if "traceback" in call["error"] else "What happened", call["error"])
         show("Output of the call", call["printed"])
     elif first["failed_at"] is not None:
         facts = [("Failed at", f"{first['failed_at'][0]}:{first['failed_at'][1]}")]
@@ -87,7 +89,7 @@ def _failure(record: Record, call: CallEntry | None, indices: list[int], texts: 
         for name, text in phase["sections"]:
             if call is None or text.strip() not in (call["printed"].strip(), call["error"].strip()):
                 show(name, text)
-    return Failure(mark, cut(title, _TITLE), tuple(facts), tests, tuple(sections))
+    return Failure(f"failure-{number}", mark, cut(title, _TITLE), tuple(facts), tests, tuple(sections))
 
 
 def _ran(call: CallEntry) -> str:

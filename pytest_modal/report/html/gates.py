@@ -14,7 +14,7 @@ from pytest_modal.report.html.text import Texts, cut
 from pytest_modal.report.record import FlipEntry, GateEntry, Record
 from pytest_modal.wording import count
 
-_TICKS = 5
+_TICKS = 8
 _NAME, _NOTE = 200, 2_000
 
 
@@ -54,7 +54,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class FlipRow:
-    """An item whose answer has changed."""
+    """An item whose answer has changed, with the right answers of rounds before and now."""
 
     id: str
     direction: str
@@ -62,6 +62,8 @@ class FlipRow:
     was: str
     now: str
     input: str
+    right_then: str
+    right_now: str
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,7 @@ def _units(result: Mapping[str, Any]) -> Units:
     return Units(bool(result.get("score")), 1 if higher else -1)
 
 
-def _panel(
-    title: str, group: Sequence[tuple[int, GateEntry]], links: Mapping[str, str], texts: Texts
-) -> Panel:
+def _panel(title: str, group: Sequence[tuple[int, GateEntry]], links: Mapping[str, str], texts: Texts) -> Panel:
     values = [value for _, entry in group for value in _extent(entry["result"])]
     scale = scale_of([0.0, *values]) if values else None
     gates = tuple(_gate(index, entry, scale, links, texts) for index, entry in group)
@@ -162,10 +162,12 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         level = f"{units.level(change['then'])} → {units.level(change['now'])}"
         moved = units.change(change["change"])
         # The interval of a score of which less is better is turned around with its sign.
-        ends = ["−∞" if end is None and at == 0 else "∞" if end is None else units.change(end)
-                for at, end in enumerate(change["interval"])]
+        ends = [
+            "−∞" if end is None and at == 0 else "∞" if end is None else units.change(end)
+            for at, end in enumerate(change["interval"])
+        ]
         interval = f"{ends[::sign][0]} to {ends[::sign][1]}"
-        confidence = f"{100 * (1 - 2 * change['error']):.3g} %"
+        confidence = f"{100 * (1 - 2 * change['error']):.3g}%"
         forest = _forest(cut(entry["gate"], _NAME), result, change, scale, units, (moved, interval, confidence))
     mark = of_gate(entry["verdict"], failed=entry["failed"])
     return Gate(
@@ -233,15 +235,16 @@ def _facts(entry: GateEntry, units: Units) -> list[tuple[str, str]]:
             facts.append(("Items that moved", f"{result['newly_failing']:,} worse, {result['newly_passing']:,} better"))
     if interval := result.get("accuracy_interval"):
         ends = [units.level(units.sign * end) for end in interval if end is not None]
-        facts.append(("Accuracy now" if not units.score else "Score now", f"{_now(result, units)}, 90 % interval {' to '.join(ends)}"))
+        facts.append(
+            (
+                "Accuracy now" if not units.score else "Score now",
+                f"{_now(result, units)}, 90% interval {' to '.join(ends)}",
+            )
+        )
     if (limit := _limit(result)) is not None:
         facts.append((limit[0], units.drop(limit[1])))
     if demands.get("min_accuracy") is not None:
         facts.append(("min_accuracy", f"{100 * demands['min_accuracy']:.1f}%"))
-    for category in result.get("categories") or ():
-        moved = category["change"]
-        shown = f"{units.level(moved['then'])} → {units.level(moved['now'])}, {category['verdict'].lower()}"
-        facts.append((f"Category {cut(str(category['name']), 80)}", shown))
     if entry["baseline"]:
         facts.append(("Baseline", cut(entry["baseline"], _NAME)))
     if entry["update"]:
@@ -253,4 +256,13 @@ def _flip(flip: FlipEntry, texts: Texts) -> FlipRow:
     direction = flip["direction"]
     tone = {"worse": "bad", "better": "good"}.get(direction, "quiet")
     was, now, given = (texts.cell(flip[name]) for name in ("was", "now", "input"))
-    return FlipRow(cut(flip["id"], _NAME), cut(direction, 40), tone, was, now, given)
+    return FlipRow(
+        cut(flip["id"], _NAME),
+        cut(direction, 40),
+        tone,
+        was,
+        now,
+        given,
+        cut(flip["right_then"], 40),
+        cut(flip["right_now"], 40),
+    )

@@ -31,13 +31,23 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A rectangle, in percent."""
+
+    x: float
+    width: float
+    y: float
+    height: float
+
+
+@dataclass(frozen=True)
 class History:
     """Points from the oldest to this run.
 
     Attributes
     ----------
-    band : tuple of float or None
-        Top and height of the range of the baseline's rounds, in percent.
+    band : Band or None
+        The range of the baseline's rounds.
     drawn : tuple of Point
         The last ones.
     said : str
@@ -46,7 +56,7 @@ class History:
 
     points: tuple[Point, ...]
     drawn: tuple[Point, ...]
-    band: tuple[float, float] | None
+    band: Band | None
     ticks: tuple[Tick, ...]
     said: str
 
@@ -92,7 +102,7 @@ def history_of(entry: GateEntry, level: Callable[[float], str], sign: int) -> Hi
             kind="now",
             value=level(sign * result["accuracy"]),
             date="this run",
-            what="this run, with its 90 % interval" if ends[0] is not None else "this run",
+            what="this run, with its 90% interval" if ends[0] is not None else "this run",
             commit="",
             app="",
             gpu="",
@@ -101,7 +111,11 @@ def history_of(entry: GateEntry, level: Callable[[float], str], sign: int) -> Hi
         )
         points.append(here)
     of_baseline = [each["value"] for each in rounds if each["what"] == "round"]
-    band = (y(max(of_baseline)), round(y(min(of_baseline)) - y(max(of_baseline)), 2)) if of_baseline else None
+    band = None
+    if of_baseline:
+        left = max(0.0, next(point.x for point in points if point.kind == "round"))
+        top = y(max(of_baseline))
+        band = Band(left, round(100 - left, 2), top, round(y(min(of_baseline)) - top, 2))
     said = f"{len(rounds)} earlier values"
     if of_baseline:
         said += f"; rounds of the baseline from {level(sign * min(of_baseline))} to {level(sign * max(of_baseline))}"

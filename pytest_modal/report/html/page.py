@@ -72,6 +72,8 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
         "panels": panels,
         "gates_in_all": len(record["gates"]),
         "tests": tests,
+        "causes": {link: failure.anchor for failure in failures for link, _ in failure.tests},
+        "others": max(0, sum(record["outcomes"].values()) - len(tests)),
         "marks": [mark for name, mark in TESTS.items() if any(test.mark == mark for test in tests)],
         "other_files": files_without_test(record, root, texts),
         "timeline": timeline_of(record),

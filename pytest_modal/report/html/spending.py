@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_modal.batch.cost import money
 from pytest_modal.report.html.marks import of_call
 from pytest_modal.report.html.text import cut, seconds
-from pytest_modal.report.html.timeline import work_by_container
+from pytest_modal.report.html.timeline import Span, work_by_container
 from pytest_modal.report.record import ContainerEntry, Record
 
 _MOST_PARTS = 12
 _LABEL = 120
+_Key = tuple[str, str]  # kind and name of a part
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Spending:
 
 def spending_of(record: Record) -> Spending | None:
     """Return where the containers' time went; None without containers."""
-    totals: dict[tuple[str, str], tuple[float, float]] = {}
+    totals: dict[_Key, tuple[float, float]] = {}
     priced = False
+    parts_of = _work_by_part(record)
+    work = work_by_container(record)
     for container in record["containers"]:
         priced |= container["dollars"] is not None
         rate = (container["dollars"] or 0.0) / container["seconds"] if container["seconds"] else 0.0
-        for part, took in _parts(record, container).items():
+        for part, took in _parts(container, parts_of.get(container["id"], {}), work.get(container["id"], [])).items():
             time, dollars = totals.get(part, (0.0, 0.0))
             totals[part] = time + took, dollars + took * rate
     everything = sum(time for time, _ in totals.values())
@@ -77,9 +80,7 @@ def spending_of(record: Record) -> Spending | None:
     )
 
 
-def _together(
-    ranked: Sequence[tuple[str, str]], totals: dict[tuple[str, str], tuple[float, float]]
-) -> list[tuple[str, str, float, float]]:
+def _together(ranked: Sequence[_Key], totals: dict[_Key, tuple[float, float]]) -> list[tuple[str, str, float, float]]:
     """Return the rows; of many functions the smallest of a kind as one row."""
     large = set(sorted(ranked, key=lambda part: -totals[part][0])[:_MOST_PARTS])
     rows, rest = [], dict[str, tuple[float, float, int]]()
@@ -93,20 +94,26 @@ def _together(
     return [*rows, *((kind, f"{number:,} more", time, dollars) for kind, (time, dollars, number) in rest.items())]
 
 
-def _parts(record: Record, container: ContainerEntry) -> dict[tuple[str, str], float]:
-    parts: dict[tuple[str, str], float] = {}
+def _work_by_part(record: Record) -> dict[str, dict[_Key, float]]:
+    """Return, by the container's id, how long each load and each function took."""
+    found: dict[str, dict[_Key, float]] = {}
     for load in record["loads"]:
-        if load["container"] == container["id"]:
-            _add(parts, ("load" if load["ok"] else "failed", f"load {cut(load['label'], _LABEL)}"), load["seconds"])
+        part = ("load" if load["ok"] else "failed", f"load {cut(load['label'], _LABEL)}")
+        _add(found.setdefault(load["container"], {}), part, load["seconds"])
     for call in record["calls"]:
-        if call["container"] == container["id"] and not call["reused"]:
-            failed = of_call(call["status"]).tone == "bad"
-            _add(parts, ("failed" if failed else "call", cut(call["function"], _LABEL)), call["seconds"])
+        if not call["reused"]:
+            kind = "failed" if of_call(call["status"]).tone == "bad" else "call"
+            _add(found.setdefault(call["container"], {}), (kind, cut(call["function"], _LABEL)), call["seconds"])
+    return found
+
+
+def _parts(container: ContainerEntry, did: Mapping[_Key, float], work: Sequence[Span]) -> dict[_Key, float]:
+    """Return the parts of a container's time; they add up to it."""
+    parts, total = dict(did), container["seconds"]
     busy = sum(parts.values())
-    if busy > container["seconds"] > 0:  # calls that ran beside each other share the time
-        return {part: time * container["seconds"] / busy for part, time in parts.items()}
-    rest = container["seconds"] - busy
-    work = work_by_container(record).get(container["id"])
+    if busy > total > 0:  # calls that ran beside each other share the time
+        return {part: time * total / busy for part, time in parts.items()}
+    rest = total - busy
     if work and container["started"] is not None:
         start = min(max(0.0, work[0].start - container["started"]), rest)
         _add(parts, ("start", "start of containers"), start)
@@ -115,6 +122,6 @@ def _parts(record: Record, container: ContainerEntry) -> dict[tuple[str, str], f
     return parts
 
 
-def _add(parts: dict[tuple[str, str], float], part: tuple[str, str], time: float) -> None:
+def _add(parts: dict[_Key, float], part: _Key, time: float) -> None:
     if time > 0:
         parts[part] = parts.get(part, 0.0) + time

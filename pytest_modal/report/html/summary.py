@@ -21,7 +21,7 @@ MODES = {
     "none": "no GPU test",
 }
 _EXITS = {
-    0: "all tests passed",
+    0: "nothing failed",
     1: "tests failed",
     2: "interrupted",
     3: "internal error",

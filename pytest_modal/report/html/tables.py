@@ -80,7 +80,7 @@ def _table(text: str, *, is_whole: bool) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         names = next(reader, [])
-        rows = []
+        rows = list[list[str]]()
         for row in reader:
             if len(rows) == MOST_ROWS:
                 is_whole = False
@@ -134,6 +134,4 @@ def _sparkline(values: list[float], low: float, high: float) -> str:
     span = (high / 2 - low / 2) or 1.0
     last = len(values) - 1
     heights = [(high / 2 - value / 2) / span if high > low else 0.5 for value in values]
-    return " ".join(
-        f"{at / last * WIDTH:.1f},{2 + height * (HEIGHT - 4):.1f}" for at, height in enumerate(heights)
-    )
+    return " ".join(f"{at / last * WIDTH:.1f},{2 + height * (HEIGHT - 4):.1f}" for at, height in enumerate(heights))

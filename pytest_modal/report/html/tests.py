@@ -12,6 +12,7 @@ from pytest_modal.report.html.text import Passage, Texts, cut, gibibytes, second
 from pytest_modal.report.record import ArtifactEntry, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
+MOST_TOLD = 5  # calls whose output is shown with another test
 MOST_CALLS = 100  # of a test in its table; the slowest and those that failed are shown
 _NAME, _LINE = 300, 400
 
@@ -52,6 +53,8 @@ class Test:
         What of it can be seen.
     search : str
         What a search finds it by.
+    shown_elsewhere : tuple of tuple
+        Of calls whose output is shown with an earlier test: label, fragment and name of that test.
     """
 
     anchor: str
@@ -68,6 +71,7 @@ class Test:
     calls: tuple[CallRow, ...]
     calls_in_all: int
     sections: tuple[Section, ...]
+    shown_elsewhere: tuple[tuple[str, str, str], ...]
 
     @property
     def open(self) -> bool:
@@ -93,12 +97,16 @@ def tests_of(record: Record, root: Path, texts: Texts) -> tuple[Test, ...]:
         files[artifact["test"]].append(artifact)
     longest = max((test["seconds"] for test in record["tests"]), default=0) or 1
     found = []
+    printed: dict[str, tuple[str, str]] = {}  # by the key of a call: the test that shows its output
     for index, test in enumerate(record["tests"]):
         mine = [calls[key] for key in test["calls"] if key in calls]
         shown = [show_file(each, root, texts) for each in files[test["nodeid"]]]
         # Figures come first, then tables, then the rest.
         shown.sort(key=lambda file: (file.image is None, file.table is None))
         name = label_of(test)
+        told = [(cut(call["label"], 120), *printed[call["key"]]) for call in mine if call["key"] in printed]
+        mine_alone = [call for call in mine if call["printed"] and call["key"] not in printed]
+        printed |= {call["key"]: (link_of(index), name) for call in mine_alone}
         found.append(
             Test(
                 anchor=link_of(index),
@@ -114,7 +122,8 @@ def tests_of(record: Record, root: Path, texts: Texts) -> tuple[Test, ...]:
                 files=tuple(shown),
                 calls=tuple(_row(call) for call in _chosen(mine)),
                 calls_in_all=len(mine),
-                sections=tuple(_sections(test, mine, texts)),
+                sections=tuple(_sections(test, mine_alone, texts)),
+                shown_elsewhere=tuple(told[:MOST_TOLD]),
             )
         )
     return tuple(found)

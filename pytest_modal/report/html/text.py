@@ -10,7 +10,8 @@ from itertools import groupby
 from pytest_modal.wording import safe
 
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
-_ERROR_LINE = re.compile(r"E(\s|$)")
+# As pytest marks it, and the last line of a traceback.
+_ERROR_LINE = re.compile(r"E(\s|$)|[\w.]*(Error|Exception|Interrupt)(:|$)")
 HEAD, TAIL = 6_000, 14_000  # characters that are shown of a long text: the error is at its end
 _SHORT_HEAD, _SHORT_TAIL = 500, 1_500
 ALL_TEXTS = 6_000_000  # characters of all texts, after which they are cut shorter
@@ -79,6 +80,8 @@ def _pieces(text: str) -> Iterator[tuple[bool, str]]:
 
 def seconds(number: float) -> str:
     """Return a time as people read it."""
+    if 0 < number < 0.0005:
+        return "< 1 ms"
     if number < 1:
         return f"{1000 * number:.0f} ms"
     if number < 59.95:
@@ -93,11 +96,10 @@ def size(number: int) -> str:
     """Return a number of bytes as people read it."""
     if number < 1000:
         return f"{number} B"
-    amount = float(number)
-    for unit in ("kB", "MB", "GB"):
-        amount /= 1000
-        if amount < 999.5:
-            break
+    amount, unit = number / 1000, "kB"
+    for larger in ("MB", "GB"):
+        if amount >= 999.5:
+            amount, unit = amount / 1000, larger
     return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
 
 

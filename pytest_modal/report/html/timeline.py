@@ -47,7 +47,9 @@ class Timeline:
 
 
 @dataclass(frozen=True)
-class _Span:
+class Span:
+    """Something that a container, or the session, did; `kind` as in `Bar`."""
+
     start: float
     end: float
     kind: str
@@ -57,12 +59,14 @@ class _Span:
 def timeline_of(record: Record) -> Timeline | None:
     """Return the timeline; None where nothing ran."""
     steps = [
-        _Span(each["started"], each["started"] + each["seconds"], "step", f"{each['what']}: {seconds(each['seconds'])}")
+        Span(each["started"], each["started"] + each["seconds"], "step", f"{each['what']}: {seconds(each['seconds'])}")
         for each in record["events"]
     ]
     work = work_by_container(record)
     shown = [each for each in record["containers"] if each["started"] is not None or work.get(each["id"])]
-    points = [at for span in (*steps, *(span for spans in work.values() for span in spans)) for at in (span.start, span.end)]
+    points = [
+        at for span in (*steps, *(span for spans in work.values() for span in spans)) for at in (span.start, span.end)
+    ]
     points += [at for each in shown for at in (each["started"], each["ended"]) if at is not None]
     if not points:
         return None
@@ -73,53 +77,57 @@ def timeline_of(record: Record) -> Timeline | None:
     lanes = [Lane("Session", "", tuple(_bars(steps, scale)))] if steps else []
     lanes += [_lane(each, work.get(each["id"], []), scale) for each in chosen]
     step = _step(scale.high - scale.low)
-    ticks = [Tick(scale.at(scale.low + number * step), _clock(number * step)) for number in range(40) if scale.low + number * step <= scale.high]
+    ticks = [
+        Tick(scale.at(scale.low + number * step), _clock(number * step))
+        for number in range(40)
+        if scale.low + number * step <= scale.high
+    ]
     kinds = frozenset(bar.kind for lane in lanes for bar in lane.bars)
     return Timeline(tuple(lanes), tuple(ticks), len(shown) - len(chosen), kinds)
 
 
-def work_by_container(record: Record) -> dict[str, list[_Span]]:
+def work_by_container(record: Record) -> dict[str, list[Span]]:
     """Return what each container did, by its id, in the order of time."""
-    work: dict[str, list[_Span]] = {}
+    work: dict[str, list[Span]] = {}
     for load in record["loads"]:
         if load["started"] is not None:
             failed = "" if load["ok"] else ", failed"
             said = f"load {cut(load['label'], _LABEL)}: {seconds(load['seconds'])}{failed}"
-            span = _Span(load["started"], load["started"] + load["seconds"], "load" if load["ok"] else "failed", said)
+            span = Span(load["started"], load["started"] + load["seconds"], "load" if load["ok"] else "failed", said)
             work.setdefault(load["container"], []).append(span)
     for call in record["calls"]:
         if call["started"] is not None and not call["reused"]:
             mark = of_call(call["status"])
             said = f"{cut(call['label'], _LABEL)}: {seconds(call['seconds'])}, {mark.word}"
             kind = "failed" if mark.tone == "bad" else "call"
-            span = _Span(call["started"], call["started"] + call["seconds"], kind, said)
+            span = Span(call["started"], call["started"] + call["seconds"], kind, said)
             work.setdefault(call["container"], []).append(span)
     for spans in work.values():
         spans.sort(key=lambda span: span.start)
     return work
 
 
-def _first(container: ContainerEntry, work: dict[str, list[_Span]]) -> float:
+def _first(container: ContainerEntry, work: dict[str, list[Span]]) -> float:
     starts = [span.start for span in work.get(container["id"], [])]
     return min([*starts, *([container["started"]] if container["started"] is not None else [])])
 
 
-def _lane(container: ContainerEntry, work: Sequence[_Span], scale: Scale) -> Lane:
+def _lane(container: ContainerEntry, work: Sequence[Span], scale: Scale) -> Lane:
     started, ended = container["started"], container["ended"]
     spans = []
     if started is not None:
         # A container that did nothing was only started.
         until = work[0].start if work else ended if ended is not None else started
         if until > started:
-            spans.append(_Span(started, until, "start", f"start: {seconds(until - started)}"))
+            spans.append(Span(started, until, "start", f"start: {seconds(until - started)}"))
     if ended is not None and work and ended > work[0].start:
         idle = f"from its first work to its end: {seconds(ended - work[0].start)}"
-        spans.append(_Span(work[0].start, ended, "alive", idle))
-    name = cut(container["gpu"] or (container["machine"] or {}).get("gpu", "") or "CPU", 60)
-    return Lane(name, cut(container["id"], 60), tuple([*_bars(spans, scale), *_bars(work, scale)]))
+        spans.append(Span(work[0].start, ended, "alive", idle))
+    name = cut(container["gpu"] or (container["machine"]["gpu"] if container["machine"] else "") or "CPU", 60)
+    return Lane(name, cut(container["id"], 60), (*_bars(spans, scale), *_bars(work, scale)))
 
 
-def _bars(spans: Sequence[_Span], scale: Scale) -> Iterator[Bar]:
+def _bars(spans: Sequence[Span], scale: Scale) -> Iterator[Bar]:
     """Yield bars; of calls that are too narrow to be seen, those beside each other as one."""
     at = 0
     while at < len(spans):
