@@ -412,10 +412,10 @@ def _write_files(root: Path) -> list[ArtifactEntry]:
     draw("test_training/test_loss_falls/loss-by-token.svg", training, "Loss by token")
     draw("test_training/test_loss_falls/loss.pdf", training, "Loss of three seeds")
     rng = random.Random(1)
-    rows = [
-        f"{step},{3.2 * math.exp(-step / 90) + 0.4 + rng.uniform(-0.05, 0.05):.5f},{0.001 - step / 3e5:.6f},{step % 7 == 0},seed {step % 3}"
-        for step in range(300)
-    ]
+    rows = []
+    for step in range(300):
+        loss, rate = 3.2 * math.exp(-step / 90) + 0.4 + rng.uniform(-0.05, 0.05), 0.001 - step / 3e5
+        rows.append(f"{step},{loss:.5f},{rate:.6f},{step % 7 == 0},seed {step % 3}")
     table("test_training/test_loss_falls/loss.csv", training, ["step,loss,learning_rate,evaluated,run", *rows])
     calibration = "evals/test_calibration.py::test_calibration_error_is_small"
     draw("test_calibration/test_calibration_error_is_small/reliability.png", calibration, "Reliability", dpi=110)
