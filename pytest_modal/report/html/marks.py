@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_modal.report.html.text import cut
+
+_WORD = 30  # characters of a word that is not known
 Tone = Literal["good", "bad", "warn", "quiet", "accent"]
 
 
@@ -48,15 +51,15 @@ _VERDICTS = {
 
 def of_test(outcome: str) -> Mark:
     """Return the mark of a test's outcome."""
-    return TESTS.get(outcome) or Mark(outcome, "warn", "dots")
+    return TESTS.get(outcome) or Mark(cut(outcome, _WORD), "warn", "dots")
 
 
 def of_call(status: str) -> Mark:
     """Return the mark of a call's status."""
-    return _CALLS.get(status) or Mark(status, "bad", "cross")
+    return _CALLS.get(status) or Mark(cut(status, _WORD), "bad", "cross")
 
 
 def of_gate(verdict: str, *, failed: bool) -> Mark:
     """Return the mark of a gate: one may fail whatever its verdict, as in a strict run."""
-    mark = _VERDICTS.get(verdict) or Mark(verdict.lower(), "quiet", "dash")
+    mark = _VERDICTS.get(verdict) or Mark(cut(verdict.lower(), _WORD), "quiet", "dash")
     return Mark(mark.word, "bad", "cross") if failed else mark

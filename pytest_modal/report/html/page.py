@@ -61,6 +61,7 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
     # In the order in which they are read, so that what is read first is cut last.
     failures, panels = failures_of(record, texts), panels_of(record, texts)
     tests = tests_of(record, root, texts)
+    order = [*TESTS]
     sessions = [(cut(each["id"], 80), _link(each["url"]), each["round"]) for each in record["sessions"]]
     return {
         "style": style,
@@ -74,7 +75,10 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
         "tests": tests,
         "causes": {link: failure.anchor for failure in failures for link, _ in failure.tests},
         "others": max(0, sum(record["outcomes"].values()) - len(tests)),
-        "marks": [mark for name, mark in TESTS.items() if any(test.mark == mark for test in tests)],
+        "marks": sorted(
+            {test.mark for test in tests},
+            key=lambda mark: (mark.word not in TESTS, order.index(mark.word) if mark.word in order else 0, mark.word),
+        ),
         "other_files": files_without_test(record, root, texts),
         "timeline": timeline_of(record),
         "spending": spending_of(record),
