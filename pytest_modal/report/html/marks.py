@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,3 +64,9 @@ def of_gate(verdict: str, *, failed: bool) -> Mark:
     """Return the mark of a gate: one may fail whatever its verdict, as in a strict run."""
     mark = _VERDICTS.get(verdict) or Mark(cut(verdict.lower(), _WORD), "quiet", "dash")
     return Mark(mark.word, "bad", "cross") if failed else mark
+
+
+def in_order(marks: Iterable[Mark]) -> list[Mark]:
+    """Return marks of tests in the order in which they are read; unknown ones are last."""
+    known = [*TESTS.values()]
+    return sorted(marks, key=lambda mark: (known.index(mark) if mark in known else len(known), mark.word))

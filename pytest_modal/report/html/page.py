@@ -13,7 +13,7 @@ from pytest_modal.report.html.devices import devices_in
 from pytest_modal.report.html.differences import differences_of
 from pytest_modal.report.html.failed import failures_of
 from pytest_modal.report.html.gates import panels_of
-from pytest_modal.report.html.marks import TESTS
+from pytest_modal.report.html.marks import in_order
 from pytest_modal.report.html.spending import spending_of
 from pytest_modal.report.html.summary import summary_of
 from pytest_modal.report.html.tests import files_without_test, tests_of
@@ -61,7 +61,6 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
     # In the order in which they are read, so that what is read first is cut last.
     failures, panels = failures_of(record, texts), panels_of(record, texts)
     tests = tests_of(record, root, texts)
-    order = [*TESTS]
     sessions = [(cut(each["id"], 80), _link(each["url"]), each["round"]) for each in record["sessions"]]
     return {
         "style": style,
@@ -75,10 +74,7 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
         "tests": tests,
         "causes": {link: failure.anchor for failure in failures for link, _ in failure.tests},
         "others": max(0, sum(record["outcomes"].values()) - len(tests)),
-        "marks": sorted(
-            {test.mark for test in tests},
-            key=lambda mark: (mark.word not in TESTS, order.index(mark.word) if mark.word in order else 0, mark.word),
-        ),
+        "marks": in_order({test.mark for test in tests}),
         "other_files": files_without_test(record, root, texts),
         "timeline": timeline_of(record),
         "spending": spending_of(record),
