@@ -114,7 +114,8 @@ def _column(name: str, cells: list[str]) -> Column:
 def _kind(filled: list[str]) -> tuple[str, list[float]]:
     if not filled:
         return "empty", []
-    if {cell.lower() for cell in filled} <= {"true", "false"}:
+    words = ("true", "false")
+    if filled[0].lower() in words and all(cell.lower() in words for cell in filled):
         return "true or false", []
     try:
         values = [float(cell) for cell in filled]

@@ -11,7 +11,7 @@ from pytest_modal.wording import safe
 
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 # As pytest marks it, and the last line of a traceback.
-_ERROR_LINE = re.compile(r"E(\s|$)|[\w.]*(Error|Exception|Interrupt)(:|$)")
+_ERROR_LINE = re.compile(r"^(E(\s|$)|[\w.]*(Error|Exception|Interrupt)(:|$))", re.MULTILINE)
 HEAD, TAIL = 6_000, 14_000  # characters that are shown of a long text: the error is at its end
 _SHORT_HEAD, _SHORT_TAIL = 500, 1_500
 ALL_TEXTS = 6_000_000  # characters of all texts, after which they are cut shorter
@@ -73,6 +73,9 @@ def cut(text: str, most: int) -> str:
 
 
 def _pieces(text: str) -> Iterator[tuple[bool, str]]:
+    if _ERROR_LINE.search(text) is None:
+        yield False, text
+        return
     lines = text.split("\n")
     for is_error, together in groupby(lines, key=lambda line: _ERROR_LINE.match(line) is not None):
         yield is_error, "\n".join(together)
