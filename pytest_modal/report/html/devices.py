@@ -1,4 +1,4 @@
-"""What ran on which device."""
+"""Devices, and what ran on each of them."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _gates(record: Record, previous: Record) -> Iterable[Difference]:
         elif (old["verdict"], old["failed"], _level(old)) != (gate["verdict"], gate["failed"], _level(gate)):
             tone, word = _judged(_side(old), _side(gate))
             yield Difference(cut(gate["gate"], _NAME), f"gate-{index + 1}", _side(old), _side(gate), tone, word)
-    for name in was.keys() - {gate["gate"] for gate in record["gates"]}:
+    for name in sorted(was.keys() - {gate["gate"] for gate in record["gates"]}):
         yield Difference(cut(name, _NAME), "", _side(was[name]), _NOTHING, "quiet", "gone")
 
 

@@ -1,4 +1,4 @@
-"""What failed, the first cause first: a call that failed for several tests is shown once."""
+"""Causes of failures, the first one first: a call that failed for several tests is shown once."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Units:
     def change(self, value: float) -> str:
         """Return a change, as the terminal shows it."""
         shown = f"{self.sign * value:+.4g}" if self.score else f"{100 * value:+.1f}"
-        return shown.replace("-", "−")
+        return shown.replace("-", "−").replace("inf", "∞")
 
     def drop(self, value: float) -> str:
         """Return the size of a drop."""
@@ -162,11 +163,11 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         level = f"{units.level(change['then'])} → {units.level(change['now'])}"
         moved = units.change(change["change"])
         # The interval of a score of which less is better is turned around with its sign.
-        ends = [
-            "−∞" if end is None and at == 0 else "∞" if end is None else units.change(end)
-            for at, end in enumerate(change["interval"])
-        ]
-        interval = f"{ends[::sign][0]} to {ends[::sign][1]}"
+        low, high = (
+            units.change(side * math.inf if end is None else end)
+            for side, end in zip((-1, 1), change["interval"], strict=True)
+        )
+        interval = f"{low} to {high}" if sign > 0 else f"{high} to {low}"
         confidence = f"{100 * (1 - 2 * change['error']):.3g}%"
         forest = _forest(cut(entry["gate"], _NAME), result, change, scale, units, (moved, interval, confidence))
     mark = of_gate(entry["verdict"], failed=entry["failed"])
