@@ -49,7 +49,6 @@ class Forest:
     at: float
     zero: float
     limit: float | None
-    limit_word: str
     said: str
 
 
@@ -208,17 +207,14 @@ def _forest(
     limit = _limit(result)
     moved, interval, confidence = shown
     said = f"{name}: change {moved}, {confidence} interval {interval}"
-    word = ""
     if limit is not None:
-        word = f"{limit[0]} {units.drop(limit[1])}"
-        said += f"; {word}"
+        said += f"; {limit[0]} {units.drop(limit[1])}"
     return Forest(
         low=0.0 if low is None else scale.at(low),
         high=100.0 if high is None else scale.at(high),
         at=scale.at(change["change"]),
         zero=scale.at(0),
         limit=None if limit is None else scale.at(-limit[1]),
-        limit_word=word,
         said=said,
     )
 

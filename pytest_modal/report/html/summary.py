@@ -33,11 +33,10 @@ _EXITS = {
 
 @dataclass(frozen=True)
 class OutcomeCount:
-    """How many tests had an outcome, and their share of all."""
+    """How many tests had an outcome."""
 
     mark: Mark
     number: int
-    percent: float
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,7 @@ def summary_of(record: Record) -> Summary:
     outcomes = record["outcomes"]
     total = sum(outcomes.values())
     order = [*(name for name in TESTS if name in outcomes), *(name for name in outcomes if name not in TESTS)]
-    shown = tuple(
-        OutcomeCount(of_test(name), outcomes[name], 100 * outcomes[name] / total) for name in order if outcomes[name]
-    )
+    shown = tuple(OutcomeCount(of_test(name), outcomes[name]) for name in order if outcomes[name])
     title, tone = _title(record, total)
     return Summary(title, tone, shown, tuple(_facts(record)), command_of(record), _alerts(record))
 

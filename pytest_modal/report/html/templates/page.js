@@ -40,7 +40,7 @@
       order.addEventListener("change", () => {
         const by = order.value;
         const value = (row) => row.dataset[by];
-        const compare = by === "name" ? (a, b) => collator.compare(value(a), value(b))
+        const compare = by === "search" ? (a, b) => collator.compare(value(a), value(b))
           : by === "seconds" ? (a, b) => value(b) - value(a)
           : (a, b) => value(a) - value(b) || a.dataset.number - b.dataset.number;
         box.querySelector(".list").append(...rows.sort(compare));
