@@ -1,0 +1,182 @@
+"""The tests of the page: outcome, calls, output, and the files that each has written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_modal.report.html.artifacts import File, show_file
+from pytest_modal.report.html.marks import Mark, of_call, of_test
+from pytest_modal.report.html.text import Passage, Texts, cut, gibibytes, seconds
+from pytest_modal.report.record import ArtifactEntry, CallEntry, Record, TestEntry
+from pytest_modal.wording import count
+
+MOST_TOLD = 5  # calls whose output is shown with another test
+MOST_CALLS = 100  # of a test in its table; the slowest and those that failed are shown
+_NAME, _LINE = 300, 400
+
+
+@dataclass(frozen=True)
+class Section:
+    """A text with a heading."""
+
+    name: str
+    text: Passage
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """A call of a test."""
+
+    label: str
+    mark: Mark
+    note: str
+    device: str
+    time: str
+    seconds: float
+    memory: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test.
+
+    Attributes
+    ----------
+    anchor : str
+        The fragment that leads to it.
+    place : str
+        Where it is defined.
+    tags : tuple of str
+        What of it can be seen.
+    search : str
+        What a search finds it by.
+    shown_elsewhere : tuple of tuple
+        Of calls whose output is shown with an earlier test: label, fragment and name of that test.
+    """
+
+    anchor: str
+    name: str
+    place: str
+    mark: Mark
+    message: str
+    time: str
+    seconds: float
+    percent: float
+    tags: tuple[str, ...]
+    search: str
+    files: tuple[File, ...]
+    calls: tuple[CallRow, ...]
+    calls_in_all: int
+    sections: tuple[Section, ...]
+    shown_elsewhere: tuple[tuple[str, str, str], ...]
+
+    @property
+    def open(self) -> bool:
+        """Whether it is shown open: figures and tables are what a researcher looks at."""
+        return any(file.is_shown for file in self.files)
+
+
+def link_of(index: int) -> str:
+    """Return the fragment of the test with that number."""
+    return f"test-{index + 1}"
+
+
+def label_of(test: TestEntry) -> str:
+    """Return the name of a test without its file."""
+    return cut(test["nodeid"].partition("::")[2] or test["nodeid"], _NAME)
+
+
+def tests_of(record: Record, root: Path, texts: Texts) -> tuple[Test, ...]:
+    """Return the tests of a run in their order."""
+    calls = {call["key"]: call for call in record["calls"]}
+    files: dict[str, list[ArtifactEntry]] = defaultdict(list)
+    for artifact in record["artifacts"]:
+        files[artifact["test"]].append(artifact)
+    longest = max((test["seconds"] for test in record["tests"]), default=0) or 1
+    found = []
+    printed: dict[str, tuple[str, str]] = {}  # by the key of a call: the test that shows its output
+    for index, test in enumerate(record["tests"]):
+        mine = [calls[key] for key in test["calls"] if key in calls]
+        shown = [show_file(each, root, texts) for each in files[test["nodeid"]]]
+        # Figures come first, then tables, then the rest.
+        shown.sort(key=lambda file: (file.image is None, file.table is None))
+        name = label_of(test)
+        told = [(cut(call["label"], 120), *printed[call["key"]]) for call in mine if call["key"] in printed]
+        mine_alone = [call for call in mine if call["printed"] and call["key"] not in printed]
+        printed |= {call["key"]: (link_of(index), name) for call in mine_alone}
+        found.append(
+            Test(
+                anchor=link_of(index),
+                name=name,
+                place=f"{cut(test['file'], _NAME)}:{test['line']}",
+                mark=of_test(test["outcome"]),
+                message=cut(test["message"], _LINE),
+                time=seconds(test["seconds"]),
+                seconds=test["seconds"],
+                percent=100 * test["seconds"] / longest,
+                tags=tuple(_tags(shown, mine)),
+                search=f"{name} {cut(test['file'], _NAME)}".lower(),
+                files=tuple(shown),
+                calls=tuple(_row(call) for call in _chosen(mine)),
+                calls_in_all=len(mine),
+                sections=tuple(_sections(test, mine_alone, texts)),
+                shown_elsewhere=tuple(told[:MOST_TOLD]),
+            )
+        )
+    return tuple(found)
+
+
+def files_without_test(record: Record, root: Path, texts: Texts) -> tuple[File, ...]:
+    """Return the files of tests that the record does not have."""
+    known = {test["nodeid"] for test in record["tests"]}
+    return tuple(show_file(each, root, texts) for each in record["artifacts"] if each["test"] not in known)
+
+
+def _tags(files: list[File], calls: list[CallEntry]) -> list[str]:
+    figures = sum(file.is_figure for file in files)
+    tables = sum(file.table is not None for file in files)
+    others = len(files) - figures - tables
+    tags = [(figures, "figure"), (tables, "table"), (others, "file"), (len(calls), "call")]
+    return [count(number, noun) for number, noun in tags if number]
+
+
+def _chosen(calls: list[CallEntry]) -> list[CallEntry]:
+    if len(calls) <= MOST_CALLS:
+        return calls
+    return sorted(calls, key=lambda call: (not call["error"], -call["seconds"]))[:MOST_CALLS]
+
+
+def _row(call: CallEntry) -> CallRow:
+    notes = []
+    if call["reused"]:
+        notes.append("reused")
+    if call["recorded"]:
+        notes.append(f"recorded {cut(call['recorded'], 40)}")
+    if call["attempts"] > 1:
+        notes.append(count(call["attempts"], "attempt"))
+    return CallRow(
+        label=cut(call["label"], _NAME),
+        mark=of_call(call["status"]),
+        note=", ".join(notes),
+        device=cut(call["device"], 80),
+        time=seconds(call["seconds"]),
+        seconds=call["seconds"],
+        memory=gibibytes(call["peak_memory"]),
+        where=cut(call["where"], _NAME),
+    )
+
+
+def _sections(test: TestEntry, calls: list[CallEntry], texts: Texts) -> list[Section]:
+    """Return the outputs of a test and its calls; tracebacks of failures are shown with what failed."""
+    named = []
+    for phase in test["phases"]:
+        if phase["outcome"] == "skipped" and phase["text"].strip() != test["message"].strip():
+            named.append(("Reason", phase["text"]))
+        if test["outcome"] not in ("failed", "error"):
+            named += phase["sections"]
+    named += [(f"Output of {cut(call['label'], 120)}", call["printed"]) for call in calls if not call["error"]]
+    passages = [(cut(name, 160), texts.passage(text)) for name, text in named]
+    return [Section(name, text) for name, text in passages if text is not None]

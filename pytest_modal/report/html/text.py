@@ -1,0 +1,119 @@
+"""Texts and numbers as the page shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from pytest_modal.wording import safe
+
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
+# As pytest marks it, and the last line of a traceback.
+_ERROR_LINE = re.compile(r"^(E(\s|$)|[\w.]*(Error|Exception|Interrupt)(:|$))", re.MULTILINE)
+HEAD, TAIL = 6_000, 14_000  # characters that are shown of a long text: the error is at its end
+_SHORT_HEAD, _SHORT_TAIL = 500, 1_500
+ALL_TEXTS = 6_000_000  # characters of all texts, after which they are cut shorter
+CELL = 400
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text with line breaks, of which the middle may be left out.
+
+    Attributes
+    ----------
+    head, tail : tuple of tuple
+        Pieces: whether these lines tell the error, and the lines.
+    left_out : int
+        Characters between both.
+    """
+
+    head: tuple[tuple[bool, str], ...]
+    left_out: int = 0
+    tail: tuple[tuple[bool, str], ...] = ()
+
+
+class Texts:
+    """Makes passages, and cuts them shorter once they are many."""
+
+    def __init__(self, most: int = ALL_TEXTS) -> None:
+        self._left = most
+
+    def passage(self, text: str) -> Passage | None:
+        """Return a text as it is shown; None if it is empty."""
+        head, tail = (HEAD, TAIL) if self._left > 0 else (_SHORT_HEAD, _SHORT_TAIL)
+        self._left -= min(len(text), head + tail)
+        if len(text) <= head + tail:
+            shown = plain(text).strip("\n")
+            return Passage(tuple(_pieces(shown))) if shown.strip() else None
+        return Passage(
+            tuple(_pieces(plain(text[:head]).lstrip("\n"))),
+            len(text) - head - tail,
+            tuple(_pieces(plain(text[-tail:]).rstrip("\n"))),
+        )
+
+    def cell(self, text: str) -> str:
+        """Return the beginning of a text that is shown in a cell of a table."""
+        shown = cut(text, CELL if self._left > 0 else CELL // 4)
+        self._left -= len(shown)
+        return shown
+
+
+def plain(text: str) -> str:
+    """Return a text without the colours of a terminal; all other control codes are shown."""
+    return safe(_COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def cut(text: str, most: int) -> str:
+    """Return the beginning of a text, which says so if there is more."""
+    # Before anything else is done with it: it may be a megabyte.
+    return plain(text) if len(text) <= most else f"{plain(text[:most])} … ({len(text):,} characters)"
+
+
+def _pieces(text: str) -> Iterator[tuple[bool, str]]:
+    if _ERROR_LINE.search(text) is None:
+        yield False, text
+        return
+    lines = text.split("\n")
+    for is_error, together in groupby(lines, key=lambda line: _ERROR_LINE.match(line) is not None):
+        yield is_error, "\n".join(together)
+
+
+def seconds(number: float) -> str:
+    """Return a time as people read it."""
+    if 0 < number < 0.0005:
+        return "< 1 ms"
+    if number < 1:
+        return f"{1000 * number:.0f} ms"
+    if number < 59.95:
+        return f"{number:.1f} s"
+    whole = round(number)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def size(number: int) -> str:
+    """Return a number of bytes as people read it."""
+    if number < 1000:
+        return f"{number} B"
+    amount, unit = number / 1000, "kB"
+    for larger in ("MB", "GB"):
+        if amount >= 999.5:
+            amount, unit = amount / 1000, larger
+    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:,.0f} {unit}"
+
+
+def gibibytes(number: int | None) -> str:
+    """Return an amount of memory; empty where it is not known."""
+    if number is None:
+        return ""
+    amount = number / 2**30
+    return f"{amount:.1f} GiB" if amount >= 0.1 else f"{number / 2**20:.1f} MiB"
+
+
+def number(value: float) -> str:
+    """Return a number with as many digits as are read at a glance."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e7 else f"{value:.4g}"
