@@ -37,7 +37,7 @@ def test_inference_time(timings: list[dict[str, Any]], modal_session: Any, save_
         axis.plot(table.batch, table.milliseconds, linestyle="", fillstyle="none", label=f"one of {ROUNDS} rounds")
         axis.plot(fastest.index, fastest, marker="", zorder=1, label="fastest round, with its speed-up")
         for batch, milliseconds in fastest.items():
-            speedup = f"{fastest[1] / milliseconds:.2g}×"
+            speedup = f"{fastest[1] / milliseconds:.1f}×"
             axis.annotate(speedup, (batch, milliseconds), (-6, -6), textcoords="offset points", ha="right", va="top")
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")

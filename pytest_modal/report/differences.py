@@ -6,7 +6,7 @@ They are what the records themselves say. Per-item results of gates are compared
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_modal.report.record import ArtifactEntry, GateEntry, Record, TestEntry
@@ -93,8 +93,10 @@ class Differences:
     artifacts: tuple[ArtifactChange, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
-        return any(vars(self).values())
+        """Whether there is any; that a machine was slow is none."""
+        return any(value for name, value in vars(self).items() if name != "times") or any(
+            not each.unchanged for each in self.times
+        )
 
     @property
     def worse(self) -> bool:
@@ -103,20 +105,21 @@ class Differences:
 
     @property
     def slower(self) -> tuple[TimeChange, ...]:
-        """What takes longer, or costs more."""
-        return tuple(each for each in self.times if each.slower)
+        """What takes longer or costs more, and has changed."""
+        return tuple(each for each in self.times if each.slower and not each.unchanged)
 
 
 def differences_between(before: Record, after: Record) -> Differences:
     """Return what differs between two runs."""
     was, now = ({each["nodeid"]: each for each in record["tests"]} for record in (before, after))
+    installed = _installed(before, after)
     return Differences(
         outcomes=tuple(_outcomes(was, now)),
         only_before=tuple(each for each in was if each not in now),
         only_after=tuple(each for each in now if each not in was),
         gates=tuple(_gates(before, after)),
-        times=tuple(time_changes(before, after)),
-        facts=tuple(_facts(before, after)),
+        times=tuple(time_changes(before, after, alike=not installed)),
+        facts=(*_run_facts(before, after), *installed),
         artifacts=tuple(_artifacts(before, after, was.keys() & now.keys())),
     )
 
@@ -147,16 +150,21 @@ def _judged(gate: GateEntry | None) -> tuple[object, ...]:
     return gate["verdict"], gate["failed"], gate["items"], gate["result"].get("accuracy"), gate["result"].get("n")
 
 
-def _facts(before: Record, after: Record) -> Iterator[FactChange]:
-    was, now = dict(_said(before)), dict(_said(after))
-    for what in dict.fromkeys([*was, *now]):
-        if was.get(what, "") != now.get(what, ""):
-            yield FactChange(what, was.get(what, ""), now.get(what, ""))
-    # A run that computed nothing has not seen a machine.
+def _run_facts(before: Record, after: Record) -> list[FactChange]:
+    return _changed(dict(_said(before)), dict(_said(after)))
+
+
+def _installed(before: Record, after: Record) -> list[FactChange]:
+    """Return what differs of what a call's time depends on: versions and machines."""
+    versions = _changed(before["versions"], after["versions"])
+    # A run that computed nothing has seen no machine.
     one, two = dict(_machines(before)), dict(_machines(after))
-    for what in one.keys() & two.keys():
-        if one[what] != two[what]:
-            yield FactChange(what, one[what], two[what])
+    return [*versions, *(each for each in _changed(one, two) if each.was and each.now)]
+
+
+def _changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[FactChange]:
+    pairs = ((what, was.get(what, ""), now.get(what, "")) for what in dict.fromkeys([*was, *now]))
+    return [FactChange(*each) for each in pairs if each[1] != each[2]]
 
 
 def _said(record: Record) -> Iterator[tuple[str, str]]:
@@ -166,15 +174,13 @@ def _said(record: Record) -> Iterator[tuple[str, str]]:
     yield "commit", f"{record['commit'][:12]}{dirty}" if record["commit"] else ""
     yield "branch", record["branch"]
     yield "command", shlex.join(["pytest", *record["command"]])
-    yield "platform", record["platform"]
     yield "seed", record["seed"]
-    yield from record["versions"].items()
 
 
 def _machines(record: Record) -> Iterator[tuple[str, str]]:
+    yield "platform", record["platform"]
     machines = [each["machine"] for each in record["containers"] if each["machine"] is not None]
     calls = [each for each in record["calls"] if not each["reused"] and not each["recorded"]]
-    # The versions of packages here and there may differ, and both are facts.
     values: dict[str, Iterable[str]] = {
         "device": (each["device"] for each in calls),
         "GPU that calls had": (each["given"] for each in calls),

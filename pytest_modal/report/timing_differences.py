@@ -1,9 +1,11 @@
 """Differences in time between two runs: calls, model loads, steps and the whole, past what noise does.
 
 Times of two equal runs differ, by any factor where they are short, so that a difference counts only if it is at least
-`FACTOR` and a number of seconds that a person would notice. Three things would be taken for a difference of the code,
+`FACTOR` and a number of seconds that a person would notice. Four things would be taken for a difference of the code,
 and are not:
 
+* A call with the same key on the same machine with the same packages is the same call. If it takes longer, the machine
+  was busy or something outside has changed: this is told, and is no difference of the runs.
 * The first call of a process, and the first of a function in it, pay for imports and for the start of CUDA, and which
   call that is changes from run to run. A call is compared with one in the same place.
 * A busy machine is slow throughout. Where most functions have changed by one factor, that is said once, and single
@@ -46,6 +48,8 @@ class TimeChange:
         How many were compared.
     was, now : float
         Seconds: of a call or a load the median of those of its name, of others the total.
+    unchanged : bool
+        Whether nothing that is known to matter differs: the keys of the calls, the machines, the packages.
     """
 
     kind: str
@@ -53,6 +57,7 @@ class TimeChange:
     count: int
     was: float
     now: float
+    unchanged: bool = False
 
     @property
     def slower(self) -> bool:
@@ -70,19 +75,28 @@ class _Pair:
     count: int
     was: float
     now: float
+    unchanged: bool
 
     @property
     def ratio(self) -> float:
         return _ratio(self.was, self.now)
 
 
-def time_changes(before: Record, after: Record) -> list[TimeChange]:
-    """Return what got much slower or faster, the whole first; nothing for runs of two modes or of no measured time."""
+def time_changes(before: Record, after: Record, *, alike: bool) -> list[TimeChange]:
+    """Return what got much slower or faster, the whole first; nothing for runs of two modes or of no measured time.
+
+    Parameters
+    ----------
+    alike : bool
+        Whether both had the same machines and packages.
+    """
     if before["mode"] != after["mode"] or before["mode"] not in _MEASURED:
         return []
-    alike = _same_work(before, after)
-    found = [*_whole(before, after)] if alike else []
-    return [*found, *_loads(before, after), *_calls(before, after)]
+    pairs = _pairs(before, after, alike=alike)
+    same_work = _same_work(before, after)
+    unchanged = same_work and _unchanged(pairs)
+    found = [*_whole(before, after, unchanged=unchanged)] if same_work else []
+    return [*found, *_loads(before, after, unchanged=unchanged), *_calls(pairs)]
 
 
 def _ratio(was: float, now: float) -> float:
@@ -107,18 +121,18 @@ def _same_work(before: Record, after: Record) -> bool:
     return before["ending"] == "finished" and work(before) == work(after)
 
 
-def _whole(before: Record, after: Record) -> Iterator[TimeChange]:
+def _whole(before: Record, after: Record, *, unchanged: bool) -> Iterator[TimeChange]:
     if _much(before["seconds"], after["seconds"], RUN_FLOOR):
-        yield TimeChange("run", "the whole run", 1, before["seconds"], after["seconds"])
+        yield TimeChange("run", "the whole run", 1, before["seconds"], after["seconds"], unchanged)
     was, now = (_steps(each) for each in (before, after))
     for step in dict.fromkeys([*was, *now]):
         if _much(was.get(step, 0.0), now.get(step, 0.0), RUN_FLOOR):
-            yield TimeChange("step", step, 1, was.get(step, 0.0), now.get(step, 0.0))
+            yield TimeChange("step", step, 1, was.get(step, 0.0), now.get(step, 0.0), unchanged)
     one, two = before["cost"], after["cost"]
     if one is None or two is None or not (one["complete"] and two["complete"]):
         return
     if _much(one["dollars"], two["dollars"], COST_FLOOR):
-        yield TimeChange("cost", "dollars", 1, one["dollars"], two["dollars"])
+        yield TimeChange("cost", "dollars", 1, one["dollars"], two["dollars"], unchanged)
 
 
 def _steps(record: Record) -> dict[str, float]:
@@ -128,12 +142,12 @@ def _steps(record: Record) -> dict[str, float]:
     return seconds
 
 
-def _loads(before: Record, after: Record) -> Iterator[TimeChange]:
+def _loads(before: Record, after: Record, *, unchanged: bool) -> Iterator[TimeChange]:
     was, now = (_load_seconds(each) for each in (before, after))
-    for label in was.keys() & now.keys():
+    for label in [each for each in was if each in now]:
         one, two = median(was[label]), median(now[label])
         if _much(one, two, LOAD_FLOOR):
-            yield TimeChange("load", label, min(len(was[label]), len(now[label])), one, two)
+            yield TimeChange("load", label, min(len(was[label]), len(now[label])), one, two, unchanged)
 
 
 def _load_seconds(record: Record) -> Mapping[str, list[float]]:
@@ -144,25 +158,32 @@ def _load_seconds(record: Record) -> Mapping[str, list[float]]:
     return seconds
 
 
-def _calls(before: Record, after: Record) -> Iterator[TimeChange]:
-    pairs = _pairs(before, after)
+def _calls(pairs: list[_Pair]) -> Iterator[TimeChange]:
     by_function: defaultdict[tuple[str, str], list[_Pair]] = defaultdict(list)
     for pair in pairs:
         by_function[pair.file, pair.function].append(pair)
     pace = _pace(by_function)
     was, now = _totals(pairs)
     if _much(1.0, pace, 0.0) and _much(was, now, CALL_FLOOR):
-        yield TimeChange("calls", "all calls", sum(each.count for each in pairs), was, now)
+        yield TimeChange("calls", "all calls", _count(pairs), was, now, _unchanged(pairs))
     for (file, function), own in by_function.items():
         was, now = _totals(own)
         together = _much(was, now, CALL_FLOOR, pace) and _much(1.0, median(each.ratio for each in own), 0.0, pace)
         if together and len(own) >= MANY:
-            yield TimeChange("function", f"{function} ({file})", sum(each.count for each in own), was, now)
+            yield TimeChange("function", f"{function} ({file})", _count(own), was, now, _unchanged(own))
         for each in own:
             seconds = each.was * each.count, each.now * each.count
             alike = together and len(own) >= MANY and (each.now > each.was) == (now > was)
             if not alike and _much(*seconds, CALL_FLOOR, pace):
-                yield TimeChange("call", each.label, each.count, each.was, each.now)
+                yield TimeChange("call", each.label, each.count, each.was, each.now, each.unchanged)
+
+
+def _count(pairs: list[_Pair]) -> int:
+    return sum(each.count for each in pairs)
+
+
+def _unchanged(pairs: list[_Pair]) -> bool:
+    return all(each.unchanged for each in pairs)
 
 
 def _totals(pairs: list[_Pair]) -> tuple[float, float]:
@@ -179,23 +200,37 @@ def _pace(by_function: Mapping[tuple[str, str], list[_Pair]]) -> float:
     return median(ratios) if len(ratios) >= PACE_FUNCTIONS else 1.0
 
 
-def _pairs(before: Record, after: Record) -> list[_Pair]:
-    was, now = _seconds(before), _seconds(after)
+@dataclass(frozen=True)
+class _Place:
+    """What is compared with each other: calls of a function at the same place in their process."""
+
+    function: str
+    place: str
+
+
+@dataclass
+class _Measured:
+    """Calls of one name at one place in a run."""
+
+    keys: list[str]
+    seconds: list[float]
+
+
+def _pairs(before: Record, after: Record, *, alike: bool) -> list[_Pair]:
+    was, now = _measured(before), _measured(after)
     found = []
     for name, places in was.items():
-        for place in places.keys() & now.get(name, {}).keys():
+        for place in [each for each in places if each in now.get(name, {})]:
             one, two = places[place], now[name][place]
-            (file, label), (function, _) = name, place
-            found.append(_Pair(file, function, label, min(len(one), len(two)), median(one), median(two)))
+            unchanged = alike and sorted(one.keys) == sorted(two.keys)
+            times = min(len(one.seconds), len(two.seconds)), median(one.seconds), median(two.seconds)
+            found.append(_Pair(name[0], place.function, name[1], *times, unchanged))
     return found
 
 
-Place = tuple[str, str]
-
-
-def _seconds(record: Record) -> dict[tuple[str, str], dict[Place, list[float]]]:
-    """Return the seconds of calls that were measured in this run, by file and label, by function and place."""
-    found: dict[tuple[str, str], dict[Place, list[float]]] = {}
+def _measured(record: Record) -> dict[tuple[str, str], dict[_Place, _Measured]]:
+    """Return the calls whose time this run has measured, by file and label."""
+    found: dict[tuple[str, str], dict[_Place, _Measured]] = {}
     seen = set[tuple[str, ...]]()
     for call in sorted(record["calls"], key=lambda each: each["started"] or 0.0):
         if call["reused"] or call["recorded"] or call["status"] == "missing":
@@ -204,7 +239,9 @@ def _seconds(record: Record) -> dict[tuple[str, str], dict[Place, list[float]]]:
         place = "first" if container not in seen else "first of its function" if function not in seen else "later"
         seen |= {container, function}
         if call["status"] == "ok" and call["attempts"] <= 1:
-            found.setdefault(_name(call), {}).setdefault((call["function"], place), []).append(call["seconds"])
+            at = found.setdefault(_name(call), {}).setdefault(_Place(call["function"], place), _Measured([], []))
+            at.keys.append(call["key"])
+            at.seconds.append(call["seconds"])
     return found
 
 
