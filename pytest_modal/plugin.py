@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     import pandas
 
     from pytest_modal.gate.fixture import AccuracyGate
+    from pytest_modal.records.hooks import RecordHooks
     from pytest_modal.report.terminal import Screen
 
+_STARTED = pytest.StashKey[float]()
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
 
@@ -36,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
+    config.stash[_STARTED] = time.time()
     if config.getoption("modal_plan"):
         from pytest_modal.run.xdist import without_workers
 
@@ -91,7 +95,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         if session.config.getoption("modal_plan"):
             show_plan(session.config, tests)
         else:
-            run_batch(session.config, tests)
+            run_batch(session.config, tests, watch_run(session.config).noted)
     if session.config.getoption("modal_plan"):
         session.items.clear()
     ended = yield
@@ -231,6 +235,13 @@ def watch_summary(config: pytest.Config) -> None:
         config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
 
+def watch_run(config: pytest.Config) -> RecordHooks:
+    """Record the run."""
+    from pytest_modal.records.hooks import watch_record
+
+    return watch_record(config, config.stash[_STARTED])
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
@@ -245,6 +256,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         watch_infrastructure(session.config)
         watch_gates(session.config)
         watch_workers(session.config)
+        watch_run(session.config)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -270,6 +282,7 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
 
     watch_summary(request.config)
     watch_artifacts(request.config)
+    watch_run(request.config)
     return own_directory(request.node)
 
 
