@@ -6,12 +6,13 @@ They are what the records themselves say. Per-item results of gates are compared
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_modal.report.record import ArtifactEntry, GateEntry, Record, TestEntry
 from pytest_modal.report.timing_differences import TimeChange, time_changes
 
+_OUTPUT_DIR = "--modal-output-dir"
 _PASSED, _FAILED = ("passed", "xpassed"), ("failed", "error")
 
 
@@ -173,8 +174,17 @@ def _said(record: Record) -> Iterator[tuple[str, str]]:
     dirty = " with changes" if record["clean"] is False else ""
     yield "commit", f"{record['commit'][:12]}{dirty}" if record["commit"] else ""
     yield "branch", record["branch"]
-    yield "command", shlex.join(["pytest", *record["command"]])
+    yield "command", shlex.join(["pytest", *_without_output_dir(record["command"])])
     yield "seed", record["seed"]
+
+
+def _without_output_dir(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments without the output directory: runs whose files are to be compared have two of them."""
+    following = False
+    for each in arguments:
+        if not following and not each.startswith(f"{_OUTPUT_DIR}=") and each != _OUTPUT_DIR:
+            yield each
+        following = each == _OUTPUT_DIR
 
 
 def _machines(record: Record) -> Iterator[tuple[str, str]]:

@@ -175,15 +175,16 @@ def table_lines(table: TableChange | None) -> list[str]:
     """Return how two tables differ, and their first cells that do."""
     if table is None:
         return []
-    was, now = table.rows
+    was, now = table.lengths
     lines = [f"{was:,} rows -> {now:,} rows"] if was != now else []
     for which, names in (("earlier", table.only_before), ("later", table.only_after)):
         if names:
             lines.append(f"columns of the {which} run only: {first_few([safe_line(name, 40) for name in names])}")
     if table.differing:
-        lines.append(f"{count(table.differing, 'row')} of both {'differs' if table.differing == 1 else 'differ'}")
-    cells = [
-        f"row {safe_line(each.row)}, {safe_line(each.column, 40)}: {safe_line(each.was)!r} -> {safe_line(each.now)!r}"
-        for each in table.cells
-    ]
-    return [*lines, *cells]
+        columns = first_few([safe_line(name, 40) for name in table.columns])
+        verb = "differs" if table.differing == 1 else "differ"
+        lines.append(f"{count(table.differing, 'row')} of both {verb}, in {columns}")
+    for row in table.rows:
+        cells = [f"{safe_line(e.column, 40)} {safe_line(e.was) or '-'} -> {safe_line(e.now) or '-'}" for e in row.cells]
+        lines.append(f"row {safe_line(row.name)}: {', '.join(cells)}")
+    return lines

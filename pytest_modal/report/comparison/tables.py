@@ -1,4 +1,4 @@
-"""Differences between two CSVs: columns, numbers of rows, and the first cells that differ."""
+"""Differences between two CSVs: columns, numbers of rows, and the first rows that differ."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import csv
 import io
 from dataclasses import dataclass
 
-SHOWN = 5  # cells
+SHOWN, CELLS = 3, 4  # rows, and cells of one
 _LONGEST = 60  # characters of a cell
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that differs; `row` is its id, where rows have one, or its number from 1."""
+    """A cell that differs."""
 
-    row: str
     column: str
     was: str
     now: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that differs: its id, where rows have one, or its number from 1, and its first cells that do."""
+
+    name: str
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -26,21 +33,24 @@ class TableChange:
 
     Attributes
     ----------
-    rows : tuple of int
+    lengths : tuple of int
         Numbers of rows.
     only_before, only_after : tuple of str
         Columns that one of them has.
+    columns : tuple of str
+        Columns of both in which a cell differs.
     differing : int
-        Rows of both in which a cell differs.
-    cells : tuple of Cell
+        Rows of both in which one does.
+    rows : tuple of Row
         The first of them.
     """
 
-    rows: tuple[int, int]
+    lengths: tuple[int, int]
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
+    columns: tuple[str, ...]
     differing: int
-    cells: tuple[Cell, ...]
+    rows: tuple[Row, ...]
 
 
 def table_change(was: str, now: str) -> TableChange:
@@ -57,20 +67,23 @@ def table_change(was: str, now: str) -> TableChange:
     if ones is None or twos is None:
         ones, twos = ({f"{n:,}": row for n, row in enumerate(rows, 1)} for rows in (before, after))
     places = [(name, columns.index(name), new_columns.index(name)) for name in shared]
-    cells, differing = list[Cell](), 0
+    found, touched, differing = list[Row](), set[str](), 0
     for key, row in ones.items():
         other = twos.get(key)
         if other is None or (row == other and columns == new_columns):
             continue
-        changed = [Cell(_cut(key), name, _cut(row[i]), _cut(other[j])) for name, i, j in places if row[i] != other[j]]
-        differing += bool(changed)
-        cells += changed[: SHOWN - len(cells)]
+        cells = [Cell(name, _cut(row[i]), _cut(other[j])) for name, i, j in places if row[i] != other[j]]
+        touched |= {cell.column for cell in cells}
+        differing += bool(cells)
+        if cells and len(found) < SHOWN:
+            found.append(Row(_cut(key), tuple(cells[:CELLS])))
     return TableChange(
-        rows=(len(before), len(after)),
+        lengths=(len(before), len(after)),
         only_before=tuple(name for name in columns if name not in shared),
         only_after=tuple(name for name in new_columns if name not in shared),
+        columns=tuple(name for name in shared if name in touched),
         differing=differing,
-        cells=tuple(cells),
+        rows=tuple(found),
     )
 
 
