@@ -260,9 +260,9 @@ def test_items_of_one_file_only_are_counted(tmp_path: Path, capsys: pytest.Captu
 def test_results_of_one_round_are_compared_with_those_of_several(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    as_csv(tmp_path / "then", STEADY)
-    sums = {each: 5 * right for each, right in WORSE}
-    write_baseline(tmp_path / "now.jsonl", recorded(evaluation(sums, 5)))
+    then = evaluation([int(right) for _, right in STEADY])
+    as_csv(tmp_path / "then", [(each, bool(right)) for each, right in zip(then.ids, then.sums, strict=True)])
+    write_baseline(tmp_path / "now.jsonl", recorded(evaluation([5 * right for _, right in WORSE], 5)))
     status, lines, _ = compare(capsys, tmp_path / "then.csv", tmp_path / "now.jsonl")
     assert status == 1
     assert lines[1].endswith("FAIL")
