@@ -87,10 +87,7 @@ def _compare(given: argparse.Namespace) -> int:
     where = f"{given.before}, {given.after}"
     if runs[0] != runs[1]:
         remedy = "name two runs, or two files of results"
-        print(
-            three_parts("a run can't be compared with a file of results", f"{given.before}, {given.after}", remedy),
-            file=sys.stderr,
-        )
+        print(three_parts("a run can't be compared with a file of results", where, remedy), file=sys.stderr)
         return 2
     if wrong:
         kind = "files of results" if runs[0] else "runs"
