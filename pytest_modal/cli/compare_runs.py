@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from pytest_modal.checks.render import write
+from pytest_modal.cli.runs import default_root
 from pytest_modal.committed import read_regular
 from pytest_modal.records.comparing import compare_runs
 from pytest_modal.records.reading import RecordError, find_run
@@ -36,14 +37,14 @@ def is_run(name: str) -> bool:
 
 
 def compare_two_runs(
-    before: str, after: str, root: Path, *, html: str | None, as_json: bool, slower_fails: bool
+    before: str, after: str, root: Path | None = None, *, html: str | None, as_json: bool, slower_fails: bool
 ) -> int:
     """Compare two runs, and print what differs.
 
     Parameters
     ----------
-    root : Path
-        The output root, where runs are looked for by their ids.
+    root : Path, optional
+        Where tests write: there runs are found by their ids.
     html : str or None
         The file of the page.
 
@@ -52,6 +53,7 @@ def compare_two_runs(
     int
         0, 1 if the second is worse, 2 if they can't be compared.
     """
+    root = root or default_root()
     try:
         comparison = compare_runs(find_run(before, root), find_run(after, root))
     except RecordError as error:

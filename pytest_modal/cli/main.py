@@ -1,4 +1,4 @@
-"""The command ``pytest-modal``: check files, explain rules, compare runs and results, examine Modal."""
+"""The command ``pytest-modal``: check files, explain rules, list and compare runs, compare results, examine Modal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pytest_modal.checks import cli as checks
 from pytest_modal.wording import three_parts
+
+_OUTPUT_DIR = "where tests write (default: PYTEST_MODAL_OUTPUT_DIR, or modal_output)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="pytest-modal",
-        description="Find the classic mistakes of Modal code; compare runs and per-item results; examine Modal.",
+        description="Find the classic mistakes of Modal code; list and compare runs, compare results; examine Modal.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     checks.add_commands(commands)
     _add_compare(commands)
+    runs = commands.add_parser("runs", help="list the runs of this project's GPU tests, the newest first")
+    runs.add_argument("--json", action="store_true", help="print them as JSON")
+    runs.add_argument("--output-dir", metavar="DIR", type=Path, help=_OUTPUT_DIR)
     _add_doctor(commands)
     given = parser.parse_args(arguments)
     try:
@@ -43,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     if given.command == "compare":
         return _compare(given)
+    if given.command == "runs":
+        from pytest_modal.cli.runs import list_runs
+
+        return list_runs(given.output_dir, as_json=given.json)
     if given.command == "doctor":
-        # So are the parts of a session.
         from pytest_modal.cli.doctor import examine
 
         output = Path(given.output)
@@ -67,8 +75,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     runs.add_argument("--html", metavar="PATH", help="write a page that shows figures that differ side by side")
     runs.add_argument("--json", action="store_true", help="print all differences as JSON")
     runs.add_argument("--slower-fails", action="store_true", help="exit with 1 also if something takes twice as long")
-    directory = "the output directory, where runs are found by their ids (default: modal_output)"
-    runs.add_argument("--output-dir", metavar="DIR", default="modal_output", help=directory)
+    runs.add_argument("--output-dir", metavar="DIR", type=Path, help=_OUTPUT_DIR)
     files = compare.add_argument_group("two files of results")
     files.add_argument("--by", metavar="COLUMN", help="a column of categories, which are compared one by one too")
     files.add_argument(
@@ -77,7 +84,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _compare(given: argparse.Namespace) -> int:
-    # Statistics are heavy to import, and the other commands don't need them.
+    # Statistics are heavy to import, and so are other parts: a command imports what it needs.
     from pytest_modal.cli.compare_runs import compare_two_runs, is_run
 
     runs = [is_run(each) for each in (given.before, given.after)]
@@ -101,7 +108,7 @@ def _compare(given: argparse.Namespace) -> int:
     return compare_two_runs(
         given.before,
         given.after,
-        Path(given.output_dir),
+        given.output_dir,
         html=given.html,
         as_json=given.json,
         slower_fails=given.slower_fails,
