@@ -12,7 +12,9 @@ import matplotlib as mpl
 import matplotlib.pyplot
 import pytest
 
-import pytest_modal.cli.compare_runs  # noqa: F401 - with numpy and scipy, which can't be imported again by each inner run
+from pytest_modal.cli.compare_runs import (
+    is_run,
+)  # with numpy and scipy, which can't be imported again by each inner run
 from pytest_modal.cli.main import main
 
 mpl.use("Agg")
@@ -194,6 +196,16 @@ def test_what_a_model_says_is_inert_in_the_page(run: Run, capsys: pytest.Capture
         assert not set("\x1b\x07\u202e") & set(text)
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_a_file_is_a_run_by_what_it_holds(tmp_path: Path) -> None:
+    log = tmp_path / "log.json"
+    log.write_text('{"eval": {}, "samples": []}')
+    assert not is_run(str(log))
+    log.write_text('{"schema": 1, "ending": "finished", "calls": [], "gates": []}')
+    assert is_run(str(log))
+    assert not is_run(str(tmp_path / "missing.csv"))
+    assert is_run("20260131T1015")
 
 
 @pytest.mark.parametrize(
