@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from figures import COLOURS, MARKERS, figure, wilson
+from figures import figure, legend_below, series, wilson
 from inference import answer_all
 
 import pytest_modal
@@ -60,32 +60,24 @@ class TestAccuracy:
         by_carries = save_csv("accuracy_by_carries.csv", strata(trained, "operation", "carries"))
         with figure(columns=2, sharey=True) as (drawn, axes):
             for axis, table, x in ((axes[0], by_digits, "digits"), (axes[1], by_carries, "carries")):
-                for number, (operation, rows) in enumerate(table.groupby("operation")):
-                    error = [rows.accuracy - rows.low, rows.high - rows.accuracy]
-                    axis.errorbar(
-                        rows[x] + 0.06 * (2 * number - 1),
-                        100 * rows.accuracy,
-                        yerr=[100 * each.clip(lower=0) for each in error],
-                        color=COLOURS[operation],
-                        marker=MARKERS[operation],
-                        capsize=3,
-                        label=operation,
-                    )
+                for shift, (operation, rows) in zip((-0.08, 0.08), table.groupby("operation"), strict=True):
+                    percent = 100 * rows[["accuracy", "low", "high"]]
+                    series(axis, rows[x], percent.accuracy, percent.low, percent.high, operation, shift)
                 axis.set_xticks(sorted(table[x].unique()))
             axes[0].axvspan(3.5, 4.5, color="0.9", zorder=0)
-            axes[0].text(4, 50, "length not\nseen in\ntraining", ha="center", va="center", fontsize=8)
+            axes[0].text(4, 70, "length not\nseen in\ntraining", ha="center", va="center", fontsize=8)
             axes[0].set(
                 xlabel="digits of each operand",
                 ylabel="exact-match accuracy (%)",
                 title="Accuracy by length",
-                ylim=(-3, 103),
+                ylim=(-6, 106),
                 xlim=(0.5, 4.5),
             )
-            axes[1].set(xlabel="carries or borrows", title="Three digits, by carries")
-            drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+            axes[1].set(xlabel="carries or borrows", title="Three digits, by carries", xlim=(-0.5, 3.5))
+            legend_below(drawn, axes[0], "95% intervals (Wilson)", columns=2)
             save_figure("accuracy.png", drawn)
         by_operation = by_digits.set_index(["operation", "digits"]).accuracy
-        for operation in COLOURS:
+        for operation in ("addition", "subtraction"):
             assert by_operation[operation, 4] < by_operation[operation, 3] <= by_operation[operation, 1]
 
     def test_batching_changes_no_answer(self, answers: Any, pilot: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from figures import COLOURS, MARKERS, figure, wilson
+from figures import figure, legend_below, series, wilson
 from inference import answer_logits
 
 import pytest_modal
@@ -67,27 +67,21 @@ def test_calibration(characters: pd.DataFrame, save_csv: Any, save_figure: Any) 
     errors = {name: calibration_error(table) for name, table in tables.items()}
     save_csv("reliability.csv", pd.concat([table.assign(group=name) for name, table in tables.items()]))
     with figure() as (drawn, axis):
-        axis.plot([0, 1], [0, 1], color="0.5", linestyle="--", label="perfect calibration")
-        for (name, table), operation in zip(tables.items(), COLOURS, strict=True):
+        axis.plot([0, 100], [0, 100], color="0.5", linestyle="--", marker="", label="perfect calibration")
+        for shift, (name, table) in zip((-0.8, 0.8), tables.items(), strict=True):
             shown = table[table.n >= LEAST_IN_BIN]
             intervals = [wilson(round(n * share), n) for n, share in zip(shown.n, shown.accuracy, strict=True)]
-            axis.errorbar(
-                shown.confidence,
-                shown.accuracy,
-                yerr=np.abs(np.transpose(intervals) - shown.accuracy.to_numpy()),
-                capsize=3,
-                color=COLOURS[operation],
-                marker=MARKERS[operation],
-                label=f"{name}, ECE {100 * errors[name]:.1f}%",
-            )
+            low, high = 100 * np.transpose(intervals)
+            label = f"{name}, ECE {100 * errors[name]:.1f}%"
+            series(axis, 100 * shown.confidence, 100 * shown.accuracy, low, high, label, shift)
         axis.set(
-            xlabel="confidence in the likeliest character",
-            ylabel="share of correct characters",
+            xlabel="confidence in the likeliest character (%)",
+            ylabel="correct characters (%)",
             title="Calibration of single characters",
-            xlim=(0, 1.02),
-            ylim=(-0.02, 1.02),
+            xlim=(-6, 106),
+            ylim=(-6, 106),
         )
-        drawn.legend(loc="outside lower center", fontsize=8)
+        legend_below(drawn, axis, "95% intervals (Wilson)")
         save_figure("reliability.png", drawn)
     seen, unseen = errors.values()
     assert seen < 0.1 < unseen
@@ -101,28 +95,18 @@ def test_perplexity(characters: pd.DataFrame, save_csv: Any, save_figure: Any, s
     table["low"], table["high"] = np.exp(table.nll - 1.96 * table.error), np.exp(table.nll + 1.96 * table.error)
     save_csv("perplexity.csv", table)
     save_json("perplexity.json", {"overall": np.exp(-characters.log_probability.mean()), "unit": "per character"})
-    with figure() as (drawn, axis):
-        for operation, rows in table.groupby("operation"):
-            axis.errorbar(
-                rows.digits,
-                rows.perplexity,
-                yerr=[rows.perplexity - rows.low, rows.high - rows.perplexity],
-                capsize=3,
-                color=COLOURS[operation],
-                marker=MARKERS[operation],
-                label=operation,
-            )
-        axis.set_yscale("log")
-        axis.set_xticks(sorted(table.digits.unique()))
-        axis.set(
-            xlabel="digits of each operand",
-            ylabel="perplexity per character of the answer",
-            title="Perplexity by length",
-        )
-        axis.legend()
+    with figure(columns=2) as (drawn, axes):
+        for axis, part in ((axes[0], table[table.digits <= 3]), (axes[1], table)):
+            for shift, (operation, rows) in zip((-0.08, 0.08), part.groupby("operation"), strict=True):
+                series(axis, rows.digits, rows.perplexity, rows.low, rows.high, operation, shift)
+            axis.set_xticks(sorted(part.digits.unique()))
+            axis.set(xlabel="digits of each operand", ylabel="perplexity per character")
+        axes[0].set_title("Lengths seen in training")
+        axes[1].set(title="All lengths, on a log scale", yscale="log")
+        legend_below(drawn, axes[0], "95% intervals of the mean log-probability (normal)", columns=2)
         save_figure("perplexity.png", drawn)
     perplexity = table.set_index(["operation", "digits"]).perplexity
-    for operation in COLOURS:
+    for operation in ("addition", "subtraction"):
         assert 1 <= perplexity[operation, 2] < 1.6
         assert perplexity[operation, 4] > 2 * perplexity[operation, 2]
 

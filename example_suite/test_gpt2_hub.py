@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from figures import COLOURS, figure
+from figures import figure
 
 import pytest_modal
 
@@ -81,8 +81,9 @@ def test_gpt2_arithmetic(evaluation: dict[str, Any], save_csv: Any, save_figure:
     assert [row["output"] for row in evaluation["pilot"]] == [row["output"] for row in evaluation["full"][:10]]
     table = save_csv("results.csv", evaluation["full"])
     with figure() as (drawn, axis):
-        axis.plot(range(len(table)), table.time, color=COLOURS["addition"])
-        axis.set(xlabel="problem", ylabel="inference time (s)", title="GPT-2, in batches of ten")
+        axis.step(range(1, len(table) + 1), table.time, where="mid", marker="")
+        axis.set(xlabel="number of the problem", ylabel="time per problem (s)", title="GPT-2, in batches of ten")
+        axis.set_ylim(bottom=0)
         save_figure("timing.png", drawn)
     accuracy = pd.Series(table.output == table.correct).mean()
     assert 0 <= accuracy < 0.9, "GPT-2 is no calculator"

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from figures import COLOURS, figure
+from figures import figure
 from inference import answer_all
+from matplotlib.ticker import LogLocator
 
 import pytest_modal
 
@@ -33,14 +34,19 @@ def test_inference_time(timings: list[dict[str, Any]], modal_session: Any, save_
     fastest = table.groupby("batch").milliseconds.min()
     save_csv("timing.csv", table.assign(speedup=fastest[1] / table.milliseconds, device=device))
     with figure() as (drawn, axis):
-        axis.plot(table.batch, table.milliseconds, "o", color=COLOURS["addition"], alpha=0.5, label="a round")
-        axis.plot(fastest.index, fastest, color=COLOURS["subtraction"], label="fastest of the rounds")
+        axis.plot(table.batch, table.milliseconds, linestyle="", fillstyle="none", label=f"one of {ROUNDS} rounds")
+        axis.plot(fastest.index, fastest, marker="", zorder=1, label="fastest round, with its speed-up")
         for batch, milliseconds in fastest.items():
-            speedup = f"{fastest[1] / milliseconds:.1f}x"
-            axis.annotate(speedup, (batch, milliseconds), (4, 8), textcoords="offset points")
+            speedup = f"{fastest[1] / milliseconds:.1f}×"
+            axis.annotate(speedup, (batch, milliseconds), (-6, -6), textcoords="offset points", ha="right", va="top")
         axis.set_xscale("log", base=2)
         axis.set_yscale("log")
         axis.set_xticks(BATCHES, [str(batch) for batch in BATCHES])
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("")
+        axis.set_xmargin(0.2)
+        axis.set_ymargin(0.15)
         axis.set(xlabel="batch size", ylabel="time per problem (ms)", title=f"Batched inference on {device}")
         axis.legend()
         save_figure("timing.png", drawn)

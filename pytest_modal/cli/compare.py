@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from pytest_modal.checks.render import write
 from pytest_modal.gate.judge.decision import Verdict
-from pytest_modal.gate.judge.evaluation import Evaluation
 from pytest_modal.gate.judge.figures import Figures
 from pytest_modal.gate.judge.findings import category_table, changed
 from pytest_modal.gate.judge.flips import flip_table, flips_between
 from pytest_modal.gate.judge.joint import joint_test, pooled
 from pytest_modal.gate.judge.log_files import plain_name
+from pytest_modal.gate.judge.pairs import Pair, pair
 from pytest_modal.gate.judge.policy import Demands, Policy
 from pytest_modal.gate.judge.result_files import KINDS, Results, read_results
 from pytest_modal.gate.judge.verdict import GateResult, judge_arms
-from pytest_modal.wording import aligned, count, first_few, some, three_parts
-
-
-@dataclass(frozen=True)
-class _Pair:
-    name: str
-    before: Evaluation
-    after: Evaluation
-    notes: Sequence[str]
+from pytest_modal.wording import aligned, count, first_few, three_parts
 
 
 def compare_paths(before: str, after: str, by: str | None = None, correct: str | None = None) -> int:
@@ -48,7 +38,7 @@ def compare_paths(before: str, after: str, by: str | None = None, correct: str |
     """
     try:
         paired = _paths(Path(before), Path(after))
-        pairs = [_pair(name, one, two, by, correct) for name, one, two in paired]
+        pairs = [_read_pair(name, one, two, by, correct) for name, one, two in paired]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -57,8 +47,8 @@ def compare_paths(before: str, after: str, by: str | None = None, correct: str |
         judge_arms(each.name, each.after, each.before, demands=Demands(), policy=policy, test="") for each in pairs
     ]
     write("\n".join([*_table(results), ""]))
-    for pair, result in zip(pairs, results, strict=True):
-        _print_findings(pair, result)
+    for each, result in zip(pairs, results, strict=True):
+        _print_findings(each, result)
     # The arms of a comparison are the baseline and the run of a suite.
     joint = joint_test([part for each in results if (part := pooled(replace(each, recordable=True))) is not None])
     failed = any(each.verdict is Verdict.FAIL for each in results)
@@ -107,50 +97,18 @@ def _files(directory: Path) -> dict[str, Path]:
     return files
 
 
-def _pair(name: str, before: Path, after: Path, by: str | None, correct: str | None) -> _Pair:
+def _read_pair(name: str, before: Path, after: Path, by: str | None, correct: str | None) -> Pair:
     read = read_results(before, by, correct), read_results(after, by, correct)
     one, two = (each.evaluation for each in read)
     where = f"{before}, {after}"
     if by is not None and one.categories is None and two.categories is None:
         raise ValueError(three_parts(f"{name} has no column {by!r}", where, "name one that it has"))
-    shared = set(one.ids) & set(two.ids)
-    if not shared:
-        remedy = "compare results of the same items: they are paired by id"
-        raise ValueError(three_parts(f"{name} has no item in both files", where, remedy))
-    notes = _read_notes(read)
-    if left_out := one.n + two.n - 2 * len(shared):
-        notes.append(f"{count(left_out, 'item')} in one file only, not compared")
-    first, second = (each if each.n == len(shared) else _only(each, shared) for each in (one, two))
-    digests = zip(first.ids, first.digests, second.digests, strict=True)
-    if changed := [each for each, mine, theirs in digests if mine and theirs and mine != theirs]:
-        what = f"{name}: {count(len(changed), 'item')} of {len(shared):,} are others in the two files: {some(changed)}"
-        raise ValueError(three_parts(what, where, "compare results of the same items: an id names one item for good"))
-    if second.categories is None:
-        second = replace(second, categories=first.categories)
-    return _Pair(name, replace(first, categories=None), second, notes)
+    return pair(name, one, two, where, _read_notes(read))
 
 
 def _read_notes(read: Sequence[Results]) -> list[str]:
     notes = list(dict.fromkeys(each.note for each in read if each.note is not None))
     return [f"compared: {' -> '.join(notes)}"] if notes else []
-
-
-def _only(evaluation: Evaluation, ids: set[str]) -> Evaluation:
-    """Return an evaluation of some of its items."""
-    chosen = np.array([index for index, each in enumerate(evaluation.ids) if each in ids])
-
-    def of(values: Sequence[str]) -> tuple[str, ...]:
-        return tuple(values[index] for index in chosen)
-
-    return replace(
-        evaluation,
-        ids=of(evaluation.ids),
-        results=evaluation.results[chosen],
-        digests=of(evaluation.digests),
-        inputs=tuple(evaluation.inputs[index] for index in chosen),
-        outputs=tuple(evaluation.outputs[index] for index in chosen),
-        categories=None if evaluation.categories is None else of(evaluation.categories),
-    )
 
 
 def _table(results: Sequence[GateResult]) -> list[str]:
@@ -164,10 +122,10 @@ def _table(results: Sequence[GateResult]) -> list[str]:
     return aligned(rows)
 
 
-def _print_findings(pair: _Pair, result: GateResult) -> None:
-    lines = [f"  {note}" for note in pair.notes]
+def _print_findings(compared: Pair, result: GateResult) -> None:
+    lines = [f"  {note}" for note in compared.notes]
     if result.verdict is Verdict.CHANGED:
         lines.append(changed(result)[1])
-    lines += [*category_table(result), *flip_table(flips_between(pair.after, pair.before), None)]
+    lines += [*category_table(result), *flip_table(flips_between(compared.after, compared.before), None)]
     if lines:
-        write("\n".join(["", pair.name, *lines, ""]))
+        write("\n".join(["", compared.name, *lines, ""]))

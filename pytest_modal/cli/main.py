@@ -1,4 +1,4 @@
-"""The command ``pytest-modal``: check files, explain rules, list runs, compare results, examine Modal."""
+"""The command ``pytest-modal``: check files, explain rules, list and compare runs, compare results, examine Modal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_modal.checks import cli as checks
+from pytest_modal.wording import three_parts
+
+_OUTPUT_DIR = "where tests write (default: PYTEST_MODAL_OUTPUT_DIR, or modal_output)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,23 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="pytest-modal",
-        description="Find the classic mistakes of Modal code; list runs; compare per-item results; examine Modal.",
+        description="Find the classic mistakes of Modal code; list and compare runs, compare results; examine Modal.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     checks.add_commands(commands)
-    compare = commands.add_parser(
-        "compare", help="compare two files of per-item results, as accuracy gates do; or two directories of them"
-    )
-    compare.add_argument("before", metavar="A", help="a baseline, CSV, JSONL, samples of lm-eval, a log of inspect_ai")
-    compare.add_argument("after", metavar="B", help="the same items, later or by another model")
-    compare.add_argument("--by", metavar="COLUMN", help="a column of categories, which are compared one by one too")
-    compare.add_argument(
-        "--correct", metavar="NAME", help="the column, metric or scorer that says whether an item is right"
-    )
+    _add_compare(commands)
     runs = commands.add_parser("runs", help="list the runs of this project's GPU tests, the newest first")
     runs.add_argument("--json", action="store_true", help="print them as JSON")
-    place = "where tests write (default: PYTEST_MODAL_OUTPUT_DIR, or modal_output)"
-    runs.add_argument("--output-dir", metavar="DIR", type=Path, help=place)
+    runs.add_argument("--output-dir", metavar="DIR", type=Path, help=_OUTPUT_DIR)
     _add_doctor(commands)
     given = parser.parse_args(arguments)
     try:
@@ -53,10 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     if given.command == "compare":
-        # Statistics are heavy to import, and so are other parts: a command imports what it needs.
-        from pytest_modal.cli.compare import compare_paths
-
-        return compare_paths(given.before, given.after, given.by, given.correct)
+        return _compare(given)
     if given.command == "runs":
         from pytest_modal.cli.runs import list_runs
 
@@ -67,6 +58,61 @@ def _run(given: argparse.Namespace) -> int:
         output = Path(given.output)
         return examine(given.names, output, gpu=not given.no_gpu, local=given.local, seconds=given.limit)
     return checks.run(given)
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="compare two runs; or two files of per-item results, as accuracy gates do, or directories of them",
+    )
+    run = "a run: its id or the beginning of it, last, last~1, or a file such as modal_output/run.json"
+    results = "results: a baseline, CSV, JSONL, samples of lm-eval, a log of inspect_ai"
+    compare.add_argument("before", metavar="A", help=f"{run}; or {results}")
+    compare.add_argument(
+        "after", metavar="B", help="another run; or results of the same items, later or by another model"
+    )
+    runs = compare.add_argument_group("two runs")
+    runs.add_argument("--html", metavar="PATH", help="write a page that shows figures that differ side by side")
+    runs.add_argument("--json", action="store_true", help="print all differences as JSON")
+    runs.add_argument("--slower-fails", action="store_true", help="exit with 1 also if something takes twice as long")
+    runs.add_argument("--output-dir", metavar="DIR", type=Path, help=_OUTPUT_DIR)
+    files = compare.add_argument_group("two files of results")
+    files.add_argument("--by", metavar="COLUMN", help="a column of categories, which are compared one by one too")
+    files.add_argument(
+        "--correct", metavar="NAME", help="the column, metric or scorer that says whether an item is right"
+    )
+
+
+def _compare(given: argparse.Namespace) -> int:
+    # Statistics are heavy to import, and so are other parts: a command imports what it needs.
+    from pytest_modal.cli.compare_runs import compare_two_runs, is_run
+
+    runs = [is_run(each) for each in (given.before, given.after)]
+    for_runs = [name for name in ("html", "json", "slower_fails") if getattr(given, name)]
+    for_files = [name for name in ("by", "correct") if getattr(given, name) is not None]
+    wrong = for_files if runs[0] else for_runs
+    where = f"{given.before}, {given.after}"
+    if runs[0] != runs[1]:
+        remedy = "name two runs, or two files of results"
+        print(three_parts("a run can't be compared with a file of results", where, remedy), file=sys.stderr)
+        return 2
+    if wrong:
+        kind = "files of results" if runs[0] else "runs"
+        what = f"--{wrong[0].replace('_', '-')} is for {kind}"
+        print(three_parts(what, where, f"leave it out, or name two {kind}"), file=sys.stderr)
+        return 2
+    if not runs[0]:
+        from pytest_modal.cli.compare import compare_paths
+
+        return compare_paths(given.before, given.after, given.by, given.correct)
+    return compare_two_runs(
+        given.before,
+        given.after,
+        given.output_dir,
+        html=given.html,
+        as_json=given.json,
+        slower_fails=given.slower_fails,
+    )
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

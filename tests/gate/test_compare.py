@@ -200,7 +200,7 @@ def test_other_items_under_the_same_ids_are_refused(tmp_path: Path, capsys: pyte
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     status, _, errors = compare(capsys, tmp_path / "then.jsonl", tmp_path / "now.jsonl")
     assert status == 2
-    assert errors.startswith("now: 1 item of 1 are others in the two files: 'q1'\n  where: ")
+    assert errors.startswith("now: 1 item of 1 are not the same in both: 'q1'\n  where: ")
 
 
 def test_results_of_two_models_in_one_directory_are_not_mixed(
@@ -254,7 +254,18 @@ def test_items_of_one_file_only_are_counted(tmp_path: Path, capsys: pytest.Captu
     as_csv(tmp_path / "then", STEADY)
     as_csv(tmp_path / "now", STEADY[5:])
     status, lines, _ = compare(capsys, tmp_path / "then.csv", tmp_path / "now.csv")
-    assert (status, lines[-1]) == (0, "  5 items in one file only, not compared")
+    assert (status, lines[-1]) == (0, "  5 items in one only, not compared")
+
+
+def test_results_of_one_round_are_compared_with_those_of_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    then = evaluation([int(right) for _, right in STEADY])
+    as_csv(tmp_path / "then", [(each, bool(right)) for each, right in zip(then.ids, then.sums, strict=True)])
+    write_baseline(tmp_path / "now.jsonl", recorded(evaluation([5 * right for _, right in WORSE], 5)))
+    status, lines, _ = compare(capsys, tmp_path / "then.csv", tmp_path / "now.jsonl")
+    assert status == 1
+    assert lines[1].endswith("FAIL")
 
 
 def test_it_is_one_command_beside_those_about_rules(capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,7 +296,7 @@ def test_it_is_one_command_beside_those_about_rules(capsys: pytest.CaptureFixtur
         ("a.jsonl", '{"doc_id": 1, "bleu": 3}\n', "a.jsonl has no metric that is known"),
         ("a.json", "{}", "a.json has no samples"),
         ("a.pkl", "", "a.pkl is of no known kind"),
-        ("a.csv", "id,correct\nother,1\n", "has no item in both files"),
+        ("a.csv", "id,correct\nother,1\n", "has no item in both"),
     ],
 )
 def test_files_that_make_no_sense_are_errors_in_three_parts(

@@ -214,7 +214,9 @@ def judge_arms(
     """
     _check_arms(gate, now, reference, test)
     clusters, categories = (None if each is None else np.array(each) for each in (now.clusters, now.categories))
-    arms = Arms(reference.results, now.results, clusters, categories, now.score, paired_rounds=True)
+    # Files of one round and of several can be compared too.
+    paired = reference.rounds == now.rounds
+    arms = Arms(reference.results, now.results, clusters, categories, now.score, paired_rounds=paired)
     comparison = compare_arms(arms, demands, policy, confirmed=not policy.updating)
     verdict, reasons = _verdict(comparison, demands, policy)
     suspicious = comparison.suspicious

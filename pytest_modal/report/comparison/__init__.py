@@ -1,0 +1,1 @@
+"""The comparison of two runs, as lines, as JSON, and as a page."""
