@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -91,6 +92,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="Directory for the files that tests write, relative to the rootdir (default: modal_output).",
     )
     group.addoption(
+        "--modal-report",
+        dest="modal_report",
+        metavar="PATH|off",
+        help="Where the page of the run is written, or off (default: report.html in the output directory).",
+    )
+    group.addoption(
         "--modal-clean",
         dest="modal_clean",
         action="store_true",
@@ -122,6 +129,8 @@ def add_options(parser: pytest.Parser) -> None:
     packages = "same: --modal-resume reuses no result that other versions of packages have made; any: it says so."
     parser.addini("modal_resume_packages", packages, type="string", default="")
     parser.addini("modal_output_dir", "Directory for the files that tests write.", type="string", default="")
+    report = "Where the page of a run is written, relative to the rootdir, or off; see --modal-report."
+    parser.addini("modal_report", report, type="string", default="")
     parser.addini(
         "modal_rules", 'Rules that are "error", "warning" or "off", one per line: PM107 = off.', type="linelist"
     )
@@ -216,7 +225,31 @@ def resolve(config: pytest.Config) -> Settings:
     stream = option("capture", None) == "no" and not inline
     gates, local = _gates(config, mode), _local(config)
     runs, same = _whole(config, "modal_runs", Settings.runs, least=0, what="runs"), packages == "same"
-    return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local, same, runs)
+    return Settings(
+        mode,
+        environment,
+        session,
+        gates,
+        resume,
+        record,
+        prune,
+        rules,
+        inline,
+        stream,
+        local,
+        same,
+        runs,
+        _report(config),
+    )
+
+
+def _report(config: pytest.Config) -> Path | None:
+    given, ini = config.getoption("modal_report"), config.getini("modal_report")
+    if not (text := ini if given is None else given):
+        return Settings.report
+    if text.lower() in OFF:
+        return None
+    return (config.rootpath if given is None else config.invocation_params.dir) / Path(text).expanduser()
 
 
 def _max_cost(config: pytest.Config) -> float | None:

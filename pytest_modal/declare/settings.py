@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,6 +127,8 @@ class Settings:
         Whether results that other versions of packages have made are computed again.
     runs : int
         How many records of runs are kept.
+    report : Path or None
+        Where the page of the run is written: absolute, or below the output directory; None for no page.
     """
 
     mode: str
@@ -141,6 +144,7 @@ class Settings:
     local: LocalOptions = field(default_factory=LocalOptions)
     resume_same: bool = False
     runs: int = 50
+    report: Path | None = Path("report.html")
 
 
 SETTINGS = pytest.StashKey[Settings]()

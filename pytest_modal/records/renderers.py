@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from pytest_modal.declare.settings import settings_of
+from pytest_modal.local.output_dir import output_root
 from pytest_modal.report.record import Record
 
 
@@ -29,7 +31,16 @@ class Renderer:
     early: bool = False
 
 
-RENDERERS: tuple[Renderer, ...] = ()
+def _write_page(config: pytest.Config, record: Record, previous: Record | None) -> None:
+    report = settings_of(config).report
+    if report is not None:
+        from pytest_modal.report.html.page import write_page
+
+        root = output_root(config)
+        write_page(record, previous, root, root / report)
+
+
+RENDERERS: tuple[Renderer, ...] = (Renderer("the page of the run", _write_page, early=True),)
 
 
 def render(
