@@ -231,6 +231,14 @@ def watch_summary(config: pytest.Config) -> None:
         config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
 
+def watch_html(config: pytest.Config) -> None:
+    """Add figures, tables and gates to the report of pytest-html, if that writes one."""
+    if config.pluginmanager.has_plugin("html"):
+        from pytest_modal.records import html_extras
+
+        html_extras.watch_html(config)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     # The controller of pytest-xdist, which runs no test itself.
     if session.config.pluginmanager.has_plugin("dsession"):
@@ -242,6 +250,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         watch_signals(session.config)
         watch_summary(session.config)
         watch_artifacts(session.config)
+        watch_html(session.config)
         watch_infrastructure(session.config)
         watch_gates(session.config)
         watch_workers(session.config)
@@ -270,6 +279,7 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
 
     watch_summary(request.config)
     watch_artifacts(request.config)
+    watch_html(request.config)
     return own_directory(request.node)
 
 

@@ -16,7 +16,7 @@ FAILED = ("failed", "error")
 # As a reader wants them: what needs attention first.
 _OUTCOMES = ("failed", "error", "not finished", "xpassed", "passed", "skipped", "xfailed")
 _SHOWN_STATUS = ("ok", "skipped", "xfailed")
-_GATE_COLUMNS = ("gate", "verdict", "then", "now", "change", "interval", "p", "worse, better")
+GATE_COLUMNS = ("gate", "verdict", "then", "now", "change", "interval", "p", "worse, better")
 _LINES, _LONGEST = 60, 500  # of a failure that is shown
 _SLOWEST = 5
 
@@ -63,7 +63,7 @@ def gates(record: Record) -> list[Section]:
     if not (record["gates"] or lines):
         return []
     rows = [row(_gate(each)) for each in record["gates"]]
-    head = "\n".join(["### Accuracy gates", "", *(heading(_GATE_COLUMNS) if rows else [])])
+    head = "\n".join(["### Accuracy gates", "", *(heading(GATE_COLUMNS) if rows else [])])
     found = [Section(head, rows, gate_totals(record["gates"]), unit="gate")]
     if lines:
         found.append(Section("", [f"- {code(line, 1_000)}" for line in lines]))
@@ -82,10 +82,11 @@ def gate_totals(entries: Sequence[GateEntry]) -> str:
 
 def _gate(entry: GateEntry) -> list[str]:
     verdict = "first baseline" if entry["recorded"] else entry["verdict"]
-    return [code(entry["gate"]), f"**{verdict}**" if entry["failed"] else verdict, *_figures(entry["result"])]
+    return [code(entry["gate"]), f"**{verdict}**" if entry["failed"] else verdict, *figures(entry["result"])]
 
 
-def _figures(result: dict[str, Any]) -> list[str]:
+def figures(result: dict[str, Any]) -> list[str]:
+    """Return the cells of a gate's result: then, now, change, interval, p, how many items got worse and better."""
     change = result["change"]
     sign = 1 if result["demands"]["higher_is_better"] else -1
 
