@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     import pandas
 
     from pytest_modal.gate.fixture import AccuracyGate
+    from pytest_modal.records.hooks import RecordHooks
     from pytest_modal.report.terminal import Screen
 
+_STARTED = pytest.StashKey[float]()
 # EX_SOFTWARE of sysexits.h; 0 to 7 are pytest's and its plugins'.
 INFRASTRUCTURE_ERROR = 70
 
@@ -36,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "the test needs results from a GPU; with function=, its result is the fixture modal_result.",
     )
     config.stash[SETTINGS] = options.resolve(config)
+    config.stash[_STARTED] = time.time()
     if config.getoption("modal_plan"):
         from pytest_modal.run.xdist import without_workers
 
@@ -91,7 +95,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         if session.config.getoption("modal_plan"):
             show_plan(session.config, tests)
         else:
-            run_batch(session.config, tests)
+            run_batch(session.config, tests, watch_run(session.config).noted)
     if session.config.getoption("modal_plan"):
         session.items.clear()
     ended = yield
@@ -231,12 +235,11 @@ def watch_summary(config: pytest.Config) -> None:
         config.pluginmanager.register(SummaryHooks(), "pytest_modal_summary")
 
 
-def watch_html(config: pytest.Config) -> None:
-    """Add figures, tables and gates to the report of pytest-html, if that writes one."""
-    if config.pluginmanager.has_plugin("html"):
-        from pytest_modal.records import html_extras
+def watch_run(config: pytest.Config) -> RecordHooks:
+    """Record the run."""
+    from pytest_modal.records.hooks import watch_record
 
-        html_extras.watch_html(config)
+    return watch_record(config, config.stash[_STARTED])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -250,10 +253,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         watch_signals(session.config)
         watch_summary(session.config)
         watch_artifacts(session.config)
-        watch_html(session.config)
         watch_infrastructure(session.config)
         watch_gates(session.config)
         watch_workers(session.config)
+        watch_run(session.config)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -279,7 +282,7 @@ def output_dir(request: pytest.FixtureRequest) -> Path:
 
     watch_summary(request.config)
     watch_artifacts(request.config)
-    watch_html(request.config)
+    watch_run(request.config)
     return own_directory(request.node)
 
 

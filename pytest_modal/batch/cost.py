@@ -23,6 +23,8 @@ class Used:
         From its start to its end, the time in which it waited for calls included.
     dollars : float or None
         None where no price is known.
+    started, ended : float or None
+        Seconds since 1970, by the clock of this machine.
     """
 
     container: str
@@ -30,6 +32,8 @@ class Used:
     gpu: str
     seconds: float
     dollars: float | None
+    started: float | None = None
+    ended: float | None = None
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,23 @@ class App:
 
 
 @dataclass(frozen=True)
+class Event:
+    """A step of the run on this machine: what it was, when it began (seconds since 1970), how many seconds it took."""
+
+    what: str
+    started: float
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Load:
-    """A container fixture was built: which, in which container, in how many seconds."""
+    """A container fixture was built: which, in which container, in how many seconds, from when on."""
 
     key: str
     label: str
     container: str
     seconds: float
+    started: float | None = None
 
 
 @dataclass
@@ -79,6 +89,10 @@ class Outcome:
         The other containers that tried the call: those that ended under it.
     packages : dict of str to str
         Versions of the packages that it was made with.
+    started : float or None
+        When it began, its loads done: seconds since 1970, by the clock of its container.
+    machine : mapping or None
+        What its container says of itself, where that is new (see `pytest_modal.remote.framing.Machine`).
     """
 
     key: str
@@ -101,6 +115,8 @@ class Outcome:
     warnings: list[Mapping[str, Any]] = field(default_factory=list)
     fallen: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
+    started: float | None = None
+    machine: Mapping[str, Any] | None = None
 
     @property
     def ok(self) -> bool:

@@ -156,6 +156,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     rounds = f"Rounds of a recorded baseline (default: {GateSettings.rounds})."
     parser.addini("modal_baseline_rounds", rounds, type="string", default="")
+    runs = f"Records of runs that are kept in the output directory, 0 for none (default: {Settings.runs})."
+    parser.addini("modal_runs", runs, type="string", default="")
     parser.addini("modal_baseline_per_gpu", "Record separate baselines for each device.", type="bool", default=False)
 
 
@@ -213,9 +215,8 @@ def resolve(config: pytest.Config) -> Settings:
     # Under -s what tests print is shown at once, and so is what functions print; inline they print it themselves.
     stream = option("capture", None) == "no" and not inline
     gates, local = _gates(config, mode), _local(config)
-    return Settings(
-        mode, environment, session, gates, resume, record, prune, rules, inline, stream, local, packages == "same"
-    )
+    runs, same = _whole(config, "modal_runs", Settings.runs, least=0, what="runs"), packages == "same"
+    return Settings(mode, environment, session, gates, resume, record, prune, rules, inline, stream, local, same, runs)
 
 
 def _max_cost(config: pytest.Config) -> float | None:

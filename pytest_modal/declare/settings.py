@@ -124,6 +124,8 @@ class Settings:
         Settings of local mock mode.
     resume_same : bool
         Whether results that other versions of packages have made are computed again.
+    runs : int
+        How many records of runs are kept.
     """
 
     mode: str
@@ -138,6 +140,7 @@ class Settings:
     stream: bool = False
     local: LocalOptions = field(default_factory=LocalOptions)
     resume_same: bool = False
+    runs: int = 50
 
 
 SETTINGS = pytest.StashKey[Settings]()

@@ -54,7 +54,7 @@ def confirm(session: pytest.Session) -> None:
         calls = count(len(batch.calls), "call")
         screen.write_line(f"modal: {backend.describe()}: {rounds} for {tests} with suspicious gates: {calls}")
     compute(config, backend, results, None, screen)
-    before.add_cost(results.run.cost)
+    before.add(results.run)
     for item in items:
         compat.come_back_to(item)
         item.stash[FRESH] = results, held[item.nodeid]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -15,6 +16,8 @@ import pytest
 
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.body_runs import body_run_of
+from pytest_modal.gate.entries import flip_entries, round_entries
+from pytest_modal.gate.items import write_items
 from pytest_modal.gate.judge import messages
 from pytest_modal.gate.judge.baseline import Baseline, update_command
 from pytest_modal.gate.judge.baseline_file import baseline_texts, read_baseline, same_items_elsewhere
@@ -31,6 +34,7 @@ from pytest_modal.gate.ledger import CALLED, RECORDS, GateRecord, NewBaseline, l
 from pytest_modal.gate.origin import RECORD, mode_option, origin_of, rounds_in_recordings, sends_calls
 from pytest_modal.gate.project import gates_of_project
 from pytest_modal.gate.xdist import claim, count_gates, shared_directory
+from pytest_modal.local.output_dir import RUNS, make_root, output_root
 from pytest_modal.local.properties import set_properties
 from pytest_modal.local.saver import Saver
 from pytest_modal.remote.masks import Masks, SecretNames
@@ -244,7 +248,7 @@ class AccuracyGate:
         elif case.baseline is not None:
             found = flips(case.now, case.baseline, result.demands)
         csv = self._save(case.gate, found)
-        record = self._record(case, result)
+        record = replace(self._record(case, result), **self._kept(case, found))
         self._item.stash[RECORDS].append(record)
         if result.wants_confirmation and self._body_run.can_hold:
             self._body_run.suspicious.append(record.line)
@@ -265,6 +269,21 @@ class AccuracyGate:
         for note in record.notes:
             self._warn(note)
         return result
+
+    def _kept(self, case: _Case, found: Sequence[Flip]) -> dict[str, Any]:
+        """Return what the run's record holds besides the result."""
+        items = ""
+        if settings_of(self._item.config).runs:
+            # What is lost is a comparison with a later run: a full disk fails no gate.
+            with contextlib.suppress(OSError):
+                make_root(root := output_root(self._item.config))
+                items = write_items(root / RUNS, case.now)
+        return {
+            "rounds": round_entries(case.baseline),
+            "flips": flip_entries(found),
+            "flips_in_all": len(found),
+            "items": items,
+        }
 
     def _record(self, case: _Case, result: GateResult) -> GateRecord:
         record = GateRecord(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modal.gate.judge.baseline_paths import outputs_path
+from pytest_modal.report.record import FlipEntry, RoundEntry
 from pytest_modal.store.files import write_text
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class GateRecord:
         What to write if the whole test passes.
     pooled : dict or None
         What the joint test of the run needs of the gate.
+    rounds, flips, flips_in_all, items
+        As in `pytest_modal.report.record.GateEntry`.
     """
 
     gate: str
@@ -80,6 +83,10 @@ class GateRecord:
     new_baseline: NewBaseline | None = None
     remarks: list[str] = field(default_factory=list)
     pooled: dict[str, Any] | None = None
+    rounds: list[RoundEntry] = field(default_factory=list)
+    flips: list[FlipEntry] = field(default_factory=list)
+    flips_in_all: int = 0
+    items: str = ""
 
     @property
     def shown_notes(self) -> list[str]:

@@ -23,6 +23,7 @@ __tracebackhide__ = True  # in all of the module: what went wrong is at the line
 DEFAULT_ROOT = "modal_output"
 INDEX = "artifacts.json"
 GITIGNORE = ".gitignore"
+RUNS = "runs"  # the directory of the records of earlier runs
 
 
 class Artifact(TypedDict):
@@ -110,7 +111,7 @@ def _layout(session: pytest.Session) -> dict[pytest.Item, str]:
     return layout
 
 
-def _make_root(root: Path) -> None:
+def make_root(root: Path) -> None:
     """Make the directory of all tests, if it isn't there, and have git ignore it."""
     # What goes wrong here does so again where the test's own directory is made, and is explained there.
     with contextlib.suppress(OSError):
@@ -142,7 +143,7 @@ def own_directory(item: pytest.Item) -> Path:
         item.session.stash[_LAYOUT] = _layout(item.session)
     root = root_of(item)
     if SCRATCH not in item.stash:
-        _make_root(root)
+        make_root(root)
     directory = root / item.session.stash[_LAYOUT][item]
     _make_empty(directory, root, item.nodeid)
     item.stash[_DIRECTORY] = directory

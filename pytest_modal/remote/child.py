@@ -300,6 +300,7 @@ class Child:
             "given": "",
             "poisoned": False,
             "ended": ended,
+            "started": time.time() - seconds,
             "stdout": self._text("stdout"),
             "stderr": self._text("stderr"),
         }

@@ -6,11 +6,14 @@ import contextlib
 import ctypes
 import gc
 import os
+import platform
 import resource
 import subprocess
 import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+from pytest_modal.remote.framing import Machine
 
 # Libraries that compute on a GPU besides torch. torch's own counters show what each call used; theirs are not read.
 _OTHERS = {"cupy", "jax", "numba.cuda", "pycuda", "tensorflow"}
@@ -26,26 +29,56 @@ class Use(NamedTuple):
     poisoned: bool
 
 
+class Card(NamedTuple):
+    """The GPU of a process, as its driver reports it: name and version of the driver, empty without one; bytes."""
+
+    name: str = ""
+    driver: str = ""
+    memory: int | None = None
+
+
 class Device:
     """Watches the GPU from call to call.
 
     Parameters
     ----------
-    given : str or None
-        Its name, where that is known already.
+    card : Card or None
+        Which one it is, where that is known already.
     """
 
-    def __init__(self, given: str | None = None) -> None:
+    def __init__(self, card: Card | None = None) -> None:
         self._name = ""
-        self._given = given
+        self._card = card
         self._allocations = 0
+        self._told: Machine | None = None
+
+    @property
+    def card(self) -> Card:
+        """The GPU that this process has."""
+        if self._card is None:
+            self._card = Card() if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") else _card()
+        return self._card
 
     @property
     def given(self) -> str:
         """The name of the GPU that this process has, as its driver reports it; empty without one."""
-        if self._given is None:
-            self._given = "" if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") else _names()
-        return self._given
+        return self.card.name
+
+    def news(self) -> Machine | None:
+        """Return what is known of the machine, if that is more than the last time; nothing is imported for it."""
+        torch = sys.modules.get("torch")
+        if self._told is not None and (torch is None or self._told["torch"]):
+            return None
+        try:
+            version, cuda = str(torch.__version__), str(torch.version.cuda or "")  # type: ignore[union-attr]
+        except Exception:  # not there, not imported to its end, or something else of that name
+            version = cuda = ""
+        if self._told is not None and not version:
+            return None
+        name, driver, memory = self.card
+        python = platform.python_version()
+        self._told = Machine(python=python, torch=version, cuda=cuda, driver=driver, gpu=name, memory=memory)
+        return self._told
 
     def begin(self) -> None:
         """Begin to count, before a call and what it loads first."""
@@ -140,13 +173,19 @@ def _peak_resident() -> int:
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
-def _names() -> str:
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+def _card() -> Card:
+    command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return ""
-    return ", ".join(dict.fromkeys(name.strip() for name in answer.splitlines() if name.strip()))
+        return Card()
+    rows = [[part.strip() for part in line.split(",")] for line in answer.splitlines() if line.strip()]
+    if not rows:
+        return Card()
+    names = ", ".join(dict.fromkeys(row[0] for row in rows))
+    _, *driver, memory = rows[0] if len(rows[0]) > 1 else [*rows[0], ""]
+    mebibytes = memory.partition(" ")[0]
+    return Card(names, ", ".join(driver), int(mebibytes) << 20 if mebibytes.isdecimal() else None)
 
 
 def _has_context() -> bool:

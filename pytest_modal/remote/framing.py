@@ -175,11 +175,33 @@ class PackReply(TypedDict):
 
 
 class Loaded(TypedDict):
-    """A container fixture that was built for a call, and in how many seconds."""
+    """A container fixture that was built for a call: when (seconds since 1970), and in how many seconds."""
 
     key: str
     label: str
     seconds: float
+    started: float
+
+
+class Machine(TypedDict):
+    """What a process says of the machine that it is on; "" and None where it does not know.
+
+    Attributes
+    ----------
+    torch, cuda : str
+        Versions, once a call has imported torch.
+    driver : str
+        Version of the GPU's driver.
+    memory : int or None
+        Bytes of the GPU.
+    """
+
+    python: str
+    torch: str
+    cuda: str
+    driver: str
+    gpu: str
+    memory: int | None
 
 
 class Ended(TypedDict, total=False):
@@ -210,6 +232,10 @@ class Reply(TypedDict, total=False):
         How often it was tried.
     fallen : list of str
         Names of the processes that ended under it before.
+    started : float
+        When it began, its loads done, in seconds since 1970.
+    machine : Machine
+        What the process says of its machine, with its first call, and when that is no longer all.
     """
 
     call: str
@@ -232,6 +258,8 @@ class Reply(TypedDict, total=False):
     fallen: list[str]
     stdout: str
     stderr: str
+    started: float
+    machine: Machine
 
 
 class Teardown(TypedDict):

@@ -18,6 +18,7 @@ from typing import IO, Any
 from pytest_modal.remote.child import PHASE, note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.described import Notes, no_notes
+from pytest_modal.remote.device import Card
 from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
@@ -51,7 +52,7 @@ def main_in_container(name: str, output: str) -> None:
     # Where memory runs out, this process is killed, and not the one that says so.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    _serve(name, output, requests, replies, given=first["given"])
+    _serve(name, output, requests, replies, card=Card(*first["card"]))
 
 
 def _begin(output: str) -> tuple[Any, IO[bytes], IO[bytes]]:
@@ -76,7 +77,7 @@ def _serve(
     requests: IO[bytes],
     replies: IO[bytes],
     *,
-    given: str | None = None,
+    card: Card | None = None,
     notes: Notes = no_notes,
 ) -> None:
     interrupt = _Interrupt()
@@ -104,7 +105,7 @@ def _serve(
         name,
         notify=notify,
         is_fatal=lambda error: interrupt.happened,
-        given=given,
+        card=card,
         notes=notes,
     )
     write_message(replies, {"event": "ready", "key": ""})

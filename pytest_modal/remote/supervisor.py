@@ -6,6 +6,7 @@ Standard library only, and it never runs code of the project, so it survives wha
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from typing import cast
 
 from pytest_modal.remote.child import TEARDOWN_TIMEOUT, Child, Watcher
 from pytest_modal.remote.framing import CallRequest, Missing, Reply, Teardown
@@ -144,5 +145,6 @@ class Supervisor:
         for spec in request["containers"]:
             if (cause := self._failed.get(spec["key"])) is not None:
                 blank: Reply = {"seconds": 0.0, "loads": [], "stdout": "", "stderr": ""}
-                return {**cause, **blank, "warnings": [], "lost_files": [], "attempts": 1, "fallen": []}
+                kept = {name: each for name, each in cause.items() if name not in ("started", "machine")}
+                return cast(Reply, {**kept, **blank, "warnings": [], "lost_files": [], "attempts": 1, "fallen": []})
         return None

@@ -11,12 +11,12 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, Literal
 
 from pytest_modal.remote import data, lost_files, slices
 from pytest_modal.remote.described import Notes, describe, no_notes
-from pytest_modal.remote.device import Device, free_memory
+from pytest_modal.remote.device import Card, Device, free_memory
 from pytest_modal.remote.framing import Bound, Buffers, CallRequest, Described, Missing, Reply, Teardown
 from pytest_modal.remote.python_warnings import WarningRecorder
 from pytest_modal.remote.state import State
@@ -75,8 +75,8 @@ class Worker:
         Says more of an exception that goes back.
     capture : bool
         Whether what functions print is captured.
-    given : str or None
-        The name of the GPU, where it is known already.
+    card : Card or None
+        The GPU, where it is known already.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Worker:
         raised: Callable[[str, BaseException], None] = lambda key, error: None,
         notes: Notes = no_notes,
         capture: bool = True,
-        given: str | None = None,
+        card: Card | None = None,
     ) -> None:
         self.name = name
         self._notify = notify
@@ -104,7 +104,7 @@ class Worker:
         self._failed: dict[str, Described] = {}
         self._teardowns: dict[str, Generator[object, None, None]] = {}
         self._until: dict[str, int] = {}
-        self.device = Device(given)
+        self.device = Device(card)
         self._state = State()
         self._slices = slices.Slices(self._state)
 
@@ -147,9 +147,12 @@ class Worker:
                 described = describe(error, self._notes, own=(__file__,))
                 reply |= {"status": status_of(described), "error": described}
             reply["seconds"] = perf_counter() - started - sum(load["seconds"] for load in reply["loads"])
+            reply["started"] = time() - reply["seconds"]
             use = self.device.look()
             reply |= {"device": use.device, "given": self.device.given, "peak_memory": use.peak_memory}
             reply["poisoned"] = use.poisoned
+            if (machine := self.device.news()) is not None:
+                reply["machine"] = machine
             if use.poisoned:
                 # The code after a `yield` could only fail with the same fault, and would be reported for it.
                 self._teardowns.clear()
@@ -273,7 +276,8 @@ class Worker:
             self._failed[key] = describe(error, self._notes, own=(__file__,))
             raise ContainerError(key, self._failed[key]) from None
         self._containers[key], self._until[key] = value, spec["until"]
-        reply["loads"].append({"key": key, "label": spec["label"], "seconds": perf_counter() - started})
+        seconds = perf_counter() - started
+        reply["loads"].append({"key": key, "label": spec["label"], "seconds": seconds, "started": time() - seconds})
 
     def _run(self, spec: Bound, blobs: Mapping[str, bytes]) -> object:
         function = self._functions[spec["function"]]

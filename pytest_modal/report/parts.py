@@ -64,17 +64,25 @@ def gates(record: Record) -> list[Section]:
         return []
     rows = [row(_gate(each)) for each in record["gates"]]
     head = "\n".join(["### Accuracy gates", "", *(heading(GATE_COLUMNS) if rows else [])])
-    found = [Section(head, rows, gate_totals(record["gates"]), unit="gate")]
+    totals = totals_of(
+        [each["compared"] for each in record["gates"]], sum(each["recorded"] for each in record["gates"])
+    )
+    found = [Section(head, rows, totals, unit="gate")]
     if lines:
         found.append(Section("", [f"- {code(line, 1_000)}" for line in lines]))
     return found
 
 
-def gate_totals(entries: Sequence[GateEntry]) -> str:
-    """Return how many gates compared something: one that did not never counts as passed."""
-    compared, recorded = sum(each["compared"] for each in entries), sum(each["recorded"] for each in entries)
-    without = len(entries) - compared - recorded
-    parts = [f"{compared:,} gated"]
+def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
+    """Return how many gates compared something: one that did not never counts as passed.
+
+    Parameters
+    ----------
+    recorded : int
+        How many of the others got their first baseline.
+    """
+    without = len(compared) - sum(compared) - recorded
+    parts = [f"{sum(compared):,} gated"]
     parts += [f"{recorded:,} recorded for the first time"] if recorded else []
     parts += [f"{without:,} without baseline"] if without else []
     return ", ".join(parts)

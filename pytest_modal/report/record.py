@@ -126,7 +126,7 @@ class PhaseEntry(TypedDict):
     text : str
         Of a failure the traceback as pytest shows it, of a skip the reason.
     sections : list of tuple
-        Name and text of what was captured.
+        Name and text of what was captured, without what calls have printed: that is in `CallEntry.printed`.
     """
 
     when: str
@@ -194,7 +194,7 @@ class RoundEntry(TypedDict):
     value : float
         Accuracy or mean score.
     what : str
-        "round", or what the entry of the history is.
+        "round", or what the entry of the history is: "recorded", "accepted: ..." with the reason, "items: ...".
     """
 
     date: str
@@ -206,13 +206,25 @@ class RoundEntry(TypedDict):
 
 
 class FlipEntry(TypedDict):
-    """An item whose answer has changed."""
+    """An item whose answer has changed.
+
+    Attributes
+    ----------
+    direction : str
+        "worse" or "better".
+    was, now, input : str
+        Texts; empty where there is none.
+    right_then, right_now : str
+        Right answers of rounds, such as "4/5", or the mean score.
+    """
 
     id: str
     direction: str
     was: str
     now: str
     input: str
+    right_then: str
+    right_now: str
 
 
 class GateEntry(TypedDict):
@@ -291,6 +303,8 @@ class Record(TypedDict):
         The whole run of pytest.
     ending : str
         "unfinished" is what a run that was killed has left.
+    selection : str
+        Digest of the mode and of the node ids of its tests: equal for runs of the same tests.
     exit_status : int or None
         pytest's.
     mode : str
@@ -315,9 +329,10 @@ class Record(TypedDict):
 
     schema: int
     id: str
+    ending: Ending
+    selection: str
     started: str
     seconds: float
-    ending: Ending
     exit_status: int | None
     mode: str
     project: str

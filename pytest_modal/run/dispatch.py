@@ -144,11 +144,15 @@ class Dispatch:
             peak_memory=reply.get("peak_memory"),
             stdout=reply["stdout"],
             stderr=reply["stderr"],
-            loads=[Load(load["key"], load["label"], process, load["seconds"]) for load in reply["loads"]],
+            loads=[
+                Load(load["key"], load["label"], process, load["seconds"], load["started"]) for load in reply["loads"]
+            ],
             attempts=reply.get("attempts", 1),
             lost_files=reply.get("lost_files", []),
             warnings=[*reply.get("warnings", [])],
             fallen=[*reply.get("fallen", [])],
+            started=reply.get("started"),
+            machine=reply.get("machine"),
         )
 
 

@@ -37,7 +37,7 @@ class InlineBackend:
     mode = "local"
     apps = ()
     cost = None
-    notes = ()
+    notes = containers = events = ()
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pytest_modal.batch.calls import Batch, Call
+from pytest_modal.batch.cost import Used
 from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import LocalOptions
@@ -43,7 +46,7 @@ class LocalBackend:
     mode = "local"
     apps = ()
     cost = None
-    notes = ()
+    notes = events = ()
 
     def __init__(self, rootdir: Path, options: LocalOptions, *, stream: bool = False) -> None:
         self._rootdir = rootdir
@@ -51,6 +54,8 @@ class LocalBackend:
         self._stream = stream
         self._started = 0
         self.teardowns: list[Teardown] = []
+        self.containers: list[Used] = []
+        self._running: dict[str, int] = {}  # of each environment, which of them is its process now
 
     def describe(self) -> str:
         """Return where the batch will run."""
@@ -84,14 +89,26 @@ class LocalBackend:
                     supervisor.release(positions[call.key], environment.timeout)
                     if environment.key not in waiting:
                         supervisor.stop()
+                        self._ended(environment)
                     self.teardowns += supervisor.teardowns(0)
             finally:
                 for supervisor in supervisors.values():
                     supervisor.close()
+                for each in batch.environments:
+                    self._ended(each)
+
+    def _ended(self, environment: Environment) -> None:
+        """Note that the process of an environment has ended, if one runs."""
+        if (number := self._running.pop(environment.key, None)) is not None:
+            began, now = self.containers[number].started or 0.0, time.time()
+            self.containers[number] = replace(self.containers[number], ended=now, seconds=max(0.0, now - began))
 
     def _start(self, archive: Path, environment: Environment, isolation: Isolation) -> Child:
         self._started += 1
         name = f"local-{self._started}"
+        self._ended(environment)
+        self._running[environment.key] = len(self.containers)
+        self.containers.append(Used(name, str(environment), "", 0.0, None, time.time()))
         directory = archive.parent / name
         work, packages = directory / "work", directory / "packages"
         for each in (work, packages):

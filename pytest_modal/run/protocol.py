@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pytest_modal.batch.calls import Batch, Buffers
-from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.outcomes import App, Outcome, Progress
+from pytest_modal.batch.cost import Cost, Used
+from pytest_modal.batch.outcomes import App, Event, Outcome, Progress
 from pytest_modal.remote.framing import Teardown
 
 Result = tuple[Outcome, Buffers]
@@ -26,6 +26,10 @@ class Backend(Protocol):
         What users should know of them afterwards.
     teardowns : sequence of Teardown
         What went wrong after the ``yield`` of container fixtures.
+    containers : sequence of Used
+        The processes that have run calls, with their time.
+    events : sequence of Event
+        Steps of the run that belong to none of them.
     """
 
     mode: str
@@ -38,6 +42,10 @@ class Backend(Protocol):
     def notes(self) -> Sequence[str]: ...
     @property
     def teardowns(self) -> Sequence[Teardown]: ...
+    @property
+    def containers(self) -> Sequence[Used]: ...
+    @property
+    def events(self) -> Sequence[Event]: ...
 
     def describe(self) -> str:
         """Return in a few words where the batch will run."""

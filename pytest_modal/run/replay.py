@@ -28,7 +28,7 @@ class ReplayBackend:
     mode = "replay"
     apps = ()
     cost = None
-    notes = teardowns = ()
+    notes = teardowns = containers = events = ()
 
     def __init__(self, rootdir: Path) -> None:
         self._rootdir = rootdir

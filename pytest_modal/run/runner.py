@@ -8,13 +8,14 @@ import os
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
+from pytest_modal.batch.outcomes import Event
 from pytest_modal.code.versions import Versions
 from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
@@ -32,6 +33,7 @@ from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
 from pytest_modal.report.plan import print_plan
 from pytest_modal.report.terminal import Lines
 from pytest_modal.run.costs import estimate, remember_timings, timings_of
+from pytest_modal.run.entries import note_entries
 from pytest_modal.run.protocol import Backend
 from pytest_modal.run.recording import look_after_recordings, recorded_rounds
 from pytest_modal.run.reruns import spare_reruns
@@ -46,11 +48,18 @@ from pytest_modal.store.results import Results
 from pytest_modal.wording import count, three_parts
 
 
-def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
+def run_batch(
+    config: pytest.Config, tests: Sequence[pytest.Item], noted: Callable[[Results], None] = lambda results: None
+) -> None:
     """Run everything that the tests need from the GPU, before the first of them starts.
 
     An exception here becomes an error of the tests: a worker of pytest-xdist that raises in its loop is replaced, and
     its successor would run the batch again.
+
+    Parameters
+    ----------
+    noted : callable
+        Takes what is known, in the process that runs the batch: before it runs, and when it has.
     """
     settings = settings_of(config)
     if settings.mode == "skip":
@@ -61,7 +70,7 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
     try:
         waiting = refuse_mistakes(waiting)
         shared = shared_by_workers(config)
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.time()
         backend, batch, warnings = _plan(config, settings, waiting)
         if settings.gates.updating and (gated := [item for item in waiting if is_gated(item)]):
             replayed = settings.mode == "replay"
@@ -74,17 +83,18 @@ def run_batch(config: pytest.Config, tests: Sequence[pytest.Item]) -> None:
         config.add_cleanup(results.close)
         results.run.warnings = [*warnings, *terminal.skipped_before(conditions)]
         results.run.seconds["plan"] = time.perf_counter() - started
+        results.run.events.append(Event("planning", began, time.time() - began))
         # What a function could do with all of this machine says nothing about what it can do without.
         where = backend.mode if settings.local.isolation or backend.mode != "local" else "local, not isolated"
         kept = OutcomeCache(cache / "outcomes" / where) if cache else None
         if shared is None:
-            _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"))
+            _run(config, settings, backend, results, kept, config.pluginmanager.get_plugin("terminalreporter"), noted)
             look_after_recordings(config, settings, results, tests)
         else:
             # What a worker had finished before it died is not done again.
             with shared.turn():
                 if not results.load():
-                    _run(config, settings, backend, results, kept, ProgressFile(shared.progress))
+                    _run(config, settings, backend, results, kept, ProgressFile(shared.progress), noted)
                     look_after_recordings(config, settings, results, tests)
                     # On a full disk each worker runs for itself what is not stored.
                     with contextlib.suppress(OSError):
@@ -115,6 +125,7 @@ def _run(
     results: Results,
     kept: OutcomeCache | None,
     screen: Lines | None,
+    noted: Callable[[Results], None],
 ) -> None:
     batch = results.batch
     resumed = settings.resume and bool(batch.calls)
@@ -126,9 +137,12 @@ def _run(
         terminal.announce(screen, backend.describe(), batch)
         if resumed:
             screen.write_line(f"modal: {terminal.reused(results)}")
+    note_entries(results, ())
+    noted(results)
     try:
         compute(config, backend, results, kept, screen, versions)
     finally:
+        noted(results)
         if backend.mode == "modal":
             remember_images(config, batch, _used_images(results))
             remember_timings(config, results)
@@ -157,7 +171,7 @@ def compute(
     left = results.batch.without(results.outcomes)
     if not left.calls:
         return
-    started = time.perf_counter()
+    started, began = time.perf_counter(), time.time()
     # A replay is instant, so it has no progress line.
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
@@ -187,6 +201,8 @@ def compute(
             results.run.apps, results.run.cost = [*backend.apps], backend.cost
             results.run.notes += backend.notes
             results.run.teardowns += [secrets.plain(in_words(each, files)) for each in backend.teardowns]
+            results.run.events += [Event("calls", began, time.time() - began), *backend.events]
+            note_entries(results, backend.containers)
 
 
 def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:

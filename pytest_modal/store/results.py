@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_modal.batch.calls import Batch, Buffers, Data
 from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.outcomes import App, Outcome
+from pytest_modal.batch.outcomes import App, Event, Outcome
 from pytest_modal.remote import data
 from pytest_modal.remote.framing import write_message
 from pytest_modal.store.files import DRAFT, atomic_path, link
@@ -48,6 +48,10 @@ class Run:
         What the containers on Modal have cost, if there were some.
     error : str or None
         Why the batch could not be run at all.
+    events : list of Event
+        Steps of the run on this machine.
+    calls, loads, containers : list of mapping
+        Entries of the run's record (see `pytest_modal.report.record`), those of fresh rounds included.
     """
 
     mode: str
@@ -63,12 +67,17 @@ class Run:
     seed: str = ""
     cost: Cost | None = None
     error: str | None = None
+    events: list[Event] = field(default_factory=list)
+    calls: list[Any] = field(default_factory=list)
+    loads: list[Any] = field(default_factory=list)
+    containers: list[Any] = field(default_factory=list)
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> Run:
         """Return the facts from what `dataclasses.asdict` makes of them."""
         cost = Cost.read(kept["cost"]) if kept["cost"] else None
-        return cls(**{**kept, "apps": [App(**each) for each in kept["apps"]], "cost": cost})
+        apps, events = [App(**each) for each in kept["apps"]], [Event(**each) for each in kept["events"]]
+        return cls(**{**kept, "apps": apps, "events": events, "cost": cost})
 
     def app_of(self, number: int) -> App | None:
         """Return the session that a round ran in."""
@@ -216,12 +225,15 @@ class Results:
         self._asked.add(what)
         return new
 
-    def add_cost(self, cost: Cost | None) -> None:
-        """Add what another session of the run has cost, for all its processes."""
-        if cost is not None:
-            self.run.cost = cost if self.run.cost is None else self.run.cost + cost
-            if self.is_shared:
-                self.save()
+    def add(self, other: Run) -> None:
+        """Add what another session of the run has done and cost, for all its processes."""
+        run = self.run
+        if other.cost is not None:
+            run.cost = other.cost if run.cost is None else run.cost + other.cost
+        for name in ("events", "calls", "loads", "containers"):
+            getattr(run, name).extend(getattr(other, name))
+        if self.is_shared:
+            self.save()
 
     def save(self) -> None:
         """Write the facts of the run: other processes can `load` it from now on."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_modal.batch.calls import Batch
-from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.outcomes import App, Outcome, Progress
+from pytest_modal.batch.cost import Cost, Used
+from pytest_modal.batch.outcomes import App, Event, Outcome, Progress
 from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
@@ -87,6 +87,16 @@ class ModalBackend:
         """What their containers have cost, once there were some."""
         cost = self._limits.cost if self._limits else None
         return cost if cost and cost.containers else None
+
+    @property
+    def containers(self) -> Sequence[Used]:
+        """Their containers."""
+        return self._limits.cost.containers if self._limits else ()
+
+    @property
+    def events(self) -> list[Event]:
+        """The steps of the sessions."""
+        return [event for _, session in self._sessions for event in session.events]
 
     def describe(self) -> str:
         """Return where the batch will run."""

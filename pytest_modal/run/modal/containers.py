@@ -66,9 +66,10 @@ class Containers:
         return Cost(tuple(self._used()), self._prices.source)
 
     def _used(self) -> Iterable[Used]:
-        now = time.monotonic()
+        now, since_1970 = time.monotonic(), time.time() - time.monotonic()
         for name, container in sorted(self._containers.items(), key=lambda each: each[1].began):
             seconds = max(0.0, (now if container.ended is None else container.ended) - container.began)
             gpu, dollars = self._prices.of(container.environment, container.device)
             price = None if dollars is None else seconds * dollars
-            yield Used(name, str(container.environment), gpu, seconds, price)
+            began = since_1970 + container.began
+            yield Used(name, str(container.environment), gpu, seconds, price, began, began + seconds)

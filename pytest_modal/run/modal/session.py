@@ -13,12 +13,12 @@ from typing import Any
 
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
-from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.outcomes import Event, Outcome, Progress
 from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
-from pytest_modal.run.modal import errors
+from pytest_modal.run.modal import errors, steps
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
 from pytest_modal.run.modal.app_log import Sightings, Sign, listen
 from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
@@ -85,6 +85,7 @@ class Session:
         self._limits = limits
         self._of = of
         self._lives = limits.containers()
+        self._steps = steps.Steps(of)
         self._sightings = Sightings()
         self._news_at = 0.0
         self._printed = PrintedLog(self._sightings.signs) if stream else None
@@ -106,6 +107,7 @@ class Session:
         url = ""
         try:
             self._limits.check_estimate()
+            self._steps.begin(steps.CONNECTING)
             client, url = await connected()
             cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
             self._options = replace(self._options, cache_volume=cache)
@@ -166,14 +168,18 @@ class Session:
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
         app, services = self._app(environments)
+        self._steps.begin(steps.IMAGES)
         try:
             async with self._opened(app):
                 self.app_id = app.app_id
+                self._steps.begin(steps.WAITING)
                 with contextlib.suppress(Exception):
                     self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
                 self._progress(Progress(f"session{self._of}", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
                 await self._work(app, services)
+                self._steps.begin(steps.CLOSING)
         finally:
+            self._steps.end()
             self._lives.all_ended()
 
     async def _work(self, app: Any, services: list[Service]) -> None:
@@ -244,6 +250,7 @@ class Session:
             queue.suspects.extend(returned.suspects)
             self._news_at = time.monotonic()
             if returned.head is not None:
+                self._steps.end(steps.WAITING)
                 self._lives.replied(queue.service.environment, returned.head)
             for name in self._sightings.containers.get(pack.id, ()) if self._sightings.fell(pack.id) else ():
                 self._lives.ended(name)
@@ -271,6 +278,11 @@ class Session:
         # A server that no longer answers won't answer the disconnect either.
         silent = self._failure is not None and self._failure.kind == "connection"
         return SILENT_TIMEOUT if silent else CLOSE_TIMEOUT
+
+    @property
+    def events(self) -> list[Event]:
+        """Its steps until now."""
+        return self._steps.events
 
     def _fail(self, failure: InfrastructureError) -> None:
         self._failure = self._failure or failure
@@ -325,6 +337,7 @@ class Session:
                 else:
                     self._progress(Progress("running", pack.calls[0].label))
         elif sign.event == "ready":
+            self._steps.end(steps.WAITING)
             self._lives.seen(queue.service.environment, sign.key, sign.age, sign.device)
             device = f" on {sign.device}" if sign.device else ""
             self._progress(Progress("container up:", f"{sign.service}{device}"))

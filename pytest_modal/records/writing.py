@@ -1,0 +1,68 @@
+"""Writing of a run's record: ``run.json``, and ``runs/<id>.json`` for the history, of which the newest are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_modal.declare.settings import settings_of
+from pytest_modal.gate.items import DIRECTORY as ITEMS
+from pytest_modal.local.output_dir import RUNS, make_root, not_written_of, output_root
+from pytest_modal.records.plain import encoded
+from pytest_modal.records.reading import RUN, previous_of, runs_in
+from pytest_modal.records.renderers import render
+from pytest_modal.report.record import Record
+from pytest_modal.store.files import link, write_text
+
+_ITEMS_SECONDS = 3600.0  # per-item results are older than this before they are deleted: a run may still name them
+
+
+def write_record(config: pytest.Config, record: Record) -> None:
+    """Write the record of a run and what is made from it; what can't be written is a problem of the run's summary."""
+    root = output_root(config)
+    try:
+        _write(record, root, settings_of(config).runs)
+    except OSError as error:
+        not_written_of(config).append(f"{RUN} was not written: {error}")
+    not_written_of(config).extend(render(config, record, previous_of(record, root)))
+
+
+def write_early(config: pytest.Config, record: Record) -> None:
+    """Write the record of a run that goes on, for the case that it is killed."""
+    with contextlib.suppress(OSError):
+        _write(record, output_root(config), settings_of(config).runs)
+
+
+def _write(record: Record, root: Path, kept: int) -> None:
+    make_root(root)
+    text = encoded(record)
+    if not kept:
+        write_text(root / RUN, text)
+        return
+    path = root / RUNS / f"{record['id']}.json"
+    write_text(path, text)
+    link(path, root / RUN)
+    if record["ending"] != "unfinished":
+        _prune(root, kept)
+
+
+def _prune(root: Path, kept: int) -> None:
+    """Delete the oldest records, and the per-item results that no record names."""
+    runs = runs_in(root)
+    for path in runs[kept:]:
+        path.unlink(missing_ok=True)
+    old = time.time() - _ITEMS_SECONDS
+    items = [path for path in (root / RUNS / ITEMS).glob("*.json") if path.stat().st_mtime < old]
+    if not items:
+        return
+    named: set[str] = set()
+    for path in runs[:kept]:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            named |= {gate["items"] for gate in json.loads(path.read_text(encoding="utf-8"))["gates"]}
+    for path in items:
+        if path.stem not in named:
+            path.unlink(missing_ok=True)
