@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 NOT_FINISHED = "not finished"
 _PHASES = ("setup", "call", "teardown")
 _LONGEST_MESSAGE = 500
+_MODULES = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$))")  # before the name of an exception
 _OF_CALLS = ("modal stdout", "modal stderr")  # in the names of sections with what calls have printed
 
 
@@ -38,8 +40,10 @@ def mark(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRepo
 
 def _failed_at(call: pytest.CallInfo[None], rootdir: Path) -> tuple[str, int] | None:
     for entry in reversed(call.excinfo.traceback if call.excinfo is not None else ()):
-        if is_local(entry.path, rootdir):
-            return shown_path(Path(entry.path), rootdir), entry.lineno + 1
+        path = Path(entry.path)
+        is_own = str(entry.frame.f_globals.get("__name__")).startswith("pytest_modal.")
+        if not is_own and path.is_relative_to(rootdir) and is_local(path, rootdir):
+            return shown_path(path, rootdir), entry.lineno + 1
     return None
 
 
@@ -146,7 +150,7 @@ def _message(report: pytest.TestReport) -> str:
         return safe_line(str(report.longrepr[2]).removeprefix("Skipped: "), _LONGEST_MESSAGE)
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(crash.message) if crash is not None else report.longreprtext
-    return safe_line(text.strip().partition("\n")[0], _LONGEST_MESSAGE)
+    return safe_line(_MODULES.sub("", text.strip().partition("\n")[0]), _LONGEST_MESSAGE)
 
 
 def _place(report: pytest.TestReport) -> tuple[str, int] | None:

@@ -159,7 +159,7 @@ class ModalWorker:
         command = [sys.executable, "-P", "-X", "faulthandler", "-c", _START, json.dumps(sys.path)]
         child = Child(name, self._scratch / "output", command)
         # What the GPU is is found out while the interpreter starts.
-        child.tell({"card": self._device.card})
+        child.tell({"card": [*self._device.card]})
         return child
 
 

@@ -171,7 +171,7 @@ def compute(
     left = results.batch.without(results.outcomes)
     if not left.calls:
         return
-    started, began = time.perf_counter(), time.time()
+    started = time.perf_counter()
     # A replay is instant, so it has no progress line.
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
@@ -201,7 +201,7 @@ def compute(
             results.run.apps, results.run.cost = [*backend.apps], backend.cost
             results.run.notes += backend.notes
             results.run.teardowns += [secrets.plain(in_words(each, files)) for each in backend.teardowns]
-            results.run.events += [Event("calls", began, time.time() - began), *backend.events]
+            results.run.events += backend.events
             note_entries(results, backend.containers)
 
 
