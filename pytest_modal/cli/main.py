@@ -1,4 +1,4 @@
-"""The command ``pytest-modal``: check files, explain rules, compare results, examine Modal."""
+"""The command ``pytest-modal``: check files, explain rules, list runs, compare results, examine Modal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="pytest-modal",
-        description="Find the classic mistakes of Modal code; compare per-item results; examine Modal.",
+        description="Find the classic mistakes of Modal code; list runs; compare per-item results; examine Modal.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     checks.add_commands(commands)
@@ -35,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare.add_argument(
         "--correct", metavar="NAME", help="the column, metric or scorer that says whether an item is right"
     )
+    runs = commands.add_parser("runs", help="list the runs of this project's GPU tests, the newest first")
+    runs.add_argument("--json", action="store_true", help="print them as JSON")
+    place = "where tests write (default: PYTEST_MODAL_OUTPUT_DIR, or modal_output)"
+    runs.add_argument("--output-dir", metavar="DIR", type=Path, help=place)
     _add_doctor(commands)
     given = parser.parse_args(arguments)
     try:
@@ -49,12 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     if given.command == "compare":
-        # Statistics are heavy to import, and the other commands don't need them.
+        # Statistics are heavy to import, and so are other parts: a command imports what it needs.
         from pytest_modal.cli.compare import compare_paths
 
         return compare_paths(given.before, given.after, given.by, given.correct)
+    if given.command == "runs":
+        from pytest_modal.cli.runs import list_runs
+
+        return list_runs(given.output_dir, as_json=given.json)
     if given.command == "doctor":
-        # So are the parts of a session.
         from pytest_modal.cli.doctor import examine
 
         output = Path(given.output)

@@ -13,12 +13,12 @@ import numpy as np
 from pytest_modal.committed import read_regular
 from pytest_modal.gate.entries import shortened
 from pytest_modal.gate.judge.evaluation import Evaluation
+from pytest_modal.local.output_dir import ITEMS
 from pytest_modal.remote.data import CorruptDataError
 from pytest_modal.store.files import write_text
 from pytest_modal.store.shapes import check_shape
 from pytest_modal.wording import three_parts
 
-DIRECTORY = "items"
 _LONGEST_TEXT = 1_000  # of an input or an output: many runs are kept
 
 
@@ -68,7 +68,7 @@ def write_items(runs: Path, evaluation: Evaluation) -> str:
 
 def items_path(runs: Path, digest: str) -> Path:
     """Return the file of per-item results."""
-    return runs / DIRECTORY / f"{digest}.json"
+    return runs / ITEMS / f"{digest}.json"
 
 
 def read_items(runs: Path, digest: str) -> Evaluation:

@@ -23,7 +23,10 @@ __tracebackhide__ = True  # in all of the module: what went wrong is at the line
 DEFAULT_ROOT = "modal_output"
 INDEX = "artifacts.json"
 GITIGNORE = ".gitignore"
-RUNS = "runs"  # the directory of the records of earlier runs
+RUN = "run.json"
+COMMENT = "summary.md"  # the body of a comment on a pull request
+METRICS = "metrics.txt"  # for GitLab
+RUNS, ITEMS = "runs", "items"  # directories: of the records of runs; within it, of per-item results of gates
 
 
 class Artifact(TypedDict):

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pytest_modal.local.output_dir import output_root
+from pytest_modal.local.output_dir import RUN, output_root
 from pytest_modal.records.building import Course, build
 from pytest_modal.records.junit import add_to_junit
-from pytest_modal.records.reading import RUN, RecordError, read_record
+from pytest_modal.records.reading import RecordError, read_record
 from pytest_modal.records.reports import mark
 from pytest_modal.records.writing import write_early, write_record
 from pytest_modal.report.record import Record
@@ -30,6 +30,7 @@ class RecordHooks:
         self._is_worker = hasattr(config, "workerinput")
         started = getattr(config, "workerinput", {}).get(_STARTED, started)
         self._course = Course(started, config.rootpath)
+        self._planned = False  # whether the batch was recorded before it ran
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -66,7 +67,8 @@ class RecordHooks:
         """Record what is known of a run that goes on."""
         seconds = time.time() - self._course.started
         record = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
-        write_early(self._config, record)
+        write_early(self._config, record, whole=self._planned)
+        self._planned = True
 
     def _finish(self, session: pytest.Session) -> None:
         results = results_of_all(self._config)

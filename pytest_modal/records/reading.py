@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_modal.committed import read_regular
-from pytest_modal.local.output_dir import RUNS
+from pytest_modal.local.output_dir import RUN, RUNS
 from pytest_modal.remote.data import CorruptDataError
 from pytest_modal.report.record import SCHEMA, Record
 from pytest_modal.store.shapes import check_shape
 from pytest_modal.wording import count, first_few, three_parts
 
-RUN = "run.json"
 _LAST = re.compile(r"last(?:~(\d*))?")
 _HEAD = 2_000  # bytes in which the fields are that tell runs apart
 _SELECTION = re.compile(r'^"selection": "(\w*)"', re.MULTILINE)

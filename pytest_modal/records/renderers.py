@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
-from pytest_modal.records.forges import annotate, write_pages
+from pytest_modal.local.output_dir import COMMENT, METRICS
+from pytest_modal.records import forges
 from pytest_modal.report.record import Record
 
 
-def render(config: pytest.Config, record: Record, previous: Record | None) -> Iterator[str]:
-    """Make everything that is made from a record, and yield a line for each part that could not be written.
+@dataclass(frozen=True)
+class Renderer:
+    """Makes something from a record.
+
+    Attributes
+    ----------
+    what : str
+        Names it in a line about what was not written.
+    make : callable
+        Takes the config, the record, and the last one of the same tests in the same mode, if there is one.
+    early : bool
+        Whether it is made once the batch has run too, from a record that is "unfinished": pytest may be killed later.
+    """
+
+    what: str
+    make: Callable[[pytest.Config, Record, Record | None], None]
+    early: bool = False
+
+
+RENDERERS: tuple[Renderer, ...] = (
+    Renderer(COMMENT, forges.write_comment),
+    Renderer("the summary of the step", forges.write_step_summary),
+    Renderer(METRICS, forges.write_metrics),
+    Renderer("annotations", forges.annotate),
+)
+
+
+def render(
+    config: pytest.Config,
+    record: Record,
+    previous: Record | None,
+    renderers: Sequence[Renderer] | None = None,
+) -> Iterator[str]:
+    """Make everything that is made from a record, and yield a line for each part that could not be.
 
     Parameters
     ----------
-    record : Record
-        Of this run; its `ending` is "unfinished" while its tests are still to come.
     previous : Record or None
         The last one of the same tests, in the same mode.
+    renderers : sequence of Renderer, optional
+        `RENDERERS`, unless others are wanted.
     """
-    yield from write_pages(config, record)
-    annotate(config, record)
+    for each in RENDERERS if renderers is None else renderers:
+        if record["ending"] == "unfinished" and not each.early:
+            continue
+        try:
+            each.make(config, record, previous)
+        except OSError as error:
+            yield f"{each.what} was not written: {error}"
+        except Exception as error:  # the tests of the run have ended: their results must be seen
+            yield f"{each.what} was not written: {type(error).__name__}: {error} (in pytest-modal itself: report this)"

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.gate.items import DIRECTORY as ITEMS
-from pytest_modal.local.output_dir import RUNS, make_root, not_written_of, output_root
+from pytest_modal.local.output_dir import ITEMS, RUN, RUNS, make_root, not_written_of, output_root
 from pytest_modal.records.plain import encoded
-from pytest_modal.records.reading import RUN, previous_of, runs_in
-from pytest_modal.records.renderers import render
+from pytest_modal.records.reading import previous_of, runs_in
+from pytest_modal.records.renderers import RENDERERS, render
 from pytest_modal.report.record import Record
 from pytest_modal.store.files import link, write_text
 
@@ -28,13 +27,19 @@ def write_record(config: pytest.Config, record: Record) -> None:
         _write(record, root, settings_of(config).runs)
     except OSError as error:
         not_written_of(config).append(f"{RUN} was not written: {error}")
-    not_written_of(config).extend(render(config, record, previous_of(record, root)))
+    previous = previous_of(record, root) if RENDERERS else None
+    not_written_of(config).extend(render(config, record, previous))
 
 
-def write_early(config: pytest.Config, record: Record) -> None:
-    """Write the record of a run that goes on, for the case that it is killed."""
+def write_early(config: pytest.Config, record: Record, *, whole: bool) -> None:
+    """Write the record of a run that goes on, and if it is `whole` what is made from it: pytest may be killed."""
+    root = output_root(config)
     with contextlib.suppress(OSError):
-        _write(record, output_root(config), settings_of(config).runs)
+        _write(record, root, settings_of(config).runs)
+        if whole and any(each.early for each in RENDERERS):
+            # What can't be written now is a problem at the end.
+            for _ in render(config, record, previous_of(record, root)):
+                pass
 
 
 def _write(record: Record, root: Path, kept: int) -> None:

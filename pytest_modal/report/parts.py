@@ -19,6 +19,7 @@ _SHOWN_STATUS = ("ok", "skipped", "xfailed")
 GATE_COLUMNS = ("gate", "verdict", "then", "now", "change", "interval", "p", "worse, better")
 _LINES, _LONGEST = 60, 500  # of a failure that is shown
 _SLOWEST = 5
+_SHOWN_SECONDS = 0.05
 
 
 def title(record: Record) -> str:
@@ -38,7 +39,7 @@ def facts(record: Record) -> str:
     if record["commit"]:
         branch = f" of {code(record['branch'])}" if record["branch"] else ""
         changed = " with uncommitted changes" if record["clean"] is False else ""
-        parts.append(f"commit {code(record['commit'])}{branch}{changed}")
+        parts.append(f"commit {code(record['commit'][:12])}{branch}{changed}")
     parts.append(f"{record['seconds']:,.0f} s")
     if record["cost"] is not None:
         parts.append(amount(record))
@@ -182,7 +183,7 @@ def times(record: Record) -> Section:
     phases = defaultdict[str, float](float)
     for event in record["events"]:
         phases[event["what"]] += event["seconds"]
-    rows = [(code(what), seconds) for what, seconds in phases.items()]
+    rows = [(code(what), seconds) for what, seconds in phases.items() if seconds >= _SHOWN_SECONDS]
     ran, loads = _ran(record), record["loads"]
     worked = {
         f"in containers: {count(len(loads), 'model load')}": sum(load["seconds"] for load in loads),

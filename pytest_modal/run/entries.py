@@ -39,8 +39,9 @@ def _call(results: Results, call: Call, reused: bool) -> CallEntry:
         where=call.function.location,
         environment=str(call.environment),
         status="missing" if found is None else outcome.status,
-        container=outcome.container,
-        started=outcome.started,
+        # That of an earlier run is not among those of this one.
+        container="" if reused else outcome.container,
+        started=None if reused else outcome.started,
         seconds=outcome.seconds,
         device=outcome.device,
         given=outcome.given,

@@ -98,6 +98,7 @@ class ControllerHooks:
         self.shared = Shared(Path(tempfile.gettempdir(), f"{PREFIX}{secrets.token_hex(8)}"))
         self._screen = config.pluginmanager.get_plugin("terminalreporter")
         self._ended = threading.Event()
+        self._results: Results | None = None
         self._watcher = threading.Thread(target=self._watch, name="pytest-modal progress", daemon=True)
         self._watcher.start()
 
@@ -114,12 +115,18 @@ class ControllerHooks:
 
     def results(self) -> Results | None:
         """Return what the workers have left, if they ran a batch."""
+        if self._results is not None:
+            return self._results
         if not self.shared.outcomes.is_dir():
             return None
         from pytest_modal.store.results import Results
 
         results = Results("", Batch(), self.shared.outcomes)
-        return results if results.load() else None
+        if not results.load():
+            return None
+        if self._ended.is_set():  # nothing is added any more
+            self._results = results
+        return results
 
     def pytest_unconfigure(self) -> None:
         self.shared.delete()
