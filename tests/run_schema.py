@@ -46,7 +46,15 @@ def tables() -> str:
             f"| `{name}` | {_named(hint)} | {described.get(name, '').replace('|', '/')} |"
             for name, hint in typing.get_type_hints(each).items()
         ]
-        parts += [f"### {title}", "", *([summary, ""] if summary else []), "| field | type | |", "|---|---|---|", *rows, ""]
+        parts += [
+            f"### {title}",
+            "",
+            *([summary, ""] if summary else []),
+            "| field | type | |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
     return "\n".join(parts)
 
 
@@ -92,7 +100,12 @@ def _schema(hint: Any) -> dict[str, Any]:
     if kind is list:
         return {"type": "array", "items": _schema(parts[0])}
     if kind is tuple:
-        return {"type": "array", "prefixItems": [_schema(each) for each in parts], "minItems": len(parts), "items": False}
+        return {
+            "type": "array",
+            "prefixItems": [_schema(each) for each in parts],
+            "minItems": len(parts),
+            "items": False,
+        }
     if kind is dict:
         return {"type": "object", "additionalProperties": _schema(parts[1])}
     return {"type": _PLAIN[hint]}

@@ -90,7 +90,7 @@ class Outcome:
     packages : dict of str to str
         Versions of the packages that it was made with.
     started : float or None
-        When it began, its loads done: seconds since 1970, by the clock of its container.
+        `seconds` before its end, the time of its loads left out: seconds since 1970, by the clock of its container.
     machine : mapping or None
         What its container says of itself, where that is new (see `pytest_modal.remote.framing.Machine`).
     """

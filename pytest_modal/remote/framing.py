@@ -233,7 +233,7 @@ class Reply(TypedDict, total=False):
     fallen : list of str
         Names of the processes that ended under it before.
     started : float
-        When it began, its loads done, in seconds since 1970.
+        `seconds` before its end, in seconds since 1970.
     machine : Machine
         What the process says of its machine, with its first call, and when that is no longer all.
     """

@@ -79,6 +79,8 @@ class CallEntry(TypedDict):
         As in `pytest_modal.batch.outcomes.Status`, or "missing".
     device, given : str
         What it used, and the GPU that it had.
+    started : float or None
+        `seconds` before its end; the time of its loads is not in `seconds`.
     peak_memory : int or None
         Bytes.
     value_bytes : int
