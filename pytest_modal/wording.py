@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
+
+# Where GitHub reads a log for commands: "::error::" at the start of a line, "##[error]" anywhere.
+_COMMANDS = re.compile(r"^([^\S\n]*):(?=:)|#(?=#\[)", re.MULTILINE)
 
 
 def three_parts(what: str, where: object, remedy: str) -> str:
@@ -48,16 +52,23 @@ def shown_path(path: Path, rootdir: Path) -> str:
 def safe(text: str) -> str:
     """Return text of unknown origin so that it can't steer a terminal: several lines, what is unsafe as escapes.
 
-    Everything from a container, a model or a file that somebody else wrote is such text.
+    Everything from a container, a model or a file that somebody else wrote is such text. In a GitHub workflow its lines
+    are no commands either.
     """
-    return _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    return _without_commands(_UNSAFE.sub(lambda match: _escaped(match[0]), text))
 
 
 def safe_line(text: object, limit: int = 300) -> str:
     """Return text of unknown origin on one line: at most `limit` characters of it, what is not printable as escapes."""
     whole = str(text)
     cut = whole if len(whole) <= limit else f"{whole[: limit - 4].rstrip()} ..."
-    return "".join(each if each.isprintable() else _escaped(each) for each in cut)
+    return _without_commands("".join(each if each.isprintable() else _escaped(each) for each in cut))
+
+
+def _without_commands(text: str) -> str:
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return text
+    return _COMMANDS.sub(lambda match: f"{match[1] or ''}\\x{ord(match[0][-1]):x}", text)
 
 
 def _escaped(character: str) -> str:

@@ -50,7 +50,7 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
 
 
 def _configures(name: str) -> bool:
-    return name.startswith(("PYTEST_MODAL_", "MODAL_")) or name in ("PYTEST_ADDOPTS", "CI")
+    return name.startswith(("PYTEST_MODAL_", "MODAL_", "GITHUB_")) or name in ("PYTEST_ADDOPTS", "CI", "GITLAB_CI")
 
 
 @pytest.fixture(scope="session")

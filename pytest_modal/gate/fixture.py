@@ -35,6 +35,7 @@ from pytest_modal.gate.origin import RECORD, mode_option, origin_of, rounds_in_r
 from pytest_modal.gate.project import gates_of_project
 from pytest_modal.gate.xdist import claim, count_gates, shared_directory
 from pytest_modal.local.output_dir import RUNS, make_root, output_root
+from pytest_modal.local.properties import set_properties
 from pytest_modal.local.saver import Saver
 from pytest_modal.remote.masks import Masks, SecretNames
 from pytest_modal.wording import count, shown_path, three_parts
@@ -252,7 +253,7 @@ class AccuracyGate:
         if result.wants_confirmation and self._body_run.can_hold:
             self._body_run.suspicious.append(record.line)
             return result
-        self._item.user_properties += messages.properties(result).items()
+        set_properties(self._item, messages.properties(result))
         missing: dict[str, Any] = {
             "mode": mode_option(self._item, 1 if case.baseline is None else case.baseline.k),
             "path": self._shown(case.path),

@@ -1,8 +1,7 @@
-"""The end of a run with gates: a table on the terminal and for GitHub, ``gates.json``, baselines written."""
+"""The end of a run with gates: a table on the terminal, ``gates.json``, baselines written."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pytest_modal.gate.project import gates_of_project
 from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import not_written_of, output_root
 from pytest_modal.plan.selection import DESELECTED
+from pytest_modal.report.parts import totals_of
 from pytest_modal.report.terminal import Screen
 from pytest_modal.run.xdist import controller_of
 from pytest_modal.store.files import write_json
@@ -22,7 +22,6 @@ from pytest_modal.wording import first_few, safe_line
 
 SCHEMA = 1
 INDEX = "gates.json"
-_LONGEST_LINE = 1_000
 _COLOURS = {"FAIL": "red", "PASS": "green", "IMPROVED": "green"}  # others are yellow
 
 
@@ -41,9 +40,6 @@ def close(session: pytest.Session, ledger: Ledger) -> None:
         record = {"schema": SCHEMA, "gates": [_public(each) for each in ledger.records], "together": ledger.joint}
         try:
             write_json(output_root(session.config) / INDEX, record)
-            if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-                with Path(path).open("a", encoding="utf-8") as file:
-                    file.write(markdown(ledger))
         except OSError as error:
             not_written_of(session.config).append(f"the records of the gates were not written: {error}")
 
@@ -115,12 +111,12 @@ def show(screen: Screen, ledger: Ledger) -> None:
         screen.write_line(ledger.joint, **{"red" if ledger.joint_failed else "green": True})
     for line in ledger.written:
         screen.write_line(line)
-    for line in _left_out(ledger):
+    for line in left_out(ledger):
         screen.write_line(line, yellow=True)
     screen.write_line(_totals(ledger))
 
 
-def _left_out(ledger: Ledger) -> list[str]:
+def left_out(ledger: Ledger) -> list[str]:
     """Return lines about gates that compared nothing."""
     lines = [f"{test}: accuracy_gate requested, never called" for test in ledger.uncalled]
     if ledger.not_compared:
@@ -128,47 +124,5 @@ def _left_out(ledger: Ledger) -> list[str]:
     return lines
 
 
-def markdown(ledger: Ledger) -> str:
-    """Return a table of all gates for the summary of a GitHub workflow."""
-    lines = ["### Accuracy gates", "", "| gate | verdict | then | now | change | interval | p | worse, better |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for record in ledger.records:
-        verdict = "first baseline" if ledger.is_recorded(record) else record.verdict
-        cells = [_code(record.gate), verdict, *_figures(record)]
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", _totals(ledger)]
-    together = [ledger.joint] if ledger.joint is not None else []
-    lines += [f"- {_code(line)}" for line in [*together, *ledger.written, *ledger.unconfirmed, *_left_out(ledger)]]
-    return "\n".join(lines) + "\n\n"
-
-
 def _totals(ledger: Ledger) -> str:
-    from pytest_modal.gate.judge.messages import totals_of
-
     return totals_of([record.compared for record in ledger.records], sum(map(ledger.is_recorded, ledger.records)))
-
-
-def _figures(record: GateRecord) -> list[str]:
-    result, change = record.result, record.result["change"]
-    sign = 1 if result["demands"]["higher_is_better"] else -1
-
-    def level(value: float) -> str:
-        return f"{value:.4g}" if result["score"] else f"{100 * value:.1f}%"
-
-    def signed(value: float | None) -> str:
-        if value is None:
-            return "?"
-        return f"{sign * value:+.4g}" if result["score"] else f"{100 * value:+.1f}"
-
-    if change is None:
-        return ["none", level(result["accuracy"]), "", "", "", ""]
-    low, high = change["interval"][::sign]
-    moved = f"{result['newly_failing']:,}, {result['newly_passing']:,}"
-    then, now = (level(sign * change[name]) for name in ("then", "now"))
-    return [then, now, signed(change["change"]), f"[{signed(low)}, {signed(high)}]", f"{change['p']:.2g}", moved]
-
-
-def _code(text: str) -> str:
-    """Show text as it is, whatever it means to markdown."""
-    plain = safe_line(text, _LONGEST_LINE).replace("`", "'").replace("|", "\\|")
-    return f"`{plain}`"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.local.output_dir import GITIGNORE, INDEX, RUN, RUNS, output_root, written_of
+from pytest_modal.local.output_dir import COMMENT, GITIGNORE, INDEX, METRICS, RUN, RUNS, output_root, written_of
 from pytest_modal.plan.selection import is_everything
 from pytest_modal.report.terminal import Lines
 from pytest_modal.wording import count, first_few, shown_path, three_parts
 
-_INDEXES = (INDEX, "gates.json", RUN)
+_INDEXES = (INDEX, "gates.json", RUN, COMMENT, METRICS)
 
 
 class CleanHooks:

@@ -24,6 +24,8 @@ DEFAULT_ROOT = "modal_output"
 INDEX = "artifacts.json"
 GITIGNORE = ".gitignore"
 RUN = "run.json"
+COMMENT = "summary.md"  # the body of a comment on a pull request
+METRICS = "metrics.txt"  # for GitLab
 RUNS, ITEMS = "runs", "items"  # directories: of the records of runs; within it, of per-item results of gates
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.declare.remote_function import remote_of
+from pytest_modal.local.properties import call_properties, set_properties
 from pytest_modal.local.python_warnings import issue_warnings
 from pytest_modal.local.verdicts import decide, release
 from pytest_modal.plan.failures import causes_of, is_of_service
@@ -37,6 +38,7 @@ def check_item(item: pytest.Item) -> None:
         for stream in ("stdout", "stderr"):
             if text := getattr(outcome, stream):
                 item.add_report_section("setup", f"modal {stream}{safe_line(label)}", safe(text))
+    set_properties(item, call_properties(outcomes.values()))
     causes = causes_of(item, plan, results)
     plan.infrastructure = bool(causes) and all(map(is_of_service, causes))
     errors = [

@@ -18,6 +18,7 @@ from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.ledger import LEDGER, GateRecord, Ledger
+from pytest_modal.gate.summary import left_out
 from pytest_modal.local.output_dir import output_root, written_of
 from pytest_modal.records.facts import Commit, commit_of, versions_of
 from pytest_modal.records.plain import plain
@@ -115,8 +116,9 @@ def build(
         outcomes=_outcomes(config, course.tests),
         tests=tests,
         artifacts=_artifacts(config),
-        gates=[_gate(each) for each in ledger.records],
+        gates=[_gate(each, recorded=ledger.is_recorded(each)) for each in ledger.records],
         together=ledger.joint,
+        gate_lines=[*ledger.written, *left_out(ledger)],
         cost=_spent(run),
         notes=[*run.notes],
         problems=_problems(run, course, ledger),
@@ -167,13 +169,14 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _gate(record: GateRecord) -> GateEntry:
+def _gate(record: GateRecord, *, recorded: bool) -> GateEntry:
     return GateEntry(
         gate=record.gate,
         test=record.test,
         verdict=record.verdict,
         failed=record.failed,
         compared=record.compared,
+        recorded=recorded,
         line=record.line,
         notes=record.shown_notes,
         baseline=record.baseline,

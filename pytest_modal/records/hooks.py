@@ -10,6 +10,7 @@ import pytest
 
 from pytest_modal.local.output_dir import RUN, output_root
 from pytest_modal.records.building import Course, build
+from pytest_modal.records.junit import add_to_junit
 from pytest_modal.records.reading import RecordError, read_record
 from pytest_modal.records.reports import mark
 from pytest_modal.records.writing import write_early, write_record
@@ -57,6 +58,8 @@ class RecordHooks:
     # The files of the run are written by then, and the summary is not yet.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        if not self._is_worker:
+            add_to_junit(self._config, self._course)
         done = yield
         if not self._is_worker:
             self._finish(session)
@@ -100,4 +103,8 @@ def watch_record(config: pytest.Config, started: float) -> RecordHooks:
     if hooks is None:
         hooks = RecordHooks(config, started)
         config.pluginmanager.register(hooks, _NAME)
+        if config.pluginmanager.has_plugin("html"):
+            from pytest_modal.records.html_extras import watch_html
+
+            watch_html(config)
     return hooks

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.local.output_dir import output_root
+from pytest_modal.local.output_dir import COMMENT, METRICS, output_root
+from pytest_modal.records import forges
 from pytest_modal.report.record import Record
 
 
@@ -40,7 +41,13 @@ def _write_page(config: pytest.Config, record: Record, previous: Record | None) 
         write_page(record, previous, root, root / report)
 
 
-RENDERERS: tuple[Renderer, ...] = (Renderer("the page of the run", _write_page, early=True),)
+RENDERERS: tuple[Renderer, ...] = (
+    Renderer("the page of the run", _write_page, early=True),
+    Renderer(COMMENT, forges.write_comment),
+    Renderer("the summary of the step", forges.write_step_summary),
+    Renderer(METRICS, forges.write_metrics),
+    Renderer("annotations", forges.annotate),
+)
 
 
 def render(

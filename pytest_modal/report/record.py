@@ -236,6 +236,8 @@ class GateEntry(TypedDict):
     ----------
     line : str
         All of it, as the terminal shows it.
+    recorded : bool
+        Whether there was nothing to compare with, and there is a baseline now.
     result : dict
         The `GateResult` as plain data.
     rounds : list of RoundEntry
@@ -254,6 +256,7 @@ class GateEntry(TypedDict):
     verdict: str
     failed: bool
     compared: bool
+    recorded: bool
     line: str
     notes: list[str]
     baseline: str | None
@@ -322,6 +325,8 @@ class Record(TypedDict):
         Lines that need attention: the batch could not run, files were not written.
     together : str or None
         What all gates say together.
+    gate_lines : list of str
+        What became of baselines, and which gates were not confirmed, never called or not compared.
     """
 
     schema: int
@@ -350,6 +355,7 @@ class Record(TypedDict):
     artifacts: list[ArtifactEntry]
     gates: list[GateEntry]
     together: str | None
+    gate_lines: list[str]
     cost: Spent | None
     notes: list[str]
     problems: list[str]

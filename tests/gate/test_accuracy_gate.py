@@ -362,7 +362,7 @@ def test_the_run_is_told_to_junit_to_github_and_to_programs(
     properties = {each.get("name"): each.get("value") for each in case.iter("property")}
     assert properties["modal_gate.toy.verdict"] == "FAIL"
     assert properties["modal_gate.toy.newly_failing"] == "10"
-    assert "| `toy` | FAIL | 100.0% | 95.0% | -5.0 | [" in (pytester.path / "summary.md").read_text()
+    assert "| `toy` | **FAIL** | 100.0% | 95.0% | -5.0 | [" in (pytester.path / "summary.md").read_text()
     told = gates(pytester)["toy"]
     assert (told["verdict"], told["test"]) == ("FAIL", "test_it.py::test_accuracy")
     assert told["result"]["change"]["change"] == pytest.approx(-0.05)

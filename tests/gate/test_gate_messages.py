@@ -19,6 +19,7 @@ from pytest_modal.gate.judge.flips import flip_rows, flips, flips_between
 from pytest_modal.gate.judge.policy import Demands, Origin, Policy
 from pytest_modal.gate.judge.rows import input_digest
 from pytest_modal.gate.judge.verdict import judge_arms
+from pytest_modal.report.parts import totals_of
 
 # 200 items of five rounds; 140 never failed, 6 failed once, 4 were right once.
 THEN = recorded(evaluation([5] * 140 + [4] * 6 + [1] * 4 + [0] * 50, 5, outputs=["42"] * 150 + ["?"] * 50))
@@ -264,8 +265,8 @@ def test_a_gate_that_compared_nothing_is_not_counted_as_gated() -> None:
     steady = recorded(evaluation([5] * 200, 5))
     compared, nothing = judged(evaluation([1] * 200), steady), judged(evaluation([1] * 200), None)
     flags = [result.change is not None for result in (compared, nothing, compared)]
-    assert messages.totals_of(flags) == "2 gated, 1 without baseline"
-    assert messages.totals_of(flags[:1]) == "1 gated"
+    assert totals_of(flags) == "2 gated, 1 without baseline"
+    assert totals_of(flags[:1]) == "1 gated"
 
 
 def test_a_gate_that_sees_little_says_so_when_it_is_recorded() -> None:

@@ -67,7 +67,7 @@ def test_an_index_that_can_not_be_written_is_a_line_of_the_summary(pytester: pyt
     assert_lines(result.outlines, ["artifacts.json was not written: [Errno 21] Is a directory: *"])
 
 
-def test_gates_end_where_their_records_can_not_be_written(
+def test_gates_end_where_the_summary_of_their_step_can_not_be_written(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", "/dev/full")
@@ -76,7 +76,7 @@ def test_gates_end_where_their_records_can_not_be_written(
     )
     result = pytester.runpytest_subprocess("--modal-update-baselines", timeout=60)
     assert "INTERNALERROR" not in result.stdout.str()
-    assert_lines(result.outlines, ["the records of the gates were not written: [Errno 28] No space left on device"])
+    assert_lines(result.outlines, ["the summary of the step was not written: [Errno 28] No space left on device"])
     assert (pytester.path / "baselines").is_dir()
 
 

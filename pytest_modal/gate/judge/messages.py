@@ -238,21 +238,6 @@ def remarks_of(result: GateResult, now: Evaluation) -> list[str]:
     return found
 
 
-def totals_of(compared: Sequence[bool], recorded: int = 0) -> str:
-    """Return how many gates compared something: one that did not never counts as passed.
-
-    Parameters
-    ----------
-    recorded : int
-        How many of the others got their first baseline.
-    """
-    without = len(compared) - sum(compared) - recorded
-    parts = [f"{sum(compared):,} gated"]
-    parts += [f"{recorded:,} recorded for the first time"] if recorded else []
-    parts += [f"{without:,} without baseline"] if without else []
-    return ", ".join(parts)
-
-
 def properties(result: GateResult) -> dict[str, str]:
     """Return the JUnit properties of a gate."""
     values: dict[str, object] = {
