@@ -20,7 +20,7 @@ from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.ledger import LEDGER, GateRecord, Ledger
 from pytest_modal.local.output_dir import output_root, written_of
 from pytest_modal.records.facts import Commit, commit_of, versions_of
-from pytest_modal.records.plain import plain
+from pytest_modal.records.plain import plain_record
 from pytest_modal.records.reports import OUTCOMES, ReportedTests, calls_of_tests
 from pytest_modal.report.record import (
     SCHEMA,
@@ -79,8 +79,8 @@ def build(
     exit_status: int | None,
     seconds: float,
     early: Record | None = None,
-) -> Record:
-    """Build the record of a run.
+) -> tuple[Record, str]:
+    """Build the record of a run; return it, and as JSON.
 
     Parameters
     ----------
@@ -125,8 +125,7 @@ def build(
         for name in ("mode", "selection", "seed", "sessions", "events", "containers", "loads", "calls", "cost"):
             record[name] = early[name]
     secrets = Secrets(results.batch if results else Batch(), settings_of(config).session.secret_variables)
-    masked: Record = plain(secrets.plain(record))
-    return masked
+    return plain_record(record, secrets)
 
 
 def _selection(mode: str, tests: Sequence[TestEntry]) -> str:

@@ -65,8 +65,8 @@ class RecordHooks:
     def noted(self, results: Results) -> None:
         """Record what is known of a run that goes on."""
         seconds = time.time() - self._course.started
-        record = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
-        write_early(self._config, record, whole=self._planned)
+        built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
+        write_early(self._config, *built, whole=self._planned)
         self._planned = True
 
     def _finish(self, session: pytest.Session) -> None:
@@ -74,7 +74,7 @@ class RecordHooks:
         early = self._early() if results is None else None
         if results is None and early is None and not self._course.tests:
             return
-        record = build(
+        built = build(
             self._config,
             self._course,
             results,
@@ -83,7 +83,7 @@ class RecordHooks:
             seconds=time.time() - self._course.started,
             early=early,
         )
-        write_record(self._config, record)
+        write_record(self._config, *built)
 
     def _early(self) -> Record | None:
         """Return what a worker of pytest-xdist has recorded of a batch that was cut short."""

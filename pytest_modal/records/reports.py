@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -101,7 +102,7 @@ def _entry(reports: list[pytest.TestReport], *, ended: bool) -> TestEntry:
     telling = next((each for each in reports if each.outcome != "passed"), reports[-1])
     return TestEntry(
         nodeid=reports[0].nodeid,
-        file=Path(file).as_posix(),
+        file=file.replace(os.sep, "/"),
         line=(line or 0) + 1,
         outcome=_outcome(reports) if ended else NOT_FINISHED,
         seconds=sum(each.duration for each in reports),
