@@ -18,7 +18,7 @@ from pytest_modal.plan.selection import DESELECTED
 from pytest_modal.report.terminal import Screen
 from pytest_modal.run.xdist import controller_of
 from pytest_modal.store.files import write_json
-from pytest_modal.wording import first_few, safe_line
+from pytest_modal.wording import safe_line
 
 SCHEMA = 1
 INDEX = "gates.json"
@@ -113,17 +113,9 @@ def show(screen: Screen, ledger: Ledger) -> None:
         screen.write_line(ledger.joint, **{"red" if ledger.joint_failed else "green": True})
     for line in ledger.written:
         screen.write_line(line)
-    for line in _left_out(ledger):
+    for line in ledger.left_out:
         screen.write_line(line, yellow=True)
     screen.write_line(_totals(ledger))
-
-
-def _left_out(ledger: Ledger) -> list[str]:
-    """Return lines about gates that compared nothing."""
-    lines = [f"{test}: accuracy_gate requested, never called" for test in ledger.uncalled]
-    if ledger.not_compared:
-        lines.append(f"{len(ledger.not_compared):,} not compared: {first_few(map(safe_line, ledger.not_compared))}")
-    return lines
 
 
 def markdown(ledger: Ledger) -> str:
@@ -136,7 +128,7 @@ def markdown(ledger: Ledger) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", _totals(ledger)]
     together = [ledger.joint] if ledger.joint is not None else []
-    lines += [f"- {_code(line)}" for line in [*together, *ledger.written, *ledger.unconfirmed, *_left_out(ledger)]]
+    lines += [f"- {_code(line)}" for line in [*together, *ledger.written, *ledger.unconfirmed, *ledger.left_out]]
     return "\n".join(lines) + "\n\n"
 
 

@@ -18,7 +18,7 @@ from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.ledger import LEDGER, GateRecord, Ledger
-from pytest_modal.local.output_dir import output_root, written_of
+from pytest_modal.local.output_dir import not_written_of, output_root, written_of
 from pytest_modal.records.facts import Commit, commit_of, versions_of
 from pytest_modal.records.plain import plain_record
 from pytest_modal.records.reports import OUTCOMES, ReportedTests, calls_of_tests
@@ -119,7 +119,7 @@ def build(
         together=ledger.joint,
         cost=_spent(run),
         notes=[*run.notes],
-        problems=_problems(run, course, ledger),
+        problems=[*_problems(run, course, ledger), *not_written_of(config)],
     )
     if early is not None:
         for name in ("mode", "selection", "seed", "sessions", "events", "containers", "loads", "calls", "cost"):
@@ -195,4 +195,4 @@ def _problems(run: Run, course: Course, ledger: Ledger) -> list[str]:
     """Return the lines that need attention, besides tests and gates that failed."""
     unconfirmed = [f"{line}; its fresh rounds were not run, so it counts as failed" for line in ledger.unconfirmed]
     internal = [f"pytest ended by an error of its own or of a plugin: {course.internal}"] if course.internal else []
-    return [*internal, *([run.error] if run.error else []), *unconfirmed]
+    return [*internal, *([run.error] if run.error else []), *unconfirmed, *ledger.left_out]

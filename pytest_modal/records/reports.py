@@ -68,10 +68,10 @@ class ReportedTests:
         reports.append(report)
         # A worker of pytest-xdist that crashes leaves a report of no phase.
         if report.when == "teardown" or report.when not in _PHASES:
-            entry = _entry(self._open.pop(test), ended=True)
-            self.outcomes[entry["outcome"]] += 1
+            del self._open[test]
+            self.outcomes[_outcome(reports)] += 1
             if _is_ours(reports) or report.when not in _PHASES:
-                self._ended[test] = entry
+                self._ended[test] = _entry(reports, ended=True)
 
     def entries(self, calls: Mapping[str, list[str]]) -> list[TestEntry]:
         """Return all entries; `calls` are the keys of the calls of each test in the batch."""
