@@ -17,6 +17,7 @@ import pytest
 from pytest_modal.gate.judge.baseline_paths import outputs_path
 from pytest_modal.report.record import FlipEntry, RoundEntry
 from pytest_modal.store.files import write_text
+from pytest_modal.wording import first_few, safe_line
 
 if TYPE_CHECKING:
     from pytest_modal.gate.judge.evaluation import Evaluation
@@ -172,6 +173,14 @@ class Ledger:
     def is_recorded(self, record: GateRecord) -> bool:
         """Whether a gate that had no baseline has one now."""
         return not record.compared and record.new_baseline is not None and record.test not in self.failed
+
+    @property
+    def left_out(self) -> list[str]:
+        """Lines about gates that compared nothing."""
+        lines = [f"{test}: accuracy_gate requested, never called" for test in self.uncalled]
+        if self.not_compared:
+            lines.append(f"{len(self.not_compared):,} not compared: {first_few(map(safe_line, self.not_compared))}")
+        return lines
 
     def write_baselines(self) -> bool:
         """Write the baselines of the tests that passed, and note what happened to each; return whether all could be."""

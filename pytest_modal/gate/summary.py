@@ -18,7 +18,6 @@ from pytest_modal.report.parts import totals_of
 from pytest_modal.report.terminal import Screen
 from pytest_modal.run.xdist import controller_of
 from pytest_modal.store.files import write_json
-from pytest_modal.wording import first_few, safe_line
 
 SCHEMA = 1
 INDEX = "gates.json"
@@ -111,17 +110,9 @@ def show(screen: Screen, ledger: Ledger) -> None:
         screen.write_line(ledger.joint, **{"red" if ledger.joint_failed else "green": True})
     for line in ledger.written:
         screen.write_line(line)
-    for line in left_out(ledger):
+    for line in ledger.left_out:
         screen.write_line(line, yellow=True)
     screen.write_line(_totals(ledger))
-
-
-def left_out(ledger: Ledger) -> list[str]:
-    """Return lines about gates that compared nothing."""
-    lines = [f"{test}: accuracy_gate requested, never called" for test in ledger.uncalled]
-    if ledger.not_compared:
-        lines.append(f"{len(ledger.not_compared):,} not compared: {first_few(map(safe_line, ledger.not_compared))}")
-    return lines
 
 
 def _totals(ledger: Ledger) -> str:

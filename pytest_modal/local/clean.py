@@ -38,7 +38,9 @@ class CleanHooks:
         kept = {root / artifact["path"] for artifact in written_of(config)} | {root / GITIGNORE}
         kept |= {*root.joinpath(RUNS).rglob("*")}  # as many as modal_runs says
         # Indexes of an earlier run list what is deleted now.
-        kept |= {path for name in _INDEXES if _is_newer(path := root / name, self._started)}
+        page = settings_of(config).report
+        written = [root / name for name in (*_INDEXES, *([] if page is None else [page]))]
+        kept |= {path for path in written if _is_newer(path, self._started)}
         deleted = [path.relative_to(root).as_posix() for path in _delete_others(root, kept)]
         if deleted:
             self._said = f"deleted {count(len(deleted), 'file')} in {shown} that no test wrote: {first_few(deleted)}"

@@ -18,10 +18,9 @@ from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.gate.ledger import LEDGER, GateRecord, Ledger
-from pytest_modal.gate.summary import left_out
-from pytest_modal.local.output_dir import output_root, written_of
+from pytest_modal.local.output_dir import not_written_of, output_root, written_of
 from pytest_modal.records.facts import Commit, commit_of, versions_of
-from pytest_modal.records.plain import plain
+from pytest_modal.records.plain import plain_record
 from pytest_modal.records.reports import OUTCOMES, ReportedTests, calls_of_tests
 from pytest_modal.report.record import (
     SCHEMA,
@@ -80,8 +79,8 @@ def build(
     exit_status: int | None,
     seconds: float,
     early: Record | None = None,
-) -> Record:
-    """Build the record of a run.
+) -> tuple[Record, str]:
+    """Build the record of a run; return it, and as JSON.
 
     Parameters
     ----------
@@ -118,17 +117,16 @@ def build(
         artifacts=_artifacts(config),
         gates=[_gate(each, recorded=ledger.is_recorded(each)) for each in ledger.records],
         together=ledger.joint,
-        gate_lines=[*ledger.written, *left_out(ledger)],
+        gate_lines=[*ledger.written],
         cost=_spent(run),
         notes=[*run.notes],
-        problems=_problems(run, course, ledger),
+        problems=[*_problems(run, course, ledger), *not_written_of(config)],
     )
     if early is not None:
         for name in ("mode", "selection", "seed", "sessions", "events", "containers", "loads", "calls", "cost"):
             record[name] = early[name]
     secrets = Secrets(results.batch if results else Batch(), settings_of(config).session.secret_variables)
-    masked: Record = plain(secrets.plain(record))
-    return masked
+    return plain_record(record, secrets)
 
 
 def _selection(mode: str, tests: Sequence[TestEntry]) -> str:
@@ -199,4 +197,4 @@ def _problems(run: Run, course: Course, ledger: Ledger) -> list[str]:
     """Return the lines that need attention, besides tests and gates that failed."""
     unconfirmed = [f"{line}; its fresh rounds were not run, so it counts as failed" for line in ledger.unconfirmed]
     internal = [f"pytest ended by an error of its own or of a plugin: {course.internal}"] if course.internal else []
-    return [*internal, *([run.error] if run.error else []), *unconfirmed]
+    return [*internal, *([run.error] if run.error else []), *unconfirmed, *ledger.left_out]

@@ -15,7 +15,7 @@ from pytest_modal.records.reading import RecordError, read_record
 from pytest_modal.records.reports import mark
 from pytest_modal.records.writing import write_early, write_record
 from pytest_modal.report.record import Record
-from pytest_modal.run.xdist import results_of_all
+from pytest_modal.run.xdist import controller_of, results_of_all
 from pytest_modal.store.results import Results
 
 _STARTED = "pytest_modal_started"  # of the input of a worker: when the whole run was started
@@ -68,16 +68,16 @@ class RecordHooks:
     def noted(self, results: Results) -> None:
         """Record what is known of a run that goes on."""
         seconds = time.time() - self._course.started
-        record = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
-        write_early(self._config, record, whole=self._planned)
+        built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
+        write_early(self._config, *built, whole=self._planned)
         self._planned = True
 
     def _finish(self, session: pytest.Session) -> None:
         results = results_of_all(self._config)
-        early = self._early() if results is None else None
+        early = self._early() if results is None and controller_of(self._config) is not None else None
         if results is None and early is None and not self._course.tests:
             return
-        record = build(
+        built = build(
             self._config,
             self._course,
             results,
@@ -86,13 +86,13 @@ class RecordHooks:
             seconds=time.time() - self._course.started,
             early=early,
         )
-        write_record(self._config, record)
+        write_record(self._config, *built)
 
     def _early(self) -> Record | None:
         """Return what a worker of pytest-xdist has recorded of a batch that was cut short."""
         try:
             record = read_record(output_root(self._config) / RUN)
-        except RecordError:
+        except (RecordError, pytest.UsageError):
             return None
         return record if record["id"] == self._course.id else None
 

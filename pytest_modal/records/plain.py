@@ -1,25 +1,67 @@
-"""Records as text: valid JSON in UTF-8 whatever tests and containers have put into them."""
+"""Records as text: valid JSON in UTF-8 and without secrets, whatever tests and containers have put into them."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_modal.report.record import Record
 
 LONGEST_TEXT = 200_000  # characters
-_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
 
-def plain(value: Any) -> Any:
+class Secrets(Protocol):
+    """What finds secrets and masks them."""
+
+    def are_in(self, text: str) -> bool: ...
+    def plain(self, value: Any) -> Any: ...
+
+
+def plain_record(record: Record, secrets: Secrets) -> tuple[Record, str]:
+    """Return a record as it may be shown, and as JSON with a line for each entry."""
+    lines: list[str] = []
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            entries = [_plain_entry(each, secrets) for each in value]
+            fields[name] = [entry for entry, _ in entries]
+            text = "[\n" + ",\n".join(text for _, text in entries) + "\n]"
+        else:
+            fields[name], text = _plain_entry(value, secrets)
+        lines.append(f'"{name}": {text}')
+    cleaned: Any = fields
+    return cleaned, "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _plain_entry(entry: Any, secrets: Secrets) -> tuple[Any, str]:
+    # Nearly all are fine as they are, and there may be thousands.
+    if (text := _encoded(entry)) is not None and len(text) <= LONGEST_TEXT and not secrets.are_in(text):
+        return entry, text
+    entry = _plain(secrets.plain(entry))
+    return entry, _json.encode(entry)
+
+
+def _encoded(entry: Any) -> str | None:
+    """Return an entry as JSON; None if that is not UTF-8, or has numbers that JSON does not have."""
+    try:
+        text = _json.encode(entry)
+        if not text.isascii():
+            text.encode()
+    except ValueError:
+        return None
+    return text
+
+
+def _plain(value: Any) -> Any:
     """Return data without what JSON or UTF-8 don't have; a text that is too long is cut, with a note in it."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
-        return {_text(str(key)): plain(each) for key, each in value.items()}
+        return {_text(str(key)): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return type(value)(map(_plain, value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -31,15 +73,3 @@ def _text(text: str) -> str:
         text = f"{text[:half]}\n... {len(text) - 2 * half:,} characters are left out here ...\n{text[-half:]}"
     # Half of a surrogate pair, as names of files may have it, is not UTF-8.
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def encoded(record: Record) -> str:
-    """Return a record as JSON, with a line for each entry."""
-    fields = [f'"{name}": {_field(value)}' for name, value in record.items()]
-    return "{\n" + ",\n".join(fields) + "\n}\n"
-
-
-def _field(value: object) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n" + ",\n".join(map(_json.encode, value)) + "\n]"
-    return _json.encode(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -67,10 +68,10 @@ class ReportedTests:
         reports.append(report)
         # A worker of pytest-xdist that crashes leaves a report of no phase.
         if report.when == "teardown" or report.when not in _PHASES:
-            entry = _entry(self._open.pop(test), ended=True)
-            self.outcomes[entry["outcome"]] += 1
+            del self._open[test]
+            self.outcomes[_outcome(reports)] += 1
             if _is_ours(reports) or report.when not in _PHASES:
-                self._ended[test] = entry
+                self._ended[test] = _entry(reports, ended=True)
 
     def entries(self, calls: Mapping[str, list[str]]) -> list[TestEntry]:
         """Return all entries; `calls` are the keys of the calls of each test in the batch."""
@@ -101,7 +102,7 @@ def _entry(reports: list[pytest.TestReport], *, ended: bool) -> TestEntry:
     telling = next((each for each in reports if each.outcome != "passed"), reports[-1])
     return TestEntry(
         nodeid=reports[0].nodeid,
-        file=Path(file).as_posix(),
+        file=file.replace(os.sep, "/"),
         line=(line or 0) + 1,
         outcome=_outcome(reports) if ended else NOT_FINISHED,
         seconds=sum(each.duration for each in reports),

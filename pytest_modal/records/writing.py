@@ -11,7 +11,6 @@ import pytest
 
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.local.output_dir import ITEMS, RUN, RUNS, make_root, not_written_of, output_root
-from pytest_modal.records.plain import encoded
 from pytest_modal.records.reading import previous_of, runs_in
 from pytest_modal.records.renderers import RENDERERS, render
 from pytest_modal.report.record import Record
@@ -20,31 +19,30 @@ from pytest_modal.store.files import link, write_text
 _ITEMS_SECONDS = 3600.0  # per-item results are older than this before they are deleted: a run may still name them
 
 
-def write_record(config: pytest.Config, record: Record) -> None:
+def write_record(config: pytest.Config, record: Record, text: str) -> None:
     """Write the record of a run and what is made from it; what can't be written is a problem of the run's summary."""
     root = output_root(config)
     try:
-        _write(record, root, settings_of(config).runs)
+        _write(record, text, root, settings_of(config).runs)
     except OSError as error:
         not_written_of(config).append(f"{RUN} was not written: {error}")
     previous = previous_of(record, root) if RENDERERS else None
     not_written_of(config).extend(render(config, record, previous))
 
 
-def write_early(config: pytest.Config, record: Record, *, whole: bool) -> None:
+def write_early(config: pytest.Config, record: Record, text: str, *, whole: bool) -> None:
     """Write the record of a run that goes on, and if it is `whole` what is made from it: pytest may be killed."""
     root = output_root(config)
     with contextlib.suppress(OSError):
-        _write(record, root, settings_of(config).runs)
+        _write(record, text, root, settings_of(config).runs)
         if whole and any(each.early for each in RENDERERS):
             # What can't be written now is a problem at the end.
             for _ in render(config, record, previous_of(record, root)):
                 pass
 
 
-def _write(record: Record, root: Path, kept: int) -> None:
+def _write(record: Record, text: str, root: Path, kept: int) -> None:
     make_root(root)
-    text = encoded(record)
     if not kept:
         write_text(root / RUN, text)
         return

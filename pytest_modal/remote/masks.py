@@ -98,6 +98,10 @@ class Masks:
     def __bool__(self) -> bool:
         return bool(self._forms)
 
+    def are_in(self, text: str) -> bool:
+        """Whether a text, or what it is the JSON of, has a secret in it."""
+        return any(form in text for form in self._forms)
+
     def text(self, text: str) -> str:
         """Return a text without secrets."""
         return self._pattern.sub(MASK, text) if self._forms else text

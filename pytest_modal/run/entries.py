@@ -16,7 +16,8 @@ from pytest_modal.store.results import Results
 def note_entries(results: Results, containers: Sequence[Used]) -> None:
     """Note what the record of the run will hold of its batch; `containers` are those of its backend."""
     run, reused = results.run, set(results.run.reused)
-    run.calls = [_call(results, call, call.key in reused) for call in results.batch.calls]
+    names = {each.key: str(each) for each in results.batch.environments}
+    run.calls = [_call(results, call, names[call.environment.key], call.key in reused) for call in results.batch.calls]
     ran = [outcome for outcome in results.outcomes.values() if outcome.key not in reused and not outcome.recorded]
     run.loads = [*_loads(ran)]
     machines: dict[str, MachineEntry] = {}
@@ -29,7 +30,7 @@ def note_entries(results: Results, containers: Sequence[Used]) -> None:
     run.containers = [_container(each, machines.get(each.container)) for each in (*containers, *environments)]
 
 
-def _call(results: Results, call: Call, reused: bool) -> CallEntry:
+def _call(results: Results, call: Call, environment: str, reused: bool) -> CallEntry:
     found = results.outcomes.get(call.key)
     outcome = found or Outcome(call.key, "ok", attempts=0)
     return CallEntry(
@@ -37,7 +38,7 @@ def _call(results: Results, call: Call, reused: bool) -> CallEntry:
         label=call.label,
         function=call.function.name,
         where=call.function.location,
-        environment=str(call.environment),
+        environment=environment,
         status="missing" if found is None else outcome.status,
         # That of an earlier run is not among those of this one.
         container="" if reused else outcome.container,

@@ -48,6 +48,10 @@ class Secrets:
         """Return plain data, such as the description of an exception, without secrets."""
         return self._masks.plain(value)
 
+    def are_in(self, text: str) -> bool:
+        """Whether a text has one of them in it."""
+        return self._masks.are_in(text)
+
     def in_lines(self, progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """Return what shows progress, without secrets in what functions print."""
 

@@ -152,12 +152,14 @@ class Replies:
             ]
         )
         error = {**raised_there, "cause": raised_there, "exceptions": [raised_there, raised_there]}
-        load = {"key": "fixture", "label": "model", "seconds": 1.0}
+        load = {"key": "fixture", "label": "model", "seconds": 1.0, "started": 2.0}
+        machine = {"python": "3", "torch": "", "cuda": "", "driver": "", "gpu": "", "memory": 5}
         warned = {"categories": ["builtins.UserWarning"], "message": "m", "file": "f.py", "line": 1, "module": "f"}
         ok = {
             "call": "key", "status": "ok", "container": "ta-1", "process": "p", "phase": "return", "loads": [load],
             "lost_files": ["x"], "warnings": [warned], "seconds": 0.5, "device": "cpu",
             "given": "", "peak_memory": 7, "poisoned": False, "attempts": 1, "fallen": [], "stdout": "", "stderr": "",
+            "started": 3.0, "machine": machine,
         }  # fmt: skip
         raised, fell = {"status": "raised", "error": error}, {"status": "crashed", "ended": {"exit_status": -9}}
         self._reply = _Forger([ok, {**ok, **raised}, {**ok, **fell}])

@@ -236,7 +236,7 @@ def test_the_commit_is_that_of_the_project_and_says_whether_the_tree_is_clean(py
         ).stdout.strip()
 
     pytester.makepyfile(test_it="def test_it(output_dir): pass")
-    Path(pytester.path, ".gitignore").write_text("__pycache__\nrunpytest*\n")
+    Path(pytester.path, ".gitignore").write_text("__pycache__\nrunpytest*\nstd*\n")
     git("init")
     git("add", "-A")
     git("commit", "-m", "Begin")
