@@ -39,7 +39,7 @@ class CleanHooks:
         kept |= {*root.joinpath(RUNS).rglob("*")}  # as many as modal_runs says
         # Indexes of an earlier run list what is deleted now.
         page = settings_of(config).report
-        written = [root / name for name in (*_INDEXES, *([] if page is None else [page]))]
+        written = [*map(root.joinpath, _INDEXES), *([] if page is None else [root / page])]
         kept |= {path for path in written if _is_newer(path, self._started)}
         deleted = [path.relative_to(root).as_posix() for path in _delete_others(root, kept)]
         if deleted:

@@ -322,11 +322,11 @@ class Record(TypedDict):
     outcomes : dict of str to int
         How many tests of the whole run had which outcome, those without a part of this plugin too.
     problems : list of str
-        Lines that need attention: the batch could not run, files were not written.
+        Lines that need attention: the batch could not run, gates compared nothing, files were not written.
     together : str or None
         What all gates say together.
     gate_lines : list of str
-        What became of baselines, and which gates were not confirmed, never called or not compared.
+        What became of baselines.
     """
 
     schema: int

@@ -824,11 +824,10 @@ WRITES = """
 
 
 def files_below(root: Path) -> list[str]:
-    """Return the files of a directory without the records of runs."""
+    """Return the files of a directory without the records of runs and what is made from them."""
     files = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_symlink() or not path.is_dir())
-    return sorted(
-        path for path in files if path not in ("run.json", "summary.md", "report.html") and not path.startswith("runs/")
-    )
+    made = ("run.json", "summary.md", "report.html")
+    return sorted(path for path in files if path not in made and not path.startswith("runs/"))
 
 
 def test_the_output_directory_is_ignored_by_git(pytester: pytest.Pytester) -> None:
