@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_modal.declare.settings import settings_of
-from pytest_modal.local.output_dir import COMMENT, GITIGNORE, INDEX, METRICS, RUN, RUNS, output_root, written_of
+from pytest_modal.local.output_dir import COMMENT, GITIGNORE, INDEX, ITEMS, METRICS, RUN, RUNS, output_root, written_of
 from pytest_modal.plan.selection import is_everything
 from pytest_modal.report.terminal import Lines
 from pytest_modal.wording import count, first_few, shown_path, three_parts
@@ -36,7 +36,7 @@ class CleanHooks:
             self._said = three_parts(f"nothing was deleted by --modal-clean: {what}", shown, remedy)
             return
         kept = {root / artifact["path"] for artifact in written_of(config)} | {root / GITIGNORE}
-        kept |= {*root.joinpath(RUNS).rglob("*")}  # as many as modal_runs says
+        kept |= {*root.glob(f"{RUNS}/*.json"), *root.glob(f"{RUNS}/{ITEMS}/*.json")}
         # Indexes of an earlier run list what is deleted now.
         page = settings_of(config).report
         written = [*map(root.joinpath, _INDEXES), *([] if page is None else [root / page])]
