@@ -10,6 +10,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.environment import Environment
@@ -115,7 +116,7 @@ class LocalBackend:
     ) -> tuple[Outcome, bytes]:
         watcher = _Watcher(call, dispatch.labels(call), supervisor, progress, stream=self._stream)
         environment = call.environment
-        progress(Progress("running", call.label))
+        progress(Progress("running", call.label, kind="call", container="local", key=call.key))
         ask = functools.partial(dispatch.request, call)
         reply, value = supervisor.run(ask, environment.timeout, environment.retries, watcher)
         watcher.end()
@@ -146,7 +147,9 @@ class _Watcher:
             self.end()
         self.look()
         what = {"load": "loading", "again": "crashed, trying again:"}.get(phase, "running")
-        self._progress(Progress(what, self._labels.get(key, self._call.label)))
+        kind: Literal["load", "call"] = "load" if phase == "load" else "call"
+        label, again = self._labels.get(key, self._call.label), phase == "again"
+        self._progress(Progress(what, label, stays=again, kind=kind, container="local", key=self._call.key))
 
     def look(self) -> None:
         """Show the lines that have come since the last time."""
