@@ -26,10 +26,9 @@ def whole(seconds: float) -> str:
 
 
 def rough(seconds: float) -> str:
-    """Return how long something will take, no more exactly than anybody knows: "10 s", "50 s", "3 min"."""
-    if seconds <= 2 * _MINUTE:
-        return duration(max(10, math.ceil(seconds / 10) * 10))
-    return duration(math.ceil(seconds / _MINUTE) * _MINUTE)
+    """Return how long something will take, no more exactly than anybody knows: "5 s", "50 s", "3 min"."""
+    step = 5 if seconds <= 30 else 10 if seconds <= 2 * _MINUTE else _MINUTE
+    return whole(max(1, math.ceil(seconds / step)) * step)
 
 
 def _together(large: int, unit: str, small: int, smaller: str) -> str:

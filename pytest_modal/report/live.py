@@ -179,12 +179,17 @@ class View:
         if event.printed is not None:
             self._write(printed(event))
         elif event.stays:
-            self._write(said(event))
+            self._say(said(event))
 
     def outcome(self, outcome: Outcome) -> None:
         """Write what the infrastructure failed with."""
         if message := self._news.of(outcome):
-            self._write(message, "red")
+            self._say(message, "red")
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        for line in text.splitlines():
+            for piece in wrapped(line, self._console.width):
+                self._write(piece, style)
 
     def _write(self, line: str, style: str | None = None) -> None:
         self._console.print(line, style=style, soft_wrap=True)
@@ -196,7 +201,8 @@ class View:
             from rich.text import Text
 
             self._drawn = lines
-            drawn = [Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in lines]
+            # The cursor stands in an empty line below, where there is room for the ^C that a terminal writes.
+            drawn = [Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in (*lines, [])]
             self._live.update(Text("\n", no_wrap=True, overflow="crop").join(drawn))
             self._live.start()
             self._live.refresh()
@@ -209,13 +215,13 @@ class View:
 def picture(running: Running, width: int, height: int) -> list[list[Span]]:
     """Return what is shown of a batch as lines, of spans with a style.
 
-    The last column stays free, because terminals differ in what they do there, and so does the last line.
+    The last column stays free, because terminals differ in what they do there, and the last two lines.
     """
     width = max(1, width - 1)
     head, below = _head(running, width), _spent(running, width)
-    room = min(MOST_CONTAINERS, height - 1 - len(head) - len(below))
+    room = min(MOST_CONTAINERS, height - 2 - len(head) - len(below))
     busy = _busy(running, width, room) if room > 0 else []
-    return [*head, *busy, *below][: max(1, height - 1)]
+    return [*head, *busy, *below][: max(1, height - 2)]
 
 
 def _head(running: Running, width: int) -> list[list[Span]]:

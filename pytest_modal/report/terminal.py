@@ -126,7 +126,8 @@ def _summarize_artifacts(screen: Screen, artifacts: Sequence[Any], index: str, v
     shown = artifacts if verbosity > 0 else artifacts[:_MOST_ARTIFACTS] if verbosity == 0 else []
     write(screen, f"{count(len(artifacts), 'artifact')}, listed in {index}{':' if shown else ''}")
     for artifact in shown:
-        write(screen, f"  {artifact['path']} ({size(artifact['bytes'])})")
+        # A path is copied as a whole.
+        screen.write_line(f"  {safe(artifact['path'])} ({size(artifact['bytes'])})")
     if shown and len(artifacts) > len(shown):
         write(screen, f"  ... and {len(artifacts) - len(shown):,} more")
 

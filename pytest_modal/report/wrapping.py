@@ -8,8 +8,15 @@ from collections.abc import Iterator
 
 WIDTH = 80  # columns of a usual terminal, and pytest's own where there is none
 HANG = "    "  # before the rest of a line, besides the indentation of its beginning
-# Node ids, labels, intervals, quoted text and commands stay whole, although there may be spaces in them.
-_WORD = re.compile(r"""(?:[^\s"`\[]*(?:"[^"]*"|`[^`]*`|(?<=\w)\[[^\]]*\]|\[[^\s\]]+,\ [^\s\]]+\]))+\S*|\S+""")
+# Node ids, labels, intervals, numbers with their unit and quotations stay whole, although there are spaces in them.
+_WORD = re.compile(
+    r"""
+    (?:[^\s"`\[]*(?:"[^"]*"|`[^`]*`|(?<=\w)\[[^\]]*\]|\[[^\s\]]+,\ [^\s\]]+\]))+\S*
+    |\d[\d.,]*\ (?:min|s|h|B|KiB|MiB|GiB)(?!\w)\S*
+    |\S+
+    """,
+    re.VERBOSE,
+)
 
 
 def columns(text: str) -> int:

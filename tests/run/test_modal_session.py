@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
 CONFTEST = """
@@ -264,7 +265,7 @@ def test_secrets_volumes_and_gpu_lists(pytester: pytest.Pytester, modal_server: 
     assert set(function["volumes"]) == {"/data", "/cache/huggingface"}
     assert "verysecret" not in result.stdout.str()
     # The GPU that was given, not the one that was declared first.
-    result.stdout.fnmatch_lines(["modal: warning: 1 call had an NVIDIA A10G and computed on the CPU: seen; *"])
+    assert_lines(result.outlines, ["modal: warning: 1 call had an NVIDIA A10G and computed on the CPU: seen; *"])
 
 
 def test_a_declared_image_is_taken_as_it_is(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
