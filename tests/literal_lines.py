@@ -15,6 +15,7 @@ import pytest
 
 from pytest_modal.report.wrapping import HANG
 
+_SPACES = re.compile(r"(?<=\S) +")
 SHOWN = 60  # lines of a report in a failure
 
 
@@ -63,12 +64,18 @@ def _joined(seen: Sequence[str], number: int) -> Iterator[tuple[str, int]]:
 
 def _first(seen: Sequence[str], line: str, start: int = 0) -> tuple[int, int] | None:
     """Return where a line is first seen, and where what follows it begins."""
-    pattern = re.compile(".*".join(map(re.escape, line.split("*"))), re.DOTALL)
+    pattern, of_joined = _pattern(line), _pattern(_SPACES.sub(" ", line))
     for number in range(start, len(seen)):
         for joined, end in _joined(seen, number):
-            if pattern.fullmatch(joined):
+            # Where a line was broken, it is not known how many spaces there were.
+            whole = end == number + 1
+            if pattern.fullmatch(joined) if whole else of_joined.fullmatch(_SPACES.sub(" ", joined)):
                 return number, end
     return None
+
+
+def _pattern(line: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, line.split("*"))), re.DOTALL)
 
 
 def _missing(seen: Sequence[str], line: str, start: int = 0) -> str:

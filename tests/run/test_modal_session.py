@@ -62,14 +62,15 @@ def test_tests_of_three_files_share_one_session(pytester: pytest.Pytester, modal
     pytester.makepyfile(test_a=TESTS, test_b=TESTS, test_c=TESTS)
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(passed=12)
-    result.stdout.fnmatch_lines(
+    assert_lines(
+        result.outlines,
         [
             "modal: on Modal: 2 calls for 12 tests, 2 environments, 2 container fixtures",
             "modal: session ap-*  https://*",
             "mode: modal; device: *",
             "session: ap-*; https://*",
             "2 calls in 2 environments and 2 containers: 2 ok; *",
-        ]
+        ],
     )
     facts = modal_server.facts()
     (app,) = facts["apps"]
