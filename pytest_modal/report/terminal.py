@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,12 +13,13 @@ from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.durations import duration
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.report.failures import pointers
-from pytest_modal.report.wrapping import WIDTH, wrapped
+from pytest_modal.report.wrapping import HANG, WIDTH, columns, wrapped
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line
 
 _MOST_ARTIFACTS = 20
 _MOST_CALLS = 10
+_LONGEST_PATH = 4_096
 
 
 class Lines(Protocol):
@@ -37,6 +39,10 @@ def write(screen: Lines, text: str, **markup: bool) -> None:
     for line in safe(text).splitlines() or [""]:
         for piece in wrapped(line, width_of(screen)):
             screen.write_line(piece, **markup)
+
+
+def _write_as_it_is(screen: Lines, text: str, **markup: bool) -> None:
+    screen.write_line(safe(text), **markup)
 
 
 def size(number: float) -> str:
@@ -66,7 +72,9 @@ def announce(screen: Lines, where: str, batch: Batch) -> None:
 def warn(screen: Lines, lines: Sequence[str]) -> None:
     """Write the warnings, before anything runs."""
     for line in lines:
-        screen.write_line(safe(line), yellow=True)
+        # What has several lines shows code, with marks below it.
+        put = write if "\n" not in line else _write_as_it_is
+        put(screen, line, yellow=True)
 
 
 def skipped_before(conditions: Counter[str]) -> list[str]:
@@ -126,8 +134,11 @@ def _summarize_artifacts(screen: Screen, artifacts: Sequence[Any], index: str, v
     shown = artifacts if verbosity > 0 else artifacts[:_MOST_ARTIFACTS] if verbosity == 0 else []
     write(screen, f"{count(len(artifacts), 'artifact')}, listed in {index}{':' if shown else ''}")
     for artifact in shown:
-        # A path is copied as a whole.
-        screen.write_line(f"  {safe(artifact['path'])} ({size(artifact['bytes'])})")
+        # A path is copied as a whole, with the spaces in it.
+        path, of = f"  {safe_line(artifact['path'], _LONGEST_PATH)}", f"({size(artifact['bytes'])})"
+        fits = columns(path) + 1 + len(of) <= (width_of(screen) or math.inf)
+        for line in [f"{path} {of}"] if fits else [path, f"  {HANG}{of}"]:
+            screen.write_line(line)
     if shown and len(artifacts) > len(shown):
         write(screen, f"  ... and {len(artifacts) - len(shown):,} more")
 

@@ -79,8 +79,8 @@ def test_lines_fit_the_terminal(pytester: pytest.Pytester, columns: int) -> None
     lines = summary_of(pytester, columns=columns)
     for line in lines:
         # What is too long has one word, a URL for example, or is the path of an artifact.
-        assert len(line) <= columns or len(line.split()) == 1 or line.endswith(".json (2 B)"), line
-    assert max(len(line) for line in lines if not line.endswith(".json (2 B)")) > min(columns, 110) - 12
+        assert len(line) <= columns or len(line.split()) == 1 or ".json" in line, line
+    assert max(len(line) for line in lines if ".json" not in line) > min(columns, 110) - 12
     assert unwrapped(lines)[0] == unwrapped(summary_of(pytester, columns=1_000))[0]
 
 
@@ -90,7 +90,7 @@ def test_more_words_say_the_same_and_more(pytester: pytest.Pytester, modal_serve
     def seen(*options: str) -> Counter[str]:
         lines = unwrapped(summary_of(pytester, "--modal", *options))
         lines = [line for line in lines if " passed, " not in line]  # pytest's own, which has no rule under -q
-        return Counter(re.sub(r"[\d.,]+|ap-\w+|\((?:and )?[^)]*GiB\)", "#", line) for line in lines)
+        return Counter(re.sub(r"\d[\d.,]*|ap-\w+|\((?:and )?[^)]*GiB\)", "#", line) for line in lines)
 
     quiet, usual, verbose = seen("-q"), seen(), seen("-v")
     assert Counter(line.rstrip(":") for line in quiet) - Counter(line.rstrip(":") for line in usual) == Counter()
