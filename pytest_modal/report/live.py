@@ -172,32 +172,30 @@ class View:
         )
         self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
         self._drawn: list[list[Span]] = []
+        self._above: list[Span] = []  # lines that are still to be written
         self._news = News()
 
     def progress(self, event: Progress) -> None:
-        """Write what stays."""
+        """Have what stays written with the next look, so that many lines don't make the view flicker."""
         if event.printed is not None:
-            self._write(printed(event))
+            self._above.append((printed(event), ""))
         elif event.stays:
             self._say(said(event))
 
     def outcome(self, outcome: Outcome) -> None:
-        """Write what the infrastructure failed with."""
+        """Have written what the infrastructure failed with."""
         if message := self._news.of(outcome):
             self._say(message, "red")
 
-    def _say(self, text: str, style: str | None = None) -> None:
+    def _say(self, text: str, style: str = "") -> None:
         for line in text.splitlines():
-            for piece in wrapped(line, self._console.width):
-                self._write(piece, style)
-
-    def _write(self, line: str, style: str | None = None) -> None:
-        self._console.print(line, style=style, soft_wrap=True)
+            self._above += [(piece, style) for piece in wrapped(line, self._console.width)]
 
     def tick(self) -> None:
-        """Draw what has changed."""
+        """Draw what has changed, in one piece with the lines above it."""
         lines = picture(self._running, *self._console.size)
-        if lines != self._drawn:
+        changed = lines != self._drawn
+        if changed:
             from rich.text import Text
 
             self._drawn = lines
@@ -205,10 +203,22 @@ class View:
             drawn = [Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in (*lines, [])]
             self._live.update(Text("\n", no_wrap=True, overflow="crop").join(drawn))
             self._live.start()
+        if not self._write() and changed:
             self._live.refresh()
 
+    def _write(self) -> bool:
+        """Write the lines above the view, which is drawn again with them; return whether there were any."""
+        if not self._above:
+            return False
+        from rich.text import Text
+
+        lines, self._above = self._above, []
+        self._console.print(Text("\n").join(Text(line, style) for line, style in lines), soft_wrap=True)
+        return True
+
     def close(self) -> None:
-        """Leave nothing of it on the screen."""
+        """Leave nothing of it on the screen but the lines above it."""
+        self._write()
         self._live.stop()
 
 
@@ -264,7 +274,7 @@ def _busy(running: Running, width: int, room: int) -> list[list[Span]]:
         _to_the_right(line, spent, width)
         lines.append(line)
     if len(every) > len(shown):
-        lines.append([(cut(f"  ... and {count(len(every) - len(shown), 'container')} more", width), "dim")])
+        lines.append([(cut(f"  ... and {len(every) - len(shown):,} more", width), "dim")])
     return lines
 
 

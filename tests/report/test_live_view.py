@@ -179,3 +179,22 @@ def test_a_terminal_in_which_nothing_has_room_ends_no_batch(suite: pytest.Pytest
     terminal = Terminal(width, height).run(suite.path)
     assert terminal.status == 1
     assert not terminal.cursor_hidden
+
+
+def test_many_lines_are_written_together(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import pytest, time
+
+        def work():
+            for number in range(2_000):
+                print(number, flush=True)
+                time.sleep(0.0005)
+
+        @pytest.mark.modal_gpu(function=work)
+        def test_it(modal_result): pass
+        """
+    )
+    terminal = Terminal().run(pytester.path, "-s")
+    assert [line for line in terminal.lines if " | " in line] == [f"work | {number}" for number in range(2_000)]
+    assert "".join(terminal.pieces).count("modal: running") <= 4 * terminal.seconds

@@ -94,14 +94,14 @@ def test_of_many_containers_as_many_are_drawn_as_have_room() -> None:
     tall = lines(state)
     assert tall[2].startswith("  T4  f[0]  ")
     assert tall[-2:] == [
-        "  ... and 16 containers more",
+        "  ... and 16 more",
         "  30 containers up (5 idle); about $7.50: T4 30 min in 30 containers",
     ]
     assert len(lines(state, height=9)) == 7
-    assert [line for line in lines(state, height=9) if "more" in line] == ["  ... and 22 containers more"]
+    assert [line for line in lines(state, height=9) if "more" in line] == ["  ... and 22 more"]
 
 
-@pytest.mark.parametrize(("width", "height"), itertools.product((1, 5, 12, 20, 40, 80, 200), (1, 2, 3, 5, 24)))
+@pytest.mark.parametrize(("width", "height"), [*itertools.product((1, 5, 12, 20, 40, 80, 200), (1, 2, 3, 5, 24))])
 def test_nothing_is_wider_or_higher_than_the_screen(width: int, height: int) -> None:
     cost = Cost((Used("a", "H100", "H100", 100.0, None), Used("b", "T4", "T4", 4_000.0, 1.0)), "list prices")
     state = running(
