@@ -203,18 +203,19 @@ class View:
             drawn = [Text.assemble(*spans, no_wrap=True, overflow="crop") for spans in (*lines, [])]
             self._live.update(Text("\n", no_wrap=True, overflow="crop").join(drawn))
             self._live.start()
-        if not self._write() and changed:
-            self._live.refresh()
+        # The console writes at the end of the block, all at once.
+        with self._console:
+            self._write()
+            if changed:
+                self._live.refresh()
 
-    def _write(self) -> bool:
-        """Write the lines above the view, which is drawn again with them; return whether there were any."""
-        if not self._above:
-            return False
-        from rich.text import Text
+    def _write(self) -> None:
+        """Write the lines above the view."""
+        if self._above:
+            from rich.text import Text
 
-        lines, self._above = self._above, []
-        self._console.print(Text("\n").join(Text(line, style) for line, style in lines), soft_wrap=True)
-        return True
+            lines, self._above = self._above, []
+            self._console.print(Text("\n").join(Text(line, style) for line, style in lines), soft_wrap=True)
 
     def close(self) -> None:
         """Leave nothing of it on the screen but the lines above it."""
