@@ -120,10 +120,11 @@ def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float,
 
 def session_seconds(printed: str) -> float:
     """Return what the batch took, from the summary."""
-    (line,) = (line for line in printed.splitlines() if line.startswith("seconds: "))
-    planning, *others = map(float, re.findall(r" (\d+\.\d+)", line))
-    assert planning >= 0
-    return sum(others)
+    (line,) = (line for line in printed.splitlines() if line.startswith("time: "))
+    units = {"s": 1, "min": 60, "h": 3600}
+    _, *others = (re.findall(r"([\d.]+) (s|min|h)\b", part) for part in line.split(","))
+    assert len(others) == 3, line
+    return sum(float(number) * units[unit] for part in others for number, unit in part)
 
 
 def write_files(root: Path, calls: int = 12, scale: float = 1.0) -> None:

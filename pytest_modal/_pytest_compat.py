@@ -321,6 +321,21 @@ def start_line(screen: Any) -> None:
         screen._tw.line()
 
 
+def width_of(screen: Any) -> int:
+    """Return how many columns pytest's screen has; 0 where it has none, as in a worker of pytest-xdist."""
+    return int(getattr(getattr(screen, "_tw", None), "fullwidth", 0))
+
+
+def has_colours(screen: Any) -> bool:
+    """Whether pytest writes to its screen in colours: ``--color``, ``NO_COLOR``, the kind of terminal."""
+    return bool(getattr(getattr(screen, "_tw", None), "hasmarkup", False))
+
+
+def shows_logs(config: pytest.Config) -> bool:
+    """Whether pytest writes log records to the terminal as they come."""
+    return bool(config.getini("log_cli")) or config.getoption("--log-cli-level", None) is not None
+
+
 def cache_root(config: pytest.Config) -> Path:
     """Return the directory of pytest's cache, of which ``--cache-clear`` deletes parts only."""
     assert config.cache is not None

@@ -224,9 +224,15 @@ class SummaryHooks:
             results = None
         not_written = not_written_of(config)
         if results is not None or listed or self._skipped or not_written:
-            terminal.summarize(terminalreporter, results, listed, shown, quiet=config.get_verbosity() < 0)
-            terminal.warn(terminalreporter, not_written)
-            terminal.summarize_skipped(terminalreporter, self._skipped)
+            terminal.summarize(
+                terminalreporter,
+                results,
+                listed,
+                shown,
+                not_written=not_written,
+                skipped=self._skipped,
+                verbosity=config.get_verbosity(),
+            )
 
 
 def watch_summary(config: pytest.Config) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 # Control characters, marks that turn the direction of text or hide it, halves of surrogate pairs.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 # Where GitHub reads a log for commands: "::error::" at the start of a line, "##[error]" anywhere.

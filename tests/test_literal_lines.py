@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from literal_lines import assert_lines, assert_lines_in_any_order
+from literal_lines import assert_lines, assert_lines_in_any_order, unwrapped
 
 REPORT = [
     "modal: 2 calls",
@@ -47,6 +47,15 @@ def test_consecutive_lines_have_nothing_between_them() -> None:
 def test_one_seen_line_answers_one_expected_line() -> None:
     with pytest.raises(pytest.fail.Exception):
         assert_lines(REPORT, ["work[exit]?", "work[exit]?"])
+
+
+def test_a_line_that_was_wrapped_is_one() -> None:
+    seen = ["modal: warning: 3 calls", "    had a Tesla T4", "  what to do: move", "      them", "end"]
+    assert_lines(seen, ["modal: warning: 3 calls had a Tesla T4", "  what to do: *them", "end"], consecutive=True)
+    assert_lines(seen, ["modal: warning: 3 calls", "    had a Tesla T4"])
+    assert unwrapped(seen) == ["modal: warning: 3 calls had a Tesla T4", "  what to do: move them", "end"]
+    with pytest.raises(pytest.fail.Exception):
+        assert_lines(seen, ["  what to do: move them end"])
 
 
 def test_a_missing_line_is_shown_with_what_is_near_it() -> None:

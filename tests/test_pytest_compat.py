@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_modal import _pytest_compat as compat
+
 
 def test_the_private_names_do_what_the_plugin_expects(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
@@ -246,6 +248,28 @@ def test_lines_of_the_plugin_begin_on_a_line_of_their_own(pytester: pytest.Pytes
     assert lines[lines.index("first") + 1] == "second"
     title = next(number for number, line in enumerate(lines) if " ours " in line)
     assert (lines[title - 1], lines[title + 1]) == ("", "third")
+
+
+@pytest.mark.parametrize("options", [("--color=yes",), ("--color=no", "-o", "log_cli=true"), ("--log-cli-level=INFO",)])
+def test_what_a_screen_can_show_is_known(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "123")
+    pytester.makeconftest(
+        """
+        from pytest_modal import _pytest_compat as compat
+
+        def pytest_terminal_summary(terminalreporter, config):
+            seen = compat.width_of(terminalreporter), compat.has_colours(terminalreporter), compat.shows_logs(config)
+            print(*seen)
+        """
+    )
+    result = pytester.runpytest_inprocess(*options)
+    assert f"123 {'--color=yes' in options} {'--color=yes' not in options}" in result.outlines
+
+
+def test_a_screen_without_a_width_has_none() -> None:
+    assert (compat.width_of(object()), compat.has_colours(object())) == (0, False)
 
 
 def test_a_test_is_skipped_at_its_own_place_and_fails_by_an_exception_of_pytest(pytester: pytest.Pytester) -> None:

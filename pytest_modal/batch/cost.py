@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_modal.batch.durations import duration
+
 
 @dataclass(frozen=True)
 class Used:
@@ -96,7 +98,7 @@ class Cost:
 def _seconds(gpu: str, used: Sequence[Used]) -> str:
     where = f" in {len(used):,} containers" if len(used) > 1 else ""
     price = "" if all(each.dollars is not None for each in used) else " (no price is known, see modal_prices)"
-    return f"{_name(gpu)} {sum(each.seconds for each in used):,.0f} s{where}{price}"
+    return f"{_name(gpu)} {duration(sum(each.seconds for each in used))}{where}{price}"
 
 
 def _name(gpu: str) -> str:

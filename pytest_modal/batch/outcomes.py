@@ -20,6 +20,7 @@ Status = Literal[
     "stale recording",
     "bad recording",
 ]
+Phase = Literal["", "connecting", "building images", "starting containers", "running", "closing", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,31 @@ class Progress:
 
     Attributes
     ----------
+    what, label : str
+        Its words. Without the first there is no line to write: only the live view changes.
     printed : str or None
         The line that a function has printed, for an event of that kind.
     stays : bool
         Whether it is still to be seen when others follow.
+    phase : Phase
+        The phase that begins with it; empty if none does.
+    kind : str
+        What its container does from now on: it is "up", it builds a container fixture ("load") or runs a call, it is
+        "idle", it is "down". Empty for an event of no container.
+    container : str
+        Its id.
+    key : str
+        Of the call that the container works on.
+    where : str
+        The environment in a word or two.
     """
 
     what: str
     label: str
     printed: str | None = None
     stays: bool = False
+    phase: Phase = ""
+    kind: Literal["", "up", "load", "call", "idle", "down"] = ""
+    container: str = ""
+    key: str = ""
+    where: str = ""

@@ -82,6 +82,24 @@ class Timings:
         seconds = self.of(batch, environment)
         return math.inf if seconds is None else seconds / environment.max_containers
 
+    def expected(self, batch: Batch, max_gpus: int) -> float | None:
+        """Return the seconds from the start of the first container to the end of a batch; None if it isn't known.
+
+        Parameters
+        ----------
+        max_gpus : int
+            GPUs that are used at once: environments that don't find room wait for others.
+        """
+        longest = busy = 0.0
+        for environment in batch.environments:
+            seconds = self.of(batch, environment)
+            if seconds is None:
+                return None
+            calls = sum(call.environment.key == environment.key for call in batch.calls)
+            longest = max(longest, seconds / min(calls, environment.max_containers))
+            busy += environment.gpus * seconds
+        return max(longest, busy / max(1, max_gpus)) or None
+
     def _of_call(self, key: str) -> float | None:
         """Return the seconds of a call; of a new one, those of other calls of its function."""
         seconds = self._seconds["calls"].get(key)

@@ -15,9 +15,10 @@ from pytest_modal.gate.xdist import gates_of
 from pytest_modal.local.output_dir import not_written_of, output_root
 from pytest_modal.plan.selection import DESELECTED
 from pytest_modal.report.parts import totals_of
-from pytest_modal.report.terminal import Screen
+from pytest_modal.report.terminal import Screen, write
 from pytest_modal.run.xdist import controller_of
 from pytest_modal.store.files import write_json
+from pytest_modal.wording import safe
 
 SCHEMA = 1
 INDEX = "gates.json"
@@ -96,23 +97,34 @@ def show(screen: Screen, ledger: Ledger) -> None:
     if not (ledger.records or ledger.unconfirmed or ledger.uncalled):
         return
     start_section(screen, "accuracy gates")
-    for record in ledger.records:
-        colour = _COLOURS.get(record.verdict, "yellow")
-        screen.write_line(record.line, **{colour: True})
-        for note in record.shown_notes:
-            first, *others = note.splitlines()
-            screen.write_line(f"  note: {first}", yellow=True)
-            for line in others:
-                screen.write_line(f"  {line}")
     for line in ledger.unconfirmed:
-        screen.write_line(f"{line}; its fresh rounds were not run, so it counts as failed", red=True)
-    if ledger.joint is not None:
-        screen.write_line(ledger.joint, **{"red" if ledger.joint_failed else "green": True})
-    for line in ledger.written:
-        screen.write_line(line)
+        write(screen, f"{line}; its fresh rounds were not run, so it counts as failed", red=True)
+    if ledger.joint is not None and ledger.joint_failed:
+        write(screen, ledger.joint, red=True)
+    for record in sorted(ledger.records, key=_urgency):
+        _show_gate(screen, record)
     for line in ledger.left_out:
-        screen.write_line(line, yellow=True)
-    screen.write_line(_totals(ledger))
+        write(screen, line, yellow=True)
+    if ledger.joint is not None and not ledger.joint_failed:
+        write(screen, ledger.joint, green=True)
+    for line in ledger.written:
+        write(screen, line)
+    write(screen, _totals(ledger))
+
+
+def _show_gate(screen: Screen, record: GateRecord) -> None:
+    write(screen, record.line, **{_COLOURS.get(record.verdict, "yellow"): True})
+    for note in record.shown_notes:
+        first, *others = note.splitlines()
+        write(screen, f"  note: {first}", yellow=True)
+        for line in others:
+            # Tables are read down their columns.
+            screen.write_line(safe(f"  {line}"))
+
+
+def _urgency(record: GateRecord) -> int:
+    """Return what is to be looked at first, by the smallest number."""
+    return 0 if record.failed else 1 if record.verdict not in _COLOURS else 2
 
 
 def _totals(ledger: Ledger) -> str:

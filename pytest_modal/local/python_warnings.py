@@ -44,7 +44,7 @@ def issue_warnings(results: Results, outcome: Outcome, label: str) -> str | None
 def _issue(message: Warning, warned: Mapping[str, Any]) -> None:
     # Python drops a warning whose module is None; without one it is named after the file.
     module = [warned["module"]] if warned["module"] else []
-    warnings.warn_explicit(message, type(message), warned["file"], warned["line"], *module)
+    warnings.warn_explicit(message, type(message), safe(warned["file"]), warned["line"], *module)
 
 
 def _message(warned: Mapping[str, Any]) -> Warning:

@@ -15,6 +15,7 @@ from pytest_modal.code.places import is_local
 from pytest_modal.store.results import Results
 from pytest_modal.wording import count, safe, safe_line, shown_path, three_parts
 
+_LONGEST_PATH = 4_096
 _DEBUG = "debug it in local mock mode, in this terminal: pytest --modal-inline (and -n0, with pytest-xdist)"
 _LIKELY = {
     "BreakpointError": _DEBUG,
@@ -82,7 +83,7 @@ def location_of(results: Results, outcome: Outcome, rootdir: Path) -> tuple[str,
     """Return the file and line to look at: where the project's own code raised, else the function's definition."""
     for path, line, _, text in reversed((outcome.error or {}).get("frames", [])):
         if text and is_local(path, rootdir):
-            return shown_path(Path(path), rootdir), line
+            return safe_line(shown_path(Path(path), rootdir), _LONGEST_PATH), line
     call = results.calls[outcome.key]
     function = call.function
     if outcome.container_key is not None:

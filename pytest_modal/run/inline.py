@@ -131,9 +131,12 @@ class _InlineWorker:
 
     def call(self, call: Call, dispatch: Dispatch, progress: Callable[[Progress], None]) -> tuple[Outcome, Buffers]:
         labels = dispatch.labels(call)
-        self._notify = lambda phase, key: progress(
-            Progress("loading" if key else "running", labels.get(key, call.label))
-        )
+
+        def notify(phase: str, key: str) -> None:
+            what, label = "loading" if key else "running", labels.get(key, call.label)
+            progress(Progress(what, label, kind="load" if key else "call", container="inline", key=call.key))
+
+        self._notify = notify
         attempts = 0
         while True:
             attempts += 1

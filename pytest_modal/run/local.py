@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from pytest_modal.batch.calls import Batch, Call
 from pytest_modal.batch.cost import Used
@@ -132,7 +133,7 @@ class LocalBackend:
     ) -> tuple[Outcome, bytes]:
         watcher = _Watcher(call, dispatch.labels(call), supervisor, progress, stream=self._stream)
         environment = call.environment
-        progress(Progress("running", call.label))
+        progress(Progress("running", call.label, kind="call", container="local", key=call.key))
         ask = functools.partial(dispatch.request, call)
         reply, value = supervisor.run(ask, environment.timeout, environment.retries, watcher)
         watcher.end()
@@ -163,7 +164,9 @@ class _Watcher:
             self.end()
         self.look()
         what = {"load": "loading", "again": "crashed, trying again:"}.get(phase, "running")
-        self._progress(Progress(what, self._labels.get(key, self._call.label)))
+        kind: Literal["load", "call"] = "load" if phase == "load" else "call"
+        label, again = self._labels.get(key, self._call.label), phase == "again"
+        self._progress(Progress(what, label, stays=again, kind=kind, container="local", key=self._call.key))
 
     def look(self) -> None:
         """Show the lines that have come since the last time."""

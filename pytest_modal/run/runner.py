@@ -15,7 +15,7 @@ import pytest
 
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
-from pytest_modal.batch.outcomes import Event
+from pytest_modal.batch.outcomes import Event, Progress
 from pytest_modal.code.versions import Versions
 from pytest_modal.declare.project import with_image
 from pytest_modal.declare.settings import Settings, settings_of
@@ -29,8 +29,10 @@ from pytest_modal.plan.selection import DESELECTED, waiting_for_results
 from pytest_modal.plan.state import PLAN, RESULTS, ItemPlan, plan_of
 from pytest_modal.remote.masks import SecretNames
 from pytest_modal.report import terminal
+from pytest_modal.report.live import live, planning
 from pytest_modal.report.notes import lost_file_lines, unused_gpu_lines
 from pytest_modal.report.plan import print_plan
+from pytest_modal.report.running import Running
 from pytest_modal.report.terminal import Lines
 from pytest_modal.run.costs import estimate, remember_timings, timings_of
 from pytest_modal.run.entries import note_entries
@@ -71,7 +73,8 @@ def run_batch(
         waiting = refuse_mistakes(waiting)
         shared = shared_by_workers(config)
         started, began = time.perf_counter(), time.time()
-        backend, batch, warnings = _plan(config, settings, waiting)
+        with planning(_screen(config), len(waiting)):
+            backend, batch, warnings = _plan(config, settings, waiting)
         if settings.gates.updating and (gated := [item for item in waiting if is_gated(item)]):
             replayed = settings.mode == "replay"
             rounds = recorded_rounds(batch, gated, config.rootpath) if replayed else settings.gates.rounds
@@ -176,9 +179,13 @@ def compute(
     watched = None if backend.mode == "replay" else screen
     # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
     verbosity = config.get_verbosity() if watched is not None else 0
-    inline, files = settings_of(config).inline, ShippedFiles(results.batch, config.rootpath)
-    secrets = Secrets(results.batch, settings_of(config).session.secret_variables)
-    with terminal.live(watched, left, verbosity=verbosity, plain=inline) as ticker:
+    settings, files = settings_of(config), ShippedFiles(results.batch, config.rootpath)
+    inline = settings.inline
+    secrets = Secrets(results.batch, settings.session.secret_variables)
+    in_session = backend.mode == "modal"
+    expected = timings_of(config).expected(left, settings.session.max_gpus) if in_session else None
+    running = Running(len(left.calls), lambda: backend.cost, expected)
+    with live(watched, running, verbosity=verbosity, plain=compat.shows_logs(config), alone=inline) as ticker:
         outcomes = backend.run(left, results.encoded, secrets.in_lines(ticker.progress))
         try:
             for received, encoded in outcomes:
@@ -192,6 +199,7 @@ def compute(
                     kept.keep(results, outcome)
                 ticker.outcome(outcome)
         except KeyboardInterrupt:
+            ticker.progress(Progress("", "", phase="stopping"))
             _say_what_is_kept(results, kept, screen)
             raise
         finally:
@@ -203,6 +211,13 @@ def compute(
             results.run.teardowns += [secrets.plain(in_words(each, files)) for each in backend.teardowns]
             results.run.events += backend.events
             note_entries(results, backend.containers)
+
+
+def _screen(config: pytest.Config) -> Lines | None:
+    """Return the terminal, if nothing else is written to it while the batch is planned."""
+    if compat.shows_logs(config) or config.getoption("capture") == "no" or config.get_verbosity() < 0:
+        return None
+    return config.pluginmanager.get_plugin("terminalreporter")
 
 
 def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:

@@ -55,7 +55,7 @@ def test_the_summary_names_the_device(run: Any) -> None:
 
 
 def test_a_gpu_that_was_not_used_is_a_warning(run: Any) -> None:
-    warned = re.findall("^modal: warning: (.*) and computed on the CPU: (.*);", run.output, re.MULTILINE)
+    warned = re.findall(r"^modal: warning: (.*?)\s+and\s+computed\s+on\s+the\s+CPU:\s+(.*?);", run.output, re.MULTILINE)
     assert len(warned) == 1, run.output_once()
     who, calls = warned[0]
     assert who.startswith("1 call had an NVIDIA"), who

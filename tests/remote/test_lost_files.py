@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from literal_lines import assert_lines, unwrapped
 from loopback_modal import LoopbackModal
 
 from pytest_modal.remote import lost_files
@@ -48,12 +49,9 @@ def test_a_warning_names_the_files_and_the_call(pytester: pytest.Pytester) -> No
     )
     result = pytester.runpytest("-p", "no:randomly", "-p", "no:xdist", "-pno:asyncio", "-Werror")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(
-        [
-            "modal: warning: writes*results* (test_it.py:5) wrote results.json, whole.txt, lost with the container: *",
-        ]
-    )
-    assert result.stdout.str().count("lost with the container") == 1
+    wrote = "modal: warning: writes*results* (test_it.py:5) wrote results.json, whole.txt, lost with the container: *"
+    assert_lines(result.outlines, [wrote])
+    assert "\n".join(unwrapped(result.outlines)).count("lost with the container") == 1
 
 
 def test_a_container_on_modal_tells_too(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
@@ -72,7 +70,9 @@ def test_a_container_on_modal_tells_too(pytester: pytest.Pytester, modal_server:
     )
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["modal: warning: writes (test_it.py:3) wrote results.csv, lost with the container: *"])
+    assert_lines(
+        result.outlines, ["modal: warning: writes (test_it.py:3) wrote results.csv, lost with the container: *"]
+    )
 
 
 def test_mistakes_open_no_session(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:

@@ -48,7 +48,7 @@ def test_a_gpu_that_was_paid_for_and_not_used_is_a_line_of_the_summary(
     pytester.makepyfile(SUITE)
     result = pytester.runpytest_subprocess(f"--modal-mode={mode}", timeout=60)
     result.assert_outcomes(passed=5)
-    assert_lines(result.outlines, [f"mode: {mode}; device: *Tesla T4*", WARNING])
+    assert_lines(result.outlines, [WARNING, f"mode: {mode}; device: *Tesla T4*"])
 
 
 def test_a_machine_without_a_gpu_has_none_to_forget(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

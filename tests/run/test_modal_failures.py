@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 from suite_run import section
 
@@ -80,14 +81,15 @@ def test_an_image_that_can_not_be_built_shows_its_log(pytester: pytest.Pytester,
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(passed=1, errors=1)
     assert result.ret == 70
-    result.stdout.fnmatch_lines(
+    assert_lines(
+        result.outlines,
         [
             "modal: an image could not be built: error: no space left on device",
             "an image could not be built: error: no space left on device",
             "  what to do: run pytest again: the build was cut short, *",
             "  | downloading numpy",
             "image build: an image could not be built: error: no space left on device (1 call)",
-        ]
+        ],
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
 CONFTEST = """
@@ -61,14 +62,15 @@ def test_tests_of_three_files_share_one_session(pytester: pytest.Pytester, modal
     pytester.makepyfile(test_a=TESTS, test_b=TESTS, test_c=TESTS)
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(passed=12)
-    result.stdout.fnmatch_lines(
+    assert_lines(
+        result.outlines,
         [
             "modal: on Modal: 2 calls for 12 tests, 2 environments, 2 container fixtures",
             "modal: session ap-*  https://*",
             "mode: modal; device: *",
             "session: ap-*; https://*",
             "2 calls in 2 environments and 2 containers: 2 ok; *",
-        ]
+        ],
     )
     facts = modal_server.facts()
     (app,) = facts["apps"]
@@ -264,7 +266,7 @@ def test_secrets_volumes_and_gpu_lists(pytester: pytest.Pytester, modal_server: 
     assert set(function["volumes"]) == {"/data", "/cache/huggingface"}
     assert "verysecret" not in result.stdout.str()
     # The GPU that was given, not the one that was declared first.
-    result.stdout.fnmatch_lines(["modal: warning: 1 call had an NVIDIA A10G and computed on the CPU: seen; *"])
+    assert_lines(result.outlines, ["modal: warning: 1 call had an NVIDIA A10G and computed on the CPU: seen; *"])
 
 
 def test_a_declared_image_is_taken_as_it_is(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:

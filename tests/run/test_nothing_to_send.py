@@ -126,7 +126,7 @@ def test_they_are_counted_where_nothing_else_is_left(pytester: pytest.Pytester) 
     assert_lines(result.outlines, ['modal: 3 GPU tests skipped before the batch: "CUDA required" (3)'])
     assert_lines(
         result.outlines,
-        ["*= modal =*", "mode: modal; device: none", '3 GPU tests skipped: "CUDA required" (3)'],
+        ["*= modal =*", '3 GPU tests skipped: "CUDA required" (3)', "mode: modal; device: none"],
         consecutive=True,
     )
 

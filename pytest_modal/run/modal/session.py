@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors, steps
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
-from pytest_modal.run.modal.app_log import Sightings, Sign, listen
+from pytest_modal.run.modal.app_log import Sightings, Sign, id_in, listen
 from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.limits import Limits
@@ -108,12 +109,14 @@ class Session:
         try:
             self._limits.check_estimate()
             self._steps.begin(steps.CONNECTING)
+            self._progress(Progress("connecting", "to Modal", phase="connecting"))
             client, url = await connected()
             cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
             self._options = replace(self._options, cache_volume=cache)
             if payer:
                 self._progress(Progress("paid by", payer, stays=True))
-            self._progress(Progress(f"starting a session{self._of},", "building images where they are new"))
+            what, images = f"starting a session{self._of},", "building images where they are new"
+            self._progress(Progress(what, images, phase="building images"))
             watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
             try:
                 with read_as_bytes(), temporary_directory() as self._scratch:
@@ -175,9 +178,11 @@ class Session:
                 self._steps.begin(steps.WAITING)
                 with contextlib.suppress(Exception):
                     self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
-                self._progress(Progress(f"session{self._of}", f"{self.app_id}  {self.dashboard_url or ''}".rstrip()))
+                where = f"{self.app_id}  {self.dashboard_url or ''}".rstrip()
+                self._progress(Progress(f"session{self._of}", where, stays=True, phase="starting containers"))
                 await self._work(app, services)
                 self._steps.begin(steps.CLOSING)
+                self._progress(Progress("", "", phase="closing"))
         finally:
             self._steps.end()
             self._lives.all_ended()
@@ -253,7 +258,9 @@ class Session:
                 self._steps.end(steps.WAITING)
                 self._lives.replied(queue.service.environment, returned.head)
             for name in self._sightings.containers.get(pack.id, ()) if self._sightings.fell(pack.id) else ():
-                self._lives.ended(name)
+                self._ended(name)
+            if returned.head is not None and returned.head["ends"]:
+                self._ended(returned.head["container"])
             await self._finish(returned.ended)
         finally:
             queue.back(pack, left)
@@ -313,7 +320,7 @@ class Session:
             if SCHEDULING in entry.message:
                 self._scheduled(entry.message.strip())
         for sign in self._sightings.signs.found(entry.message):
-            self._note(sign)
+            self._note(sign, id_in(entry, "ta-"))
         for key, line in self._printed.add(entry) if self._printed is not None else ():
             self._show(key, line)
 
@@ -321,33 +328,42 @@ class Session:
         for name, queue in self._queues.items():
             if f"`{name}." in line and queue.scheduling != line:
                 queue.scheduling = line
-                self._progress(Progress("Modal says:", line))
+                self._progress(Progress("Modal says:", line, stays=True))
 
-    def _note(self, sign: Sign) -> None:
+    def _note(self, sign: Sign, container: str) -> None:
         queue = self._queues.get(sign.service)
         if queue is None:
             return
         queue.sign_of_life()
         self._sightings.note(sign)
+        event = partial(Progress, container=container, where=sign.service)
         if sign.event in ("pack", "returned"):
             for pack in (pack for pack in queue.out if pack.id == sign.key):
                 pack.seen_at = time.monotonic()
                 if sign.event == "returned":
                     pack.returned_at = time.monotonic()
+                    self._progress(event("", "", kind="idle"))
                 else:
-                    self._progress(Progress("running", pack.calls[0].label))
+                    first = pack.calls[0]
+                    self._progress(event("running", first.label, kind="call", key=first.key))
         elif sign.event == "ready":
             self._steps.end(steps.WAITING)
             self._lives.seen(queue.service.environment, sign.key, sign.age, sign.device)
             device = f" on {sign.device}" if sign.device else ""
-            self._progress(Progress("container up:", f"{sign.service}{device}"))
+            self._progress(event("container up:", f"{sign.service}{device}", kind="up"))
         elif sign.event == "ended":
-            self._lives.ended(sign.key, sign.age)
+            self._ended(sign.key, sign.age)
         elif sign.event == "load":
-            self._progress(Progress("loading", self._containers.get(sign.rest.strip(), sign.rest)))
+            label = self._containers.get(sign.rest.strip(), sign.rest)
+            self._progress(event("loading", label, kind="load", key=sign.key))
         elif sign.event in ("call", "again"):
-            what = "running" if sign.event == "call" else "crashed, trying again:"
-            self._progress(Progress(what, self._labels.get(sign.key, sign.key)))
+            label, again = self._labels.get(sign.key, sign.key), sign.event == "again"
+            what = "crashed, trying again:" if again else "running"
+            self._progress(event(what, label, stays=again, kind="call", key=sign.key))
+
+    def _ended(self, container: str, age: float | None = None) -> None:
+        self._lives.ended(container, age)
+        self._progress(Progress("", "", kind="down", container=container))
 
     def _show(self, key: str, line: str) -> None:
         self._progress(Progress("printed", self._labels.get(key, key), line))
