@@ -151,7 +151,7 @@ def table_lines(table: TableChange | None) -> list[str]:
     if table is None:
         return []
     was, now = table.lengths
-    lines = [f"{was:,} rows -> {now:,} rows"] if was != now else []
+    lines = [f"{count(was, 'row')} -> {count(now, 'row')}"] if was != now else []
     for which, names in (("earlier", table.only_before), ("later", table.only_after)):
         if names:
             lines.append(f"columns of the {which} run only: {first_few([safe_line(name, 40) for name in names])}")
