@@ -1,4 +1,4 @@
-"""What the templates of the pages are read with: all that they put out is escaped, and control codes are shown."""
+"""The environment of the templates of the pages: all that they put out is escaped, and control codes are shown."""
 
 from __future__ import annotations
 
