@@ -20,6 +20,7 @@ from pytest_modal.records.reading import read_record
 from pytest_modal.report.comparison.files import compare_file
 from pytest_modal.report.comparison.model import Comparison, GateComparison, Recorded, Run
 from pytest_modal.report.differences import GateChange, differences_between
+from pytest_modal.report.html.images import Images
 from pytest_modal.report.record import GateEntry
 
 
@@ -33,7 +34,8 @@ def compare_runs(before: Path, after: Path) -> Comparison:
     """
     one, two = (_run(path) for path in (before, after))
     differences = differences_between(one.record, two.record)
-    files = tuple(compare_file(each, one, two) for each in differences.artifacts)
+    images = Images()
+    files = tuple(compare_file(each, one, two, images) for each in differences.artifacts)
     comparison = Comparison(one, two, differences, files=files)
     return _with_gates(comparison)
 
@@ -57,7 +59,7 @@ def _with_gates(comparison: Comparison) -> Comparison:
             if gate in differing:
                 recorded.append(Recorded(differing[gate], str(error).partition("\n")[0]))
         else:
-            if gate in same and gate in differing and differing[gate].fell:
+            if gate in same and gate in differing and differing[gate].worse:
                 why = "its answers are the same: its baseline or what the test demands is not"
                 recorded.append(Recorded(differing[gate], why))
     # Those of the same answers count too: the more gates, the stricter is each, and they did not fall with the others.

@@ -36,6 +36,11 @@ class OutcomeChange:
         """Whether it passed and fails."""
         return self.was in _PASSED and self.now in _FAILED
 
+    @property
+    def better(self) -> bool:
+        """Whether it failed and passes."""
+        return self.was in _FAILED and self.now in _PASSED
+
 
 @dataclass(frozen=True)
 class GateChange:
@@ -46,9 +51,14 @@ class GateChange:
     now: GateEntry | None
 
     @property
-    def fell(self) -> bool:
+    def worse(self) -> bool:
         """Whether it fails, and did not before."""
         return self.was is not None and self.now is not None and self.now["failed"] and not self.was["failed"]
+
+    @property
+    def better(self) -> bool:
+        """Whether it failed, and no longer does."""
+        return self.was is not None and self.now is not None and self.was["failed"] and not self.now["failed"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Differences:
     @property
     def worse(self) -> bool:
         """Whether a test that passed fails, or a gate that did not fail does. Times don't count."""
-        return any(each.worse for each in self.outcomes) or any(each.fell for each in self.gates)
+        return any(each.worse for each in self.outcomes) or any(each.worse for each in self.gates)
 
     @property
     def slower(self) -> tuple[TimeChange, ...]:
@@ -141,7 +151,7 @@ def _gates(before: Record, after: Record) -> list[GateChange]:
         for gate in dict.fromkeys([*was, *now])
         if _judged(was.get(gate)) != _judged(now.get(gate))
     ]
-    return sorted(found, key=lambda each: not each.fell)
+    return sorted(found, key=lambda each: not each.worse)
 
 
 def _judged(gate: GateEntry | None) -> tuple[object, ...]:

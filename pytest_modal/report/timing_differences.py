@@ -20,7 +20,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from pytest_modal.batch.cost import money
+from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import CallEntry, Record
+from pytest_modal.wording import safe_line
 
 FACTOR = 2.0
 CALL_FLOOR = 1.0  # seconds, over all calls that are compared
@@ -31,6 +34,7 @@ COST_FLOOR = 0.05  # dollars
 PACE_CALL, PACE_FUNCTIONS = 0.05, 3
 MANY = 3  # calls of a function that changed alike are one line
 
+_LONGEST = 120  # characters of a name
 _MEASURED = ("local", "modal")
 
 
@@ -97,6 +101,23 @@ def time_changes(before: Record, after: Record, *, alike: bool) -> list[TimeChan
     unchanged = same_work and _unchanged(pairs)
     found = [*_whole(before, after, unchanged=unchanged)] if same_work else []
     return [*found, *_loads(before, after, unchanged=unchanged), *_calls(pairs)]
+
+
+def time_shown(change: TimeChange) -> tuple[str, str, str]:
+    """Return how long something took, how long it takes, and by which factor that differs."""
+    was, now = (money(each) if change.kind == "cost" else seconds(each) for each in (change.was, change.now))
+    more, less = max(change.was, change.now), min(change.was, change.now)
+    word = "slower" if change.slower else "faster"
+    if change.kind == "cost":
+        word = "more" if change.slower else "less"
+    return was, now, f"{more / less:.1f}× {word}" if less > 0 else word
+
+
+def time_name(change: TimeChange) -> str:
+    """Return what took the time, with how many there are of it."""
+    what = {"calls": "all calls", "run": "the whole run", "cost": "cost", "step": change.name}
+    name = what.get(change.kind, f"{change.kind} {change.name}")
+    return safe_line(name + (f" ({change.count:,} calls)" if change.kind in ("calls", "function") else ""), _LONGEST)
 
 
 def _ratio(was: float, now: float) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,8 @@ import matplotlib as mpl
 import matplotlib.pyplot
 import pytest
 
-from pytest_modal.cli.compare_runs import (
-    is_run,
-)  # with numpy and scipy, which can't be imported again by each inner run
+# With numpy and scipy, which can't be imported again by each inner run.
+from pytest_modal.cli.compare_runs import is_run
 from pytest_modal.cli.main import main
 
 mpl.use("Agg")
@@ -50,16 +51,37 @@ SUITE = """
 Run = Callable[..., Path]
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """Run the suite, changed, into an output root of its own; return the file of its record."""
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the output roots of finished runs are kept: several tests look at one, each at a copy of its own."""
+    return tmp_path_factory.mktemp("finished")
 
-    def run(name: str, *, pause: float = 0.0, wrong: int = 0, colour: str = "black", select: str = "") -> Path:
+
+@pytest.fixture
+def run_into(pytester: pytest.Pytester) -> Run:
+    """Run the suite, changed, into an output root of that name; return the file of its record."""
+
+    def run_into(name: str, *, pause: float = 0.0, wrong: int = 0, colour: str = "black", select: str = "") -> Path:
         text = SUITE.replace("PAUSE", str(pause)).replace("WRONG", str(wrong)).replace("COLOUR", colour)
         pytester.makepyfile(test_suite=text)
         arguments = [f"--modal-output-dir={name}", "-p", "no:randomly", *(["-k", select] if select else [])]
         pytester.runpytest_inprocess(*arguments)
         return pytester.path / name / "run.json"
+
+    return run_into
+
+
+@pytest.fixture
+def run(run_into: Run, finished: Path) -> Run:
+    """Return the file of the record of a run into an output root that no other run had."""
+
+    def run(name: str, **changes: Any) -> Path:
+        kept = finished / "-".join(map(str, (name, *chain(*changes.items()))))
+        if not kept.exists():
+            shutil.copytree(run_into(name, **changes).parent, kept)
+        root = Path(name).absolute()
+        shutil.copytree(kept, root, dirs_exist_ok=True)
+        return root / "run.json"
 
     return run
 
@@ -103,7 +125,7 @@ def test_a_figure_that_changed_is_found_and_shown_beside_the_earlier_one(
 
 
 def test_a_gate_that_fell_is_worse_and_its_flips_are_shown(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    before, after = run("one", wrong=5), run("two", wrong=30)
+    before, after = run("one", wrong=5), run("two", wrong=30, colour="red")
     status, out, _ = compare(capsys, before, after)
     assert status == 1
     assert "WORSE: 1 gate fell\n" in out
@@ -140,22 +162,22 @@ def test_a_call_that_got_twice_as_slow_is_told_and_fails_on_demand(
     before, after = run("one", pause=0.2), run("two", pause=1.6)
     status, out, _ = compare(capsys, before, after)
     assert status == 0
-    assert re.search(r"\ntimes\n  0\.\d+ s -> 1\.\d+ s  \d\.\d× slower  call answers\n", out)
+    assert re.search(r"\ntimes\n  \d+ ms -> 1\.\d s  \d\.\d× slower  call answers\n", out)
     assert compare(capsys, before, after, "--slower-fails")[0] == 1
     assert compare(capsys, after, before, "--slower-fails")[0] == 0
 
 
 def test_runs_of_one_output_directory_are_named_as_git_names_commits(
-    run: Run, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+    run_into: Run, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("out", select="first")
-    run("out", colour="red")
+    run_into("out", select="first")
+    run_into("out", colour="red")
     status, out, _ = compare(capsys, "last~1", "last", "--output-dir", pytester.path / "out")
     assert status == 0
     assert "only in the later run: 1 test: test_suite.py::test_answers\n" in out
-    run("out")
+    run_into("out")
     status, out, _ = compare(capsys, "last~1", "last", "--output-dir", pytester.path / "out")
-    assert "line.png  figure differs (that of the earlier run was overwritten since)\n" in out
+    assert "line.png  figure differs (that of the earlier run can't be shown: it has changed since the run)\n" in out
     ids = sorted(path.stem for path in (pytester.path / "out" / "runs").glob("*.json"))
     assert compare(capsys, ids[0], ids[-1], "--output-dir", pytester.path / "out")[0] == 0
 
@@ -163,7 +185,7 @@ def test_runs_of_one_output_directory_are_named_as_git_names_commits(
 def test_without_items_the_recorded_accuracies_are_shown_and_said_to_be_that(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before, after = run("one", wrong=5), run("two", wrong=30)
+    before, after = run("one", wrong=5), run("two", wrong=30, colour="red")
     for path in (after.parent / "runs" / "items").iterdir():
         path.unlink()
     _, out, _ = compare(capsys, before, after)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_modal.report.comparison.files import compare_file
+from pytest_modal.report.comparison.model import Run
 from pytest_modal.report.comparison.tables import Cell, Row, table_change
-from pytest_modal.report.differences import Differences, differences_between
-from pytest_modal.report.record import CallEntry, ContainerEntry, MachineEntry, Record
+from pytest_modal.report.differences import ArtifactChange, Differences, differences_between
+from pytest_modal.report.html.images import Images
+from pytest_modal.report.record import ArtifactEntry, CallEntry, ContainerEntry, MachineEntry, Record
 
 
 def machine(gpu: str = "NVIDIA A100-SXM4-40GB") -> MachineEntry:
@@ -206,3 +211,20 @@ def test_rows_of_tables_are_paired_by_id_and_else_by_place() -> None:
 def test_what_is_no_table_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a table"):
         table_change("a,b\n1,2\n", text)
+
+
+def test_a_figure_that_no_longer_fits_the_page_is_said_not_to(tmp_path: Path) -> None:
+    sides = []
+    for which, byte in (("earlier", b"1"), ("later", b"2")):
+        content = b"\x89PNG\r\n\x1a\n" + 1000 * byte
+        (tmp_path / which).mkdir()
+        (tmp_path / which / "a.png").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        sides.append(ArtifactEntry(path="a.png", test="t", kind="figure", bytes=len(content), sha256=digest))
+    change = ArtifactChange("a.png", *sides)
+    before, after = (Run(record(), tmp_path / which) for which in ("earlier", "later"))
+    found = compare_file(change, before, after, Images(most=1500))
+    assert found.was is not None
+    assert found.now is None
+    assert found.note == "that of the later run can't be shown: all figures together are too large for a page"
+    assert compare_file(change, before, after, Images()).note == ""

@@ -1,4 +1,4 @@
-"""The page of a run in a browser: figures show, filters work, nothing leaves the page, and no text of a record runs."""
+"""The pages of a run and of a comparison in a browser: figures show, nothing leaves, no text of a record runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_comparison import write_comparison
 from sample_record import earlier_record, sample_record
 
 from pytest_modal.report.html.page import write_page
@@ -34,7 +35,14 @@ CODE = (
     "](javascript:hacked=4) {{ 7 * 7 }} &lt; \x1b[31mred\x1b]8;;javascript:alert(1)\x07link\x1b]8;;\x07\x9b2J\x00"
     "\u202edesrever\u2066\u200f\ufeff\ud800"
 )
+HOSTILE_NAME = '"><img src=x onerror=hacked=5>\u202e.'
+HOSTILE_SVG = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="hacked=6"><script>hacked=7</script>'
+    b'<image href="http://127.0.0.1:9/seen.png"/><rect width="%d" height="40"/></svg>'
+)
 UNSAFE = r"/[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/"
+OPEN_ALL = """document.querySelectorAll("details").forEach(each => { each.open = true; });
+document.head.insertAdjacentHTML("beforeend", "<style>.test { content-visibility: visible !important; }</style>")"""
 # Elements that end outside of the window; what may be wide is cut, or scrolls where the keyboard reaches it.
 TOO_WIDE = """[...document.querySelectorAll("header *, main *")].filter(each =>
     each.getBoundingClientRect().right > innerWidth + 1 && !each.closest("[tabindex='0'], .sr, svg, .lane p")
@@ -58,6 +66,12 @@ def sample(files: tuple[Path, Record]) -> Path:
     record["problems"] = ["2 results could not be stored: no space left on device"]
     write_page(record, earlier_record(record), root, root / "report.html")
     return root / "report.html"
+
+
+@pytest.fixture(scope="module")
+def pages(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of the sample, and that of its comparison with an earlier run."""
+    return {"run": sample, "comparison": write_comparison(tmp_path_factory.mktemp("comparison"))}
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +117,9 @@ def hostile_page(files: tuple[Path, Record], directory: Path) -> Path:
     record = copy.deepcopy(original)
     record["problems"] = ["2 files could not be written"]
     test = record["tests"][0]["nodeid"]
-    name = '"><img src=x onerror=hacked=5>\u202e.'
+    name = HOSTILE_NAME
     code = CODE.encode("utf-8", "ignore").replace(b'"', b"'")
-    drawn = (
-        b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="hacked=6"><script>hacked=7</script>'
-    )
-    drawn += b'<image href="http://127.0.0.1:9/seen.png"/><rect width="40" height="40"/></svg>'
-    for suffix, content in (("csv", b'"' + code + b'",b\n"' + code + b'",1\n=cmd(),2\n'), ("svg", drawn)):
+    for suffix, content in (("csv", b'"' + code + b'",b\n"' + code + b'",1\n=cmd(),2\n'), ("svg", HOSTILE_SVG)):
         (root / (name + suffix)).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
         record["artifacts"].append(
@@ -118,6 +128,28 @@ def hostile_page(files: tuple[Path, Record], directory: Path) -> Path:
     written: Any = hostile(record)
     write_page(written, hostile(earlier_record(record)), root, directory / "hostile.html")
     return directory / "hostile.html"
+
+
+def hostile_comparison(directory: Path) -> Path:
+    """Write the page of a comparison of two runs of which all texts, names of files and tables are hostile."""
+    code = CODE.encode("utf-8", "ignore").replace(b'"', b"'")
+    added = {}
+    for name, content in (("csv", b'"' + code + b'"\n"' + code + b'%d"\n'), ("svg", HOSTILE_SVG)):
+        added[f"{HOSTILE_NAME}{name}"] = [content.replace(b"%d", number) for number in (b"1", b"2")]
+    return write_comparison(directory, hostile, added)
+
+
+def test_figures_of_two_runs_show_side_by_side_and_one_upon_the_other(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["comparison"]) as page:
+        images = page.locator(".card", has=page.get_by_role("heading", name="loss.png")).locator("img")
+        assert images.count() == 4
+        for index in range(images.count()):
+            page.wait_for_function("image => image.naturalWidth > 0", arg=images.nth(index).element_handle())
+        boxes = [images.nth(index).bounding_box() for index in range(4)]
+        assert boxes[0]["y"] == boxes[1]["y"] == boxes[2]["y"], "side by side"
+        assert boxes[0]["x"] < boxes[1]["x"] < boxes[2]["x"]
+        assert boxes[2] == boxes[3], "one upon the other"
+        assert images.nth(3).evaluate("image => getComputedStyle(image).mixBlendMode") == "difference"
 
 
 def test_figures_show_and_open_large(browser: Any, sample: Path) -> None:
@@ -134,10 +166,10 @@ def test_figures_show_and_open_large(browser: Any, sample: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 768])
-def test_nothing_is_wider_than_the_window(browser: Any, sample: Path, width: int) -> None:
-    with opened(browser, sample, width) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        page.add_style_tag(content=".test { content-visibility: visible !important; }")
+@pytest.mark.parametrize("which", ["run", "comparison"])
+def test_nothing_is_wider_than_the_window(browser: Any, pages: dict[str, Path], which: str, width: int) -> None:
+    with opened(browser, pages[which], width) as page:
+        page.evaluate(OPEN_ALL)
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(TOO_WIDE) == []
 
@@ -220,15 +252,16 @@ def test_print_shows_what_is_closed_and_no_controls(browser: Any, sample: Path) 
 
 
 @pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("which", ["run", "comparison"])
 def test_no_text_of_a_record_runs_or_leads_anywhere(
-    browser: Any, files: tuple[Path, Record], tmp_path: Path, width: int
+    browser: Any, files: tuple[Path, Record], tmp_path: Path, which: str, width: int
 ) -> None:
-    with opened(browser, hostile_page(files, tmp_path), width) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        page.add_style_tag(content=".test { content-visibility: visible !important; }")
-        page.locator(".picture img").last.scroll_into_view_if_needed()
+    written = hostile_page(files, tmp_path) if which == "run" else hostile_comparison(tmp_path)
+    with opened(browser, written, width) as page:
+        page.evaluate(OPEN_ALL)
+        page.locator("figure img").last.scroll_into_view_if_needed()
         assert page.evaluate("typeof hacked") == "undefined"
-        assert page.evaluate("document.scripts.length") == 1
+        assert page.evaluate("document.scripts.length") == (1 if which == "run" else 0)
         own = "document.querySelectorAll('[onerror], [onload], img:not([src^=\"data:\"]):not(dialog img)').length"
         assert page.evaluate(own) == 0
         links = page.evaluate("[...document.links].map(each => each.getAttribute('href'))")
@@ -243,8 +276,9 @@ def test_no_text_of_a_record_runs_or_leads_anywhere(
         assert page.evaluate("document.documentElement.outerHTML.length") < 5_000_000
 
 
-def test_a_script_that_came_in_all_the_same_would_not_run(browser: Any, sample: Path) -> None:
-    with opened(browser, sample) as page:
+@pytest.mark.parametrize("which", ["run", "comparison"])
+def test_a_script_that_came_in_all_the_same_would_not_run(browser: Any, pages: dict[str, Path], which: str) -> None:
+    with opened(browser, pages[which]) as page:
         insert = """() => {
             document.body.insertAdjacentHTML("beforeend", "<img src='data:,' onerror='hacked = 1'>");
             const script = document.createElement("script");
@@ -257,11 +291,11 @@ def test_a_script_that_came_in_all_the_same_would_not_run(browser: Any, sample: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(browser: Any, sample: Path, scheme: str) -> None:
+@pytest.mark.parametrize("which", ["run", "comparison"])
+def test_axe_finds_no_serious_fault(browser: Any, pages: dict[str, Path], which: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    with opened(browser, sample, color_scheme=scheme) as page:
-        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        page.add_style_tag(content=".test { content-visibility: visible !important; }")
+    with opened(browser, pages[which], color_scheme=scheme) as page:
+        page.evaluate(OPEN_ALL)
         found = axe.Axe().run(page).response["violations"]
         serious = [
             (each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] in ("serious", "critical")

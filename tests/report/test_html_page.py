@@ -12,11 +12,13 @@ import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from sample_record import REMOTE_ERROR, START, earlier_record, sample_record
 
-from pytest_modal.report.html.differences import differences_of
+from pytest_modal.report.differences import differences_between
+from pytest_modal.report.html.differences import shown_differences
 from pytest_modal.report.html.page import render_page, write_page
 from pytest_modal.report.html.spending import spending_of
 from pytest_modal.report.html.tables import preview
@@ -46,7 +48,7 @@ def record(files: tuple[Path, Record]) -> Record:
 
 
 def page(record: Record, root: Path, previous: Record | None = None) -> str:
-    return "".join(render_page(record, previous, root))
+    return "".join(render_page(record, previous, root, root))
 
 
 def text_of(html: str) -> str:
@@ -166,6 +168,20 @@ def test_figures_are_embedded_as_they_are(record: Record, root: Path) -> None:
             assert base64.b64encode((root / artifact["path"]).read_bytes()).decode() in html
 
 
+def test_figures_that_are_too_large_together_are_linked_where_they_are(record: Record, root: Path) -> None:
+    name = 'javascript:50% "of" #1?.png'
+    add_file(record, root, name, b"\x89PNG\r\n\x1a\n" + b"x" * 1000)
+    first = next(each["bytes"] for each in record["artifacts"] if each["path"].endswith(".png"))
+    html = "".join(render_page(record, None, root, root / "pages", most_figures=first))
+    assert html.count('<img src="data:image/png') == 1
+    links = dict(re.findall(r'href="(\.\./[^"]+)" rel="noopener noreferrer">([^<]+)<', html))
+    assert unescape(links["../javascript%3A50%25%20%22of%22%20%231%3F.png"]) == name
+    for link in links:
+        assert (root / "pages" / unquote(link)).resolve().is_file()
+    assert text_of(html).count("The figure is not in this page") == len(links) == 4
+    assert "The figure is not in this page" not in page(record, root)
+
+
 def test_a_link_in_place_of_a_figure_is_not_followed(record: Record, root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"\x89PNG\r\n\x1a\nsecret")
     (root / "link.png").symlink_to(tmp_path / "secret.png")
@@ -234,20 +250,36 @@ def test_calls_too_short_to_be_seen_are_drawn_together_but_not_those_that_failed
     assert sum(int(bar.said.split()[0].replace(",", "")) for bar in bars if " calls: " in bar.said) > 4_900
 
 
-def test_differences_to_the_last_run_are_found(record: Record) -> None:
-    groups = {group.title: group.rows for group in differences_of(record, earlier_record(record)).groups}
-    found = {title: [(row.name, row.word) for row in rows] for title, rows in groups.items()}
-    assert found["Outcomes"] == [(CALIBRATION, "worse")]
+def test_differences_to_the_last_run_are_those_that_a_comparison_finds(record: Record, root: Path) -> None:
+    earlier = earlier_record(record)
+    earlier["tests"].pop()
+    groups = shown_differences(differences_between(earlier, record), record)
+    found = {group.title: [(row.name, row.word) for row in group.rows] for group in groups}
+    new = record["tests"][-1]["nodeid"]
+    assert found["Outcomes"] == [(CALIBRATION, "worse"), (new, "new")]
     assert found["Gates"] == [("arithmetic", "worse")]
-    assert len(found["Calls slower or faster"]) == 18
-    assert found["Calls slower or faster"][0][1] == "2.3 × slower"
+    assert found["Times"] == [("function losses (evals/inference.py) (18 calls)", "2.3× slower")]
     assert found["Files"] == [("test_training/test_loss_falls/loss.png", "changed")]
-    assert found["Packages and devices"] == [("transformers", "changed")]
+    assert found["How it was run"] == [("commit", "changed"), ("branch", "changed"), ("transformers", "changed")]
+    text = text_of(page(record, root, earlier))
+    assert "16 November 2026, 09:00 UTC, commit 1b2c3d4e5f on main, clean" in text
+
+
+def test_a_call_that_took_longer_by_noise_is_no_difference(record: Record, root: Path) -> None:
+    earlier = copy.deepcopy(record)
+    for call in earlier["calls"]:
+        call["seconds"] /= 1.9
+    assert "Nothing has changed" in page(record, root, earlier)
+
+
+def test_what_is_better_is_said_to_be(record: Record) -> None:
+    groups = shown_differences(differences_between(record, earlier_record(record)), earlier_record(record))
+    words = {group.title: {row.word for row in group.rows} for group in groups}
+    assert (words["Outcomes"], words["Gates"]) == ({"better"}, {"better"})
 
 
 def test_between_equal_runs_there_is_no_difference(record: Record, root: Path) -> None:
-    assert differences_of(record, copy.deepcopy(record)).groups == ()
-    assert "Nothing has changed" in page(record, root, record)
+    assert "Nothing has changed" in page(record, root, copy.deepcopy(record))
 
 
 def test_without_an_earlier_run_the_page_says_so(record: Record, root: Path) -> None:

@@ -2,76 +2,72 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
 import io
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
-from pytest_modal.committed import read_regular
 from pytest_modal.report.comparison.model import FileChange, Run
 from pytest_modal.report.comparison.tables import table_change
 from pytest_modal.report.differences import ArtifactChange
+from pytest_modal.report.html.images import Image, Images, is_figure, read_artifact
 from pytest_modal.report.record import ArtifactEntry
 
-_MOST = 1 << 25  # bytes of a file
-# A browser runs no script of an image, an SVG's neither.
-_IMAGES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".svg": "image/svg+xml",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-}
+_MOST = 1 << 25  # bytes of a table
+_Content = TypeVar("_Content", bytes, Image)
 
 
-class _GoneError(Exception):
-    """A file is not what the record of the run says, or not there."""
-
-
-def compare_file(change: ArtifactChange, before: Run, after: Run) -> FileChange:
+def compare_file(change: ArtifactChange, before: Run, after: Run, images: Images) -> FileChange:
     """Return a file that differs with its content in both runs, as far as that is a table or an image."""
     name = change.path.lower()
-    is_table = name.endswith((".csv", ".csv.gz"))
-    media = _IMAGES.get(PurePosixPath(name).suffix, "")
-    if not (is_table and change.was and change.now) and not media:
+    if name.endswith((".csv", ".csv.gz")) and change.was and change.now:
+        return _table(change, before, after)
+    # No browser shows a PDF as an image.
+    if not is_figure(name) or name.endswith(".pdf"):
         return FileChange(change)
-    contents, notes = [b"", b""], list[str]()
-    for index, (entry, run, which) in enumerate(((change.was, before, "earlier"), (change.now, after, "later"))):
-        try:
-            contents[index] = b"" if entry is None else _content(entry, run)
-        except _GoneError as error:
-            notes.append(f"that of the {which} run {error}")
-    note = "; ".join(notes)
-    if media:
-        was, now = (f"data:{media};base64,{base64.b64encode(each).decode()}" if each else "" for each in contents)
-        return FileChange(change, was=was, now=now, note=note)
-    if note:
+
+    def embedded(entry: ArtifactEntry, root: Path) -> Image:
+        image = images.image(entry, root)
+        if image is None:
+            raise ValueError("all figures together are too large for a page")
+        return image
+
+    was, now, note = _sides(change, before, after, embedded)
+    return FileChange(change, was=was, now=now, note=note)
+
+
+def _table(change: ArtifactChange, before: Run, after: Run) -> FileChange:
+    was, now, note = _sides(change, before, after, lambda entry, root: read_artifact(entry, root, _MOST))
+    if was is None or now is None:
         return FileChange(change, note=note)
     try:
-        return FileChange(change, table_change(*(_text(name, each) for each in contents)))
+        return FileChange(change, table_change(_text(change.path, was), _text(change.path, now)))
     except (ValueError, OSError, EOFError) as error:
         return FileChange(change, note=f"can't be compared by rows: {error}")
 
 
-def _content(entry: ArtifactEntry, run: Run) -> bytes:
-    path = run.root / entry["path"]
-    if not path.resolve().is_relative_to(run.root.resolve()):
-        raise _GoneError("is not in its output directory")
-    try:
-        content = read_regular(path, _MOST)
-    except FileNotFoundError:
-        raise _GoneError("is gone") from None
-    except OSError as error:
-        raise _GoneError(f"can't be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-        raise _GoneError("was overwritten since")
-    return content
+def _sides(
+    change: ArtifactChange, before: Run, after: Run, read: Callable[[ArtifactEntry, Path], _Content]
+) -> tuple[_Content | None, _Content | None, str]:
+    """Return the content of a file in both runs, and why there is none."""
+    found, notes = list[_Content | None](), list[str]()
+    for entry, run, which in ((change.was, before, "earlier"), (change.now, after, "later")):
+        content = None
+        try:
+            content = None if entry is None else read(entry, run.root)
+        except FileNotFoundError:
+            notes.append(f"that of the {which} run is gone")
+        except OSError as error:
+            notes.append(f"that of the {which} run can't be read: {error.strerror}")
+        except ValueError as error:
+            notes.append(f"that of the {which} run can't be shown: {error}")
+        found.append(content)
+    return found[0], found[1], "; ".join(notes)
 
 
-def _text(name: str, content: bytes) -> str:
-    if name.endswith(".gz"):
+def _text(path: str, content: bytes) -> str:
+    if path.lower().endswith(".gz"):
         with gzip.open(io.BytesIO(content)) as stream:
             content = stream.read(_MOST)
     return content.decode("utf-8-sig")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_modal.batch.cost import money
 from pytest_modal.report.comparison.model import Comparison, FileChange, Recorded, Run
 from pytest_modal.report.comparison.tables import TableChange
+from pytest_modal.report.numbers import level_of, seconds
 from pytest_modal.report.record import GateEntry
-from pytest_modal.report.timing_differences import TimeChange
+from pytest_modal.report.timing_differences import time_name, time_shown
 from pytest_modal.wording import aligned, count, first_few, safe_line
 
 MOST = 20  # of a kind that are shown; all are in the JSON
@@ -51,32 +53,8 @@ def conclusion(comparison: Comparison) -> str:
 def _told(run: Run) -> tuple[str, ...]:
     record, cost = run.record, run.record["cost"]
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in record["outcomes"].items() if number)
-    dollars = f"${cost['dollars']:.2f}" if cost is not None else ""
+    dollars = money(cost["dollars"]) if cost is not None else ""
     return safe_line(record["id"]), safe_line(record["mode"]), seconds(record["seconds"]), dollars, safe_line(outcomes)
-
-
-def seconds(value: float) -> str:
-    """Return a time as it is read: three digits at least, minutes from ten on."""
-    if value >= 600:
-        return f"{value / 60:,.0f} min"
-    return f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
-
-
-def time_shown(change: TimeChange) -> tuple[str, str, str]:
-    """Return how long something took, how long it takes, and by which factor that differs."""
-    was, now = (f"${each:.2f}" if change.kind == "cost" else seconds(each) for each in (change.was, change.now))
-    more, less = max(change.was, change.now), min(change.was, change.now)
-    word = "slower" if change.slower else "faster"
-    if change.kind == "cost":
-        word = "more" if change.slower else "less"
-    return was, now, f"{more / less:.1f}× {word}" if less > 0 else word
-
-
-def time_name(change: TimeChange) -> str:
-    """Return what took the time, with how many there are of it."""
-    what = {"calls": "all calls", "run": "the whole run", "cost": "cost", "step": change.name}
-    name = what.get(change.kind, f"{change.kind} {change.name}")
-    return safe_line(name + (f" ({change.count:,} calls)" if change.kind in ("calls", "function") else ""), _WIDE)
 
 
 def _some(lines: Sequence[str]) -> list[str]:
@@ -126,10 +104,7 @@ def recorded_line(gate: Recorded) -> str:
 
 
 def _recorded(gate: GateEntry) -> str:
-    accuracy, word = gate["result"].get("accuracy"), safe_line(gate["verdict"], 20)
-    if not isinstance(accuracy, float | int):
-        return word
-    return f"{accuracy:.4g} {word}" if gate["result"].get("score") else f"{100 * accuracy:.1f}% {word}"
+    return f"{level_of(gate['result'])} {safe_line(gate['verdict'], 20)}".strip()
 
 
 def _times(comparison: Comparison) -> list[str]:
@@ -176,7 +151,7 @@ def table_lines(table: TableChange | None) -> list[str]:
     if table is None:
         return []
     was, now = table.lengths
-    lines = [f"{was:,} rows -> {now:,} rows"] if was != now else []
+    lines = [f"{count(was, 'row')} -> {count(now, 'row')}"] if was != now else []
     for which, names in (("earlier", table.only_before), ("later", table.only_after)):
         if names:
             lines.append(f"columns of the {which} run only: {first_few([safe_line(name, 40) for name in names])}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_modal.report.comparison.tables import TableChange
 from pytest_modal.report.differences import ArtifactChange, Differences, GateChange
+from pytest_modal.report.html.images import Image
 from pytest_modal.report.record import ArtifactEntry, FlipEntry, GateEntry, Record
 
 
@@ -79,16 +80,16 @@ class FileChange:
     ----------
     table : TableChange or None
         The first differences of a CSV.
-    was, now : str
-        A figure as a data URI; empty where there is none to show.
+    was, now : Image or None
+        A figure; None where there is none to show.
     note : str
         Why its content is not shown.
     """
 
     change: ArtifactChange
     table: TableChange | None = None
-    was: str = ""
-    now: str = ""
+    was: Image | None = None
+    now: Image | None = None
     note: str = ""
 
 
@@ -126,7 +127,7 @@ class Comparison:
     def fallen(self) -> list[str]:
         """The gates that fell."""
         found = [each.gate for each in self.gates if each.fell]
-        return found + [each.change.gate for each in self.recorded if each.change.fell]
+        return found + [each.change.gate for each in self.recorded if each.change.worse]
 
     @property
     def failing(self) -> list[str]:
@@ -171,7 +172,7 @@ def _run(run: Run) -> dict[str, Any]:
 def _recorded(gate: Recorded) -> dict[str, Any]:
     change = gate.change
     sides = {"was": _gate(change.was), "now": _gate(change.now)}
-    return {"gate": change.gate, "fell": change.fell, "why": gate.why, **sides}
+    return {"gate": change.gate, "fell": change.worse, "why": gate.why, **sides}
 
 
 def _gate(gate: GateEntry | None) -> dict[str, Any] | None:

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from typing import TYPE_CHECKING
-
-from pytest_modal.report.comparison.lines import (
-    conclusion,
-    recorded_line,
-    seconds,
-    table_lines,
-    time_name,
-    time_shown,
-)
+from pytest_modal.report.comparison.lines import conclusion, recorded_line, table_lines
 from pytest_modal.report.comparison.model import Comparison
-from pytest_modal.wording import safe
+from pytest_modal.report.html.environment import environment
+from pytest_modal.report.html.gates import flip_row
+from pytest_modal.report.html.marks import of_gate, of_test
+from pytest_modal.report.html.summary import commit_of, cost_of, mode_of, moment
+from pytest_modal.report.html.text import Texts
+from pytest_modal.report.numbers import seconds
+from pytest_modal.report.timing_differences import time_name, time_shown
 
-if TYPE_CHECKING:
-    import jinja2
-
-_PACKAGE = "pytest_modal.report.comparison"
 MOST_ROWS = 500  # of a kind; all are in the JSON
 
 
 def render_page(comparison: Comparison) -> str:
     """Return the page of a comparison."""
-    style = files(_PACKAGE).joinpath("templates", "comparison.css").read_text("utf-8")
-    page = _environment().get_template("comparison.html.jinja")
+    texts, title = Texts(), conclusion(comparison)
+    runs = [
+        (word, run.record, moment(run.record["started"]), seconds(run.record["seconds"]))
+        for word, run in (("Earlier", comparison.before), ("Later", comparison.after))
+    ]
+    page = environment("pytest_modal.report.comparison").get_template("comparison.html.jinja")
     return page.render(
-        style=style,
         comparison=comparison,
         differences=comparison.differences,
-        conclusion=conclusion(comparison),
+        conclusion=title[:1].upper() + title[1:],
+        runs=runs,
+        flips=[(gate, [flip_row(each, texts) for each in gate.flips]) for gate in comparison.gates if gate.flips],
         times=[
             (each, time_name(each), *time_shown(each)) for each in comparison.differences.times if not each.unchanged
         ],
@@ -39,24 +36,11 @@ def render_page(comparison: Comparison) -> str:
         others=[each for each in comparison.files if not (each.was or each.now)],
         recorded_line=recorded_line,
         table_lines=table_lines,
-        seconds=seconds,
+        of_test=of_test,
+        of_gate=of_gate,
+        mode_of=mode_of,
+        commit_of=commit_of,
+        cost_of=cost_of,
+        cell=texts.cell,
         most=MOST_ROWS,
     )
-
-
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader(_PACKAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _shown(value: object) -> object:
-    """Return what a template puts out: control codes and marks of direction in text are shown as escapes."""
-    return safe(value) if type(value) is str else value

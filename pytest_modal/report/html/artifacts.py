@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-import struct
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
-from pytest_modal.committed import read_regular
+from pytest_modal.report.html.images import Image, Images, is_figure, path_of, read_artifact, suffix_of
 from pytest_modal.report.html.tables import Table, preview
-from pytest_modal.report.html.text import Passage, Texts, cut, size
+from pytest_modal.report.html.text import Passage, Texts, cut
+from pytest_modal.report.numbers import size
 from pytest_modal.report.record import ArtifactEntry
 
-MOST_FIGURE = 32 << 20  # bytes of a figure that is embedded
 MOST_JSON = 4_000
 _NAME = 300
-_VIEW_BOX = re.compile(rb"\bviewBox=[\"']\s*[-\d.]+[\s,]+[-\d.]+[\s,]+(\d+(?:\.\d+)?)[\s,]+(\d+(?:\.\d+)?)")
-# Suffix: media type, and how such a file begins.
-FIGURES = {
-    ".png": ("image/png", b"\x89PNG\r\n\x1a\n"),
-    ".svg": ("image/svg+xml", b""),
-    ".jpg": ("image/jpeg", b"\xff\xd8"),
-    ".jpeg": ("image/jpeg", b"\xff\xd8"),
-    ".webp": ("image/webp", b"RIFF"),
-    ".gif": ("image/gif", b"GIF8"),
-    ".pdf": ("application/pdf", b"%PDF"),
-}
-
-
-@dataclass(frozen=True)
-class Image:
-    """A figure as a data URI; `width` and `height` in pixels where the file says so."""
-
-    media: str
-    data: str
-    width: int | None = None
-    height: int | None = None
-
-    @property
-    def uri(self) -> str:
-        """The data URI."""
-        return f"data:{self.media};base64,{self.data}"
-
-    @property
-    def is_document(self) -> bool:
-        """Whether it is to be saved and opened elsewhere: no browser shows it as an image."""
-        return self.media == "application/pdf"
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a test; `note` says why it can't be shown."""
+    """A file of a test.
+
+    Attributes
+    ----------
+    link : str
+        The address of a figure that is not in the page, relative to the page.
+    note : str
+        Why it can't be shown.
+    """
 
     name: str
     path: str
@@ -61,6 +36,7 @@ class File:
     image: Image | None = None
     table: Table | None = None
     text: Passage | None = None
+    link: str = ""
     note: str = ""
 
     @property
@@ -69,61 +45,48 @@ class File:
         return self.image is not None or self.table is not None
 
 
-def show_file(artifact: ArtifactEntry, root: Path, texts: Texts) -> File:
-    """Return a file as it is shown; one that is missing, changed or broken has a note."""
-    name = artifact["path"].rpartition("/")[2].lower()
-    suffix = ".csv" if name.endswith(".csv.gz") else f".{name.rpartition('.')[2]}"
-    shown = cut(artifact["path"].rpartition("/")[2], _NAME), cut(artifact["path"], _NAME), size(artifact["bytes"])
-    is_figure = suffix in FIGURES
-    image = table = text = None
-    try:
-        if is_figure:
-            image = _image(_read(artifact, root, MOST_FIGURE), suffix)
-        elif suffix == ".csv":
-            table = preview(_path(artifact, root), compressed=name.endswith(".gz"), digest=artifact["sha256"])
-        elif suffix == ".json" and artifact["bytes"] <= MOST_JSON:
-            text = texts.passage(_read(artifact, root, MOST_JSON).decode("utf-8", "replace"))
-    except FileNotFoundError:
-        return File(*shown, is_figure, note="The file is missing.")
-    except OSError as error:
-        return File(*shown, is_figure, note=f"The file can't be shown: {error.strerror or error}.")
-    except ValueError as error:
-        return File(*shown, is_figure, note=f"The file can't be shown: {error}.")
-    return File(*shown, is_figure, image, table, text)
+class Files:
+    """Shows the files of a run.
 
-
-def _path(artifact: ArtifactEntry, root: Path) -> Path:
-    """Return where a file is.
-
-    Raises
-    ------
-    ValueError
-        That is not below the output root.
+    Parameters
+    ----------
+    root : Path
+        The output root, where they are.
+    directory : Path
+        Where the page is.
     """
-    path = root.joinpath(*artifact["path"].split("/"))
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise ValueError("it is not in the output directory")
-    return path
 
+    def __init__(self, root: Path, directory: Path, texts: Texts, images: Images) -> None:
+        self._root, self._directory, self._texts, self._images = root, directory, texts, images
 
-def _read(artifact: ArtifactEntry, root: Path, most: int) -> bytes:
-    content = read_regular(_path(artifact, root), most)
-    if artifact["sha256"] and hashlib.sha256(content).hexdigest() != artifact["sha256"]:
-        raise ValueError("it has changed since the run")
-    return content
+    def show(self, artifact: ArtifactEntry) -> File:
+        """Return a file as it is shown; one that is missing, changed or broken has a note."""
+        path = artifact["path"]
+        name = cut(path.rpartition("/")[2], _NAME)
+        file = File(name, cut(path, _NAME), size(artifact["bytes"]), is_figure(path))
+        try:
+            return self._filled(file, artifact)
+        except FileNotFoundError:
+            return replace(file, note="The file is missing.")
+        except OSError as error:
+            return replace(file, note=f"The file can't be shown: {error.strerror or error}.")
+        except ValueError as error:
+            return replace(file, note=f"The file can't be shown: {error}.")
 
+    def _filled(self, file: File, artifact: ArtifactEntry) -> File:
+        path, root = artifact["path"], self._root
+        compressed = path.lower().endswith(".csv.gz")
+        if file.is_figure:
+            image = self._images.image(artifact, root)
+            return replace(file, image=image) if image else replace(file, link=self._address(path_of(artifact, root)))
+        if compressed or suffix_of(path) == ".csv":
+            table = preview(path_of(artifact, root), compressed=compressed, digest=artifact["sha256"])
+            return replace(file, table=table)
+        if suffix_of(path) == ".json" and artifact["bytes"] <= MOST_JSON:
+            text = read_artifact(artifact, root, MOST_JSON).decode("utf-8", "replace")
+            return replace(file, text=self._texts.passage(text))
+        return file
 
-def _image(content: bytes, suffix: str) -> Image:
-    media, begins = FIGURES[suffix]
-    if not content.startswith(begins) or (suffix == ".svg" and b"<svg" not in content[:65536]):
-        raise ValueError(f"it is not a file of the kind {suffix}")
-    return Image(media, base64.b64encode(content).decode(), *_extent(content, suffix))
-
-
-def _extent(content: bytes, suffix: str) -> tuple[int | None, int | None]:
-    """Return the width and height of a figure, so that the page has room for it before it is decoded."""
-    if suffix == ".png" and len(content) > 24:
-        return struct.unpack(">II", content[16:24])
-    if suffix == ".svg" and (found := _VIEW_BOX.search(content[:65536])):
-        return round(float(found[1])) or None, round(float(found[2])) or None
-    return None, None
+    def _address(self, path: Path) -> str:
+        # A colon is quoted too: no name is taken for a scheme.
+        return quote(Path(os.path.relpath(path, self._directory)).as_posix(), errors="surrogateescape")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_modal.report.html.text import cut, gibibytes, seconds
+from pytest_modal.report.html.text import cut
+from pytest_modal.report.numbers import gibibytes, seconds
 from pytest_modal.report.record import CallEntry, MachineEntry, Record
 
 _LABEL = 160

@@ -1,20 +1,18 @@
-"""Differences of a run to the last one of the same tests: outcomes, gates, calls, files, packages."""
+"""Differences of a run to the last one of the same tests, as the page shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pytest_modal.report.html.gates import Units
+from pytest_modal.report.differences import Differences, GateChange, OutcomeChange
 from pytest_modal.report.html.marks import Mark, of_gate, of_test
-from pytest_modal.report.html.summary import commit_of, devices_of, moment
 from pytest_modal.report.html.tests import link_of
-from pytest_modal.report.html.text import cut, seconds, size
-from pytest_modal.report.record import CallEntry, GateEntry, Record
-from pytest_modal.wording import first_few
+from pytest_modal.report.html.text import cut
+from pytest_modal.report.numbers import level_of, size
+from pytest_modal.report.record import ArtifactEntry, GateEntry, Record
+from pytest_modal.report.timing_differences import time_name, time_shown
 
-FACTOR = 1.5  # a call that took so much more or less time has changed
-LEAST = 0.2  # seconds of difference, below which nobody waits
 MOST_ROWS = 200
 _NAME = 200
 
@@ -28,7 +26,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Row:
     """Something that was otherwise; `tone` is how the change is judged, `word` says so."""
 
     name: str
@@ -45,138 +43,83 @@ class Group:
 
     title: str
     noun: str
-    rows: tuple[Difference, ...]
+    rows: tuple[Row, ...]
     number: int
-
-
-@dataclass(frozen=True)
-class Differences:
-    """What has changed since a run; `compared` says since which."""
-
-    compared: str
-    groups: tuple[Group, ...]
 
 
 _NOTHING = Side("—")
 
 
-def differences_of(record: Record, previous: Record) -> Differences:
-    """Return what has changed."""
-    kinds: list[tuple[str, str, Iterable[Difference]]] = [
-        ("Outcomes", "Test", _outcomes(record, previous)),
-        ("Gates", "Gate", _gates(record, previous)),
-        ("Calls slower or faster", "Call", _calls(record, previous)),
-        ("Files", "File", _files(record, previous)),
-        ("Packages and devices", "Name", _packages(record, previous)),
+def shown_differences(found: Differences, record: Record) -> tuple[Group, ...]:
+    """Return what differs in a run from the one before, by kinds; what was judged there is judged so here."""
+    kinds: list[tuple[str, str, Iterable[Row]]] = [
+        ("Outcomes", "Test", _outcomes(found, record)),
+        ("Gates", "Gate", _gates(found, record)),
+        ("Times", "What", _times(found)),
+        ("Files", "File", _files(found)),
+        ("How it was run", "What", _facts(found)),
     ]
     groups = []
-    for title, noun, found in kinds:
-        rows = tuple(found)
+    for title, noun, each in kinds:
+        rows = tuple(each)
         if rows:
             groups.append(Group(title, noun, rows[:MOST_ROWS], len(rows)))
-    return Differences(f"{moment(previous['started'])}, commit {commit_of(previous)}", tuple(groups))
+    return tuple(groups)
 
 
-def _outcomes(record: Record, previous: Record) -> Iterable[Difference]:
-    was = {test["nodeid"]: test["outcome"] for test in previous["tests"]}
-    now = {test["nodeid"]: test["outcome"] for test in record["tests"]}
+def _outcomes(found: Differences, record: Record) -> Iterator[Row]:
     links = {test["nodeid"]: link_of(index) for index, test in enumerate(record["tests"])}
-    for name in [*now, *(name for name in was if name not in now)]:
-        if was.get(name) == now.get(name):
-            continue
-        sides = [_NOTHING if each is None else Side("", of_test(each)) for each in (was.get(name), now.get(name))]
-        if name not in was:
-            tone, word = "quiet", "new"
-        elif name not in now:
-            tone, word = "quiet", "gone"
-        else:
-            tone, word = _judged(sides[0], sides[1])
-        yield Difference(cut(name, _NAME), links.get(name, ""), sides[0], sides[1], tone, word)
+    outcomes = {test["nodeid"]: test["outcome"] for test in record["tests"]}
+    for each in found.outcomes:
+        sides = Side("", of_test(each.was)), Side("", of_test(each.now))
+        yield Row(cut(each.nodeid, _NAME), links[each.nodeid], *sides, *_judged(each))
+    for name in found.only_after:
+        now = Side("", of_test(outcomes[name]))
+        yield Row(cut(name, _NAME), links[name], _NOTHING, now, "quiet", "new")
+    for name in found.only_before:
+        yield Row(cut(name, _NAME), "", _NOTHING, _NOTHING, "quiet", "gone")
 
 
-def _judged(was: Side, now: Side) -> tuple[str, str]:
-    tones = [each.mark.tone if each.mark else "quiet" for each in (was, now)]
-    if tones[1] == "bad" and tones[0] != "bad":
+def _judged(change: OutcomeChange | GateChange) -> tuple[str, str]:
+    if change.worse:
         return "bad", "worse"
-    if tones[1] == "good" and tones[0] in ("bad", "warn"):
-        return "good", "better"
-    return "warn", "changed"
+    return ("good", "better") if change.better else ("warn", "changed")
 
 
-def _gates(record: Record, previous: Record) -> Iterable[Difference]:
-    was = {gate["gate"]: gate for gate in previous["gates"]}
-    for index, gate in enumerate(record["gates"]):
-        old = was.get(gate["gate"])
-        if old is None:
-            yield Difference(cut(gate["gate"], _NAME), f"gate-{index + 1}", _NOTHING, _side(gate), "quiet", "new")
-        elif (old["verdict"], old["failed"], _level(old)) != (gate["verdict"], gate["failed"], _level(gate)):
-            tone, word = _judged(_side(old), _side(gate))
-            yield Difference(cut(gate["gate"], _NAME), f"gate-{index + 1}", _side(old), _side(gate), tone, word)
-    for name in sorted(was.keys() - {gate["gate"] for gate in record["gates"]}):
-        yield Difference(cut(name, _NAME), "", _side(was[name]), _NOTHING, "quiet", "gone")
+def _gates(found: Differences, record: Record) -> Iterator[Row]:
+    links = {gate["gate"]: f"gate-{index}" for index, gate in enumerate(record["gates"], 1)}
+    for each in found.gates:
+        was, now = _gate(each.was), _gate(each.now)
+        if each.was is None or each.now is None:
+            judged = "quiet", "new" if each.was is None else "gone"
+        else:
+            judged = ("warn", "other answers") if was == now else _judged(each)
+        yield Row(cut(each.gate, _NAME), links.get(each.gate, ""), was, now, *judged)
 
 
-def _side(gate: GateEntry) -> Side:
-    return Side(_level(gate), of_gate(gate["verdict"], failed=gate["failed"]))
+def _gate(gate: GateEntry | None) -> Side:
+    return _NOTHING if gate is None else Side(level_of(gate["result"]), of_gate(gate["verdict"], failed=gate["failed"]))
 
 
-def _level(gate: GateEntry) -> str:
-    accuracy = gate["result"].get("accuracy")
-    return "" if accuracy is None else Units(bool(gate["result"].get("score")), 1).level(accuracy)
+def _times(found: Differences) -> Iterator[Row]:
+    for each in found.times:
+        if not each.unchanged:
+            was, now, how = time_shown(each)
+            yield Row(time_name(each), "", Side(was), Side(now), "bad" if each.slower else "good", how)
 
 
-def _calls(record: Record, previous: Record) -> Iterable[Difference]:
-    """Yield calls that took another time, by their labels: keys change with the code."""
-    was, now = _timed(previous), _timed(record)
-    found = []
-    for name in was.keys() & now.keys():
-        before, after = was[name], now[name]
-        larger, smaller = max(before, after), min(before, after)
-        if larger - smaller >= LEAST and larger >= FACTOR * smaller:
-            tone, word = ("bad", "slower") if after > before else ("good", "faster")
-            factor = f"{larger / smaller:.1f} × {word}" if smaller > 0 else word
-            sides = Side(seconds(before)), Side(seconds(after))
-            found.append((smaller - larger, Difference(cut(name, _NAME), "", *sides, tone, factor)))
-    return [difference for _, difference in sorted(found, key=lambda each: (each[1].tone, each[0], each[1].name))]
+def _files(found: Differences) -> Iterator[Row]:
+    for each in found.artifacts:
+        word = "new" if each.was is None else "gone" if each.now is None else "changed"
+        tone = "warn" if word == "changed" else "quiet"
+        yield Row(cut(each.path, _NAME), "", _file(each.was), _file(each.now), tone, word)
 
 
-def _timed(record: Record) -> Mapping[str, float]:
-    times: dict[str, list[float]] = {}
-    for call in record["calls"]:
-        if _is_timed(call):
-            times.setdefault(call["label"], []).append(call["seconds"])
-    return {name: sum(each) for name, each in times.items()}
+def _file(entry: ArtifactEntry | None) -> Side:
+    return _NOTHING if entry is None else Side(f"{size(entry['bytes'])}, {entry['sha256'][:10] or 'not read'}")
 
 
-def _is_timed(call: CallEntry) -> bool:
-    return call["status"] == "ok" and not call["reused"] and not call["recorded"]
-
-
-def _files(record: Record, previous: Record) -> Iterable[Difference]:
-    was = {each["path"]: each for each in previous["artifacts"]}
-    now = {each["path"]: each for each in record["artifacts"]}
-    for path in [*now, *(path for path in was if path not in now)]:
-        old, new = was.get(path), now.get(path)
-        if old and new and old["sha256"] == new["sha256"]:
-            continue
-        word = "new" if old is None else "gone" if new is None else "changed"
-        sides = [
-            _NOTHING if each is None else Side(f"{size(each['bytes'])}, {each['sha256'][:10] or 'not read'}")
-            for each in (old, new)
-        ]
-        yield Difference(cut(path, _NAME), "", sides[0], sides[1], "warn" if word == "changed" else "quiet", word)
-
-
-def _packages(record: Record, previous: Record) -> Iterable[Difference]:
-    def facts(of: Record) -> dict[str, str]:
-        device = first_few(sorted(devices_of(of["calls"])))
-        return {**of["versions"], **({"devices": device} if device else {}), "mode": of["mode"]}
-
-    yield from _changed(facts(previous), facts(record), lambda text: cut(text, _NAME))
-
-
-def _changed(was: Mapping[str, str], now: Mapping[str, str], shown: Callable[[str], str]) -> Iterable[Difference]:
-    for name in sorted({*was, *now}):
-        if was.get(name) != now.get(name):
-            sides = [_NOTHING if each is None else Side(shown(each)) for each in (was.get(name), now.get(name))]
-            yield Difference(shown(name), "", sides[0], sides[1], "warn", "changed")
+def _facts(found: Differences) -> Iterator[Row]:
+    for each in found.facts:
+        was, now = (Side(cut(said, _NAME)) if said else _NOTHING for said in (each.was, each.now))
+        yield Row(cut(each.what, _NAME), "", was, now, "warn", "changed")

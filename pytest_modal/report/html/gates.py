@@ -12,6 +12,7 @@ from pytest_modal.report.html.marks import Mark, of_gate
 from pytest_modal.report.html.scale import Scale, Tick, scale_of
 from pytest_modal.report.html.tests import link_of
 from pytest_modal.report.html.text import Texts, cut
+from pytest_modal.report.numbers import level, level_of
 from pytest_modal.report.record import FlipEntry, GateEntry, Record
 from pytest_modal.wording import count
 
@@ -28,7 +29,7 @@ class Units:
 
     def level(self, value: float) -> str:
         """Return an accuracy or a mean score; of a score of which less is better, its negative is given."""
-        return f"{self.sign * value:.4g}" if self.score else f"{100 * value + 1e-9:.1f}%"
+        return level(self.sign * value if self.score else value, score=self.score)
 
     def change(self, value: float) -> str:
         """Return a change, as the terminal shows it."""
@@ -155,11 +156,11 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
     result, units = entry["result"], _units(entry["result"])
     change = result.get("change")
     sign = units.sign
-    level = _now(result, units)
+    shown = level_of(result)
     moved = interval = confidence = ""
     forest = None
     if isinstance(change, Mapping) and scale is not None:
-        level = f"{units.level(change['then'])} → {units.level(change['now'])}"
+        shown = f"{units.level(change['then'])} → {units.level(change['now'])}"
         moved = units.change(change["change"])
         # The interval of a score of which less is better is turned around with its sign.
         low, high = (
@@ -176,7 +177,7 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         mark=mark,
         test=cut(entry["test"], _NAME),
         link=links.get(entry["test"], ""),
-        level=level,
+        level=shown,
         change=moved,
         interval=interval,
         confidence=confidence,
@@ -184,15 +185,10 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         facts=tuple(_facts(entry, units)),
         notes=tuple(cut(note, _NOTE) for note in entry["notes"]),
         history=history_of(entry, units.level, sign),
-        flips=tuple(_flip(flip, texts) for flip in entry["flips"]),
+        flips=tuple(flip_row(flip, texts) for flip in entry["flips"]),
         flips_in_all=entry["flips_in_all"],
         open=entry["failed"],
     )
-
-
-def _now(result: Mapping[str, Any], units: Units) -> str:
-    accuracy = result.get("accuracy")
-    return "" if accuracy is None else units.level(units.sign * accuracy)
 
 
 def _forest(
@@ -235,7 +231,7 @@ def _facts(entry: GateEntry, units: Units) -> list[tuple[str, str]]:
         facts.append(
             (
                 "Accuracy now" if not units.score else "Score now",
-                f"{_now(result, units)}, 90% interval {' to '.join(ends)}",
+                f"{level_of(result)}, 90% interval {' to '.join(ends)}",
             )
         )
     if (limit := _limit(result)) is not None:
@@ -249,7 +245,8 @@ def _facts(entry: GateEntry, units: Units) -> list[tuple[str, str]]:
     return facts
 
 
-def _flip(flip: FlipEntry, texts: Texts) -> FlipRow:
+def flip_row(flip: FlipEntry, texts: Texts) -> FlipRow:
+    """Return an item whose answer has changed as it is shown."""
     direction = flip["direction"]
     tone = {"worse": "bad", "better": "good"}.get(direction, "quiet")
     was, now, given = (texts.cell(flip[name]) for name in ("was", "now", "input"))

@@ -5,28 +5,26 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_modal.report.differences import differences_between
+from pytest_modal.report.html.artifacts import Files
 from pytest_modal.report.html.devices import devices_in
-from pytest_modal.report.html.differences import differences_of
+from pytest_modal.report.html.differences import shown_differences
+from pytest_modal.report.html.environment import PACKAGE, environment
 from pytest_modal.report.html.failed import failures_of
 from pytest_modal.report.html.gates import panels_of
+from pytest_modal.report.html.images import ALL_FIGURES, Images
 from pytest_modal.report.html.marks import in_order
 from pytest_modal.report.html.spending import spending_of
-from pytest_modal.report.html.summary import summary_of
+from pytest_modal.report.html.summary import commit_of, moment, summary_of
 from pytest_modal.report.html.tests import files_without_test, tests_of
 from pytest_modal.report.html.text import Texts, cut
 from pytest_modal.report.html.timeline import timeline_of
 from pytest_modal.report.record import Record
 from pytest_modal.store.files import atomic_path
-from pytest_modal.wording import safe
-
-if TYPE_CHECKING:
-    import jinja2
-
-_PACKAGE = "pytest_modal.report.html"
 
 
 def write_page(record: Record, previous: Record | None, root: Path, path: Path) -> None:
@@ -46,24 +44,34 @@ def write_page(record: Record, previous: Record | None, root: Path, path: Path) 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(render_page(record, previous, root))
+        stream.writelines(render_page(record, previous, root, path.parent))
 
 
-def render_page(record: Record, previous: Record | None, root: Path) -> Iterator[str]:
-    """Yield the page of a run in pieces; files of tests are read, and nothing is written."""
-    yield from _environment().get_template("page.html.jinja").generate(_content(record, previous, root))
+def render_page(
+    record: Record, previous: Record | None, root: Path, directory: Path, *, most_figures: int = ALL_FIGURES
+) -> Iterator[str]:
+    """Yield the page of a run in pieces; files of tests are read, and nothing is written.
 
-
-def _content(record: Record, previous: Record | None, root: Path) -> dict[str, Any]:
-    style, script = (files(_PACKAGE).joinpath("templates", name).read_text("utf-8") for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    Parameters
+    ----------
+    directory : Path
+        Where the page will be.
+    most_figures : int
+        Bytes of all figures that are embedded; the others are linked.
+    """
     texts = Texts()
+    content = _content(record, previous, texts, Files(root, directory, texts, Images(most_figures)))
+    yield from environment().get_template("page.html.jinja").generate(content)
+
+
+def _content(record: Record, previous: Record | None, texts: Texts, files: Files) -> dict[str, Any]:
+    script = resources.files(PACKAGE).joinpath("templates", "page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # In the order in which they are read, so that what is read first is cut last.
     failures, panels = failures_of(record, texts), panels_of(record, texts)
-    tests = tests_of(record, root, texts)
+    tests = tests_of(record, files, texts)
     sessions = [(cut(each["id"], 80), _link(each["url"]), each["round"]) for each in record["sessions"]]
     return {
-        "style": style,
         "script": script,
         "script_digest": digest,
         "record": record,
@@ -75,11 +83,12 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
         "causes": {link: failure.anchor for failure in failures for link, _ in failure.tests},
         "others": max(0, sum(record["outcomes"].values()) - len(tests)),
         "marks": in_order({test.mark for test in tests}),
-        "other_files": files_without_test(record, root, texts),
+        "other_files": files_without_test(record, files),
         "timeline": timeline_of(record),
         "spending": spending_of(record),
         "devices": devices_in(record),
-        "differences": None if previous is None else differences_of(record, previous),
+        "differences": None if previous is None else shown_differences(differences_between(previous, record), record),
+        "previous": None if previous is None else f"{moment(previous['started'])}, commit {commit_of(previous)}",
         "sessions": sessions,
     }
 
@@ -87,21 +96,3 @@ def _content(record: Record, previous: Record | None, root: Path) -> dict[str, A
 def _link(url: str | None) -> str:
     """Return an address that a click may open; empty for any other."""
     return url if url is not None and url.startswith("https://") else ""
-
-
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader(_PACKAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _shown(value: object) -> object:
-    """Return what a template puts out: of text all control codes and marks of direction are shown."""
-    return safe(value) if type(value) is str else value

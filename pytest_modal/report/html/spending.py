@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pytest_modal.batch.cost import money
 from pytest_modal.report.html.marks import of_call
-from pytest_modal.report.html.text import cut, seconds
+from pytest_modal.report.html.text import cut
 from pytest_modal.report.html.timeline import Span, work_by_container
+from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import ContainerEntry, Record
 
 _MOST_PARTS = 12

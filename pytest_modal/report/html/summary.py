@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pytest_modal.batch.cost import money
 from pytest_modal.report.html.marks import TESTS, Mark, of_test
-from pytest_modal.report.html.text import seconds
+from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import CallEntry, Record
 from pytest_modal.wording import count, first_few
 
@@ -93,7 +93,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     facts = [
         ("Started", moment(record["started"])),
         ("Took", seconds(record["seconds"])),
-        ("Mode", MODES.get(record["mode"], record["mode"])),
+        ("Mode", mode_of(record)),
         ("Commit", commit_of(record)),
         ("Device", first_few(devices_of(record["calls"]), 3) or "none used"),
         ("Cost", cost_of(record)),
@@ -102,6 +102,11 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         status = record["exit_status"]
         facts.append(("Exit status", f"{status}, {_EXITS[status]}" if status in _EXITS else f"{status}"))
     return facts
+
+
+def mode_of(record: Record) -> str:
+    """Return where the GPU tests ran."""
+    return MODES.get(record["mode"], record["mode"])
 
 
 def commit_of(record: Record) -> str:

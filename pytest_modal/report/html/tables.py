@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_modal.committed import open_regular
-from pytest_modal.report.html.text import cut, number
+from pytest_modal.report.html.text import cut
+from pytest_modal.report.numbers import number
 
 ROWS, COLUMNS = 6, 12  # shown
 MOST_ROWS, MOST_BYTES = 5_000, 4 << 20  # read

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
-from pytest_modal.report.html.artifacts import File, show_file
+from pytest_modal.report.html.artifacts import File, Files
 from pytest_modal.report.html.marks import Mark, of_call, of_test
-from pytest_modal.report.html.text import Passage, Texts, cut, gibibytes, seconds
+from pytest_modal.report.html.text import Passage, Texts, cut
+from pytest_modal.report.numbers import gibibytes, seconds
 from pytest_modal.report.record import ArtifactEntry, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
@@ -89,18 +89,18 @@ def label_of(test: TestEntry) -> str:
     return cut(test["nodeid"].partition("::")[2] or test["nodeid"], _NAME)
 
 
-def tests_of(record: Record, root: Path, texts: Texts) -> tuple[Test, ...]:
+def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
     """Return the tests of a run in their order."""
     calls = {call["key"]: call for call in record["calls"]}
-    files: dict[str, list[ArtifactEntry]] = defaultdict(list)
+    written: dict[str, list[ArtifactEntry]] = defaultdict(list)
     for artifact in record["artifacts"]:
-        files[artifact["test"]].append(artifact)
+        written[artifact["test"]].append(artifact)
     longest = max((test["seconds"] for test in record["tests"]), default=0) or 1
     found = []
     printed: dict[str, tuple[str, str]] = {}  # by the key of a call: the test that shows its output
     for index, test in enumerate(record["tests"]):
         mine = [calls[key] for key in test["calls"] if key in calls]
-        shown = [show_file(each, root, texts) for each in files[test["nodeid"]]]
+        shown = [files.show(each) for each in written[test["nodeid"]]]
         # Figures come first, then tables, then the rest.
         shown.sort(key=lambda file: (file.image is None, file.table is None))
         name = label_of(test)
@@ -129,10 +129,10 @@ def tests_of(record: Record, root: Path, texts: Texts) -> tuple[Test, ...]:
     return tuple(found)
 
 
-def files_without_test(record: Record, root: Path, texts: Texts) -> tuple[File, ...]:
+def files_without_test(record: Record, files: Files) -> tuple[File, ...]:
     """Return the files of tests that the record does not have."""
     known = {test["nodeid"] for test in record["tests"]}
-    return tuple(show_file(each, root, texts) for each in record["artifacts"] if each["test"] not in known)
+    return tuple(files.show(each) for each in record["artifacts"] if each["test"] not in known)
 
 
 def _tags(files: list[File], calls: list[CallEntry]) -> list[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from pytest_modal.report.html.marks import of_call
 from pytest_modal.report.html.scale import Scale, Tick, nice_step
-from pytest_modal.report.html.text import cut, seconds
+from pytest_modal.report.html.text import cut
+from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import ContainerEntry, Record
 from pytest_modal.wording import count
 

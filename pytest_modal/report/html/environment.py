@@ -1,0 +1,31 @@
+"""The environment of the templates of the pages: all that they put out is escaped, and control codes are shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_modal.wording import safe
+
+if TYPE_CHECKING:
+    import jinja2
+
+PACKAGE = "pytest_modal.report.html"
+
+
+def environment(package: str = PACKAGE) -> jinja2.Environment:
+    """Return the environment of the templates of a package, which may extend and import those of this one."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in dict.fromkeys([package, PACKAGE])]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _shown(value: object) -> object:
+    """Return what a template puts out: of text all control codes and marks of direction are shown."""
+    return safe(value) if type(value) is str else value
