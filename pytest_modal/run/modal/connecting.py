@@ -86,3 +86,22 @@ async def usable_cache(name: str, note: Callable[[str], None]) -> str:
     except Exception:
         pass  # what opens the session next will say what is wrong
     return name
+
+
+async def watch(client: Any, url: str, limit: float, fail: Callable[[errors.InfrastructureError], None]) -> None:
+    """Call `fail` once the server has not answered for so many seconds, or refuses the token.
+
+    The client itself would wait forever for a server that no longer answers.
+    """
+    heard = time.monotonic()
+    while True:
+        await asyncio.sleep(min(15.0, limit / 4))
+        try:
+            await within(limit, client.hello.aio())
+            heard = time.monotonic()
+        except Exception as error:
+            fresh = await errors.of_session(error, url)
+            if fresh.kind in ("auth", "permission"):
+                fail(fresh)
+        if time.monotonic() - heard >= limit:
+            fail(errors.lost(time.monotonic() - heard))

@@ -22,7 +22,7 @@ from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors, steps
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
 from pytest_modal.run.modal.app_log import Sightings, Sign, id_in, listen
-from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, who_pays
+from pytest_modal.run.modal.connecting import CONNECT_TIMEOUT, connected, usable_cache, watch, who_pays
 from pytest_modal.run.modal.errors import InfrastructureError
 from pytest_modal.run.modal.limits import Limits
 from pytest_modal.run.modal.naps import Naps
@@ -117,12 +117,14 @@ class Session:
                 self._progress(Progress("paid by", payer, stays=True))
             what, images = f"starting a session{self._of},", "building images where they are new"
             self._progress(Progress(what, images, phase="building images"))
-            watch = asyncio.ensure_future(self._guarded(self._watch_connection(client, url)))
+            watching = asyncio.ensure_future(
+                self._guarded(watch(client, url, self._options.connection_timeout, self._fail))
+            )
             try:
                 with read_as_bytes(), temporary_directory() as self._scratch:
                     await self._in_sessions(url)
             finally:
-                watch.cancel()
+                watching.cancel()
         except Exception as error:
             self._failure = self._failure or await errors.of_session(error, url)
         failure = self._failure or InfrastructureError("unexpected", "the session ended early", "run pytest again")
@@ -374,22 +376,6 @@ class Session:
             await watch
         except Exception as error:
             self._fail(await errors.of_session(error, "its server"))
-
-    async def _watch_connection(self, client: Any, url: str) -> None:
-        # The client itself would wait forever for a server that no longer answers.
-        limit = self._options.connection_timeout
-        heard = time.monotonic()
-        while True:
-            await asyncio.sleep(min(15.0, limit / 4))
-            try:
-                await within(limit, client.hello.aio())
-                heard = time.monotonic()
-            except Exception as error:
-                fresh = await errors.of_session(error, url)
-                if fresh.kind in ("auth", "permission"):
-                    self._fail(fresh)
-            if time.monotonic() - heard >= limit:
-                self._fail(errors.lost(time.monotonic() - heard))
 
     async def _watch_packs(self, pack_runner: PackRunner) -> None:
         self._news_at = time.monotonic()
