@@ -41,10 +41,6 @@ def write(screen: Lines, text: str, **markup: bool) -> None:
             screen.write_line(piece, **markup)
 
 
-def _write_as_it_is(screen: Lines, text: str, **markup: bool) -> None:
-    screen.write_line(safe(text), **markup)
-
-
 def size(number: float) -> str:
     """Return bytes in a unit that people read."""
     for unit in ("B", "KiB", "MiB"):
@@ -72,9 +68,8 @@ def announce(screen: Lines, where: str, batch: Batch) -> None:
 def warn(screen: Lines, lines: Sequence[str]) -> None:
     """Write the warnings, before anything runs."""
     for line in lines:
-        # What has several lines shows code, with marks below it.
-        put = write if "\n" not in line else _write_as_it_is
-        put(screen, line, yellow=True)
+        # They show code with marks below it, and places that editors find.
+        screen.write_line(safe(line), yellow=True)
 
 
 def skipped_before(conditions: Counter[str]) -> list[str]:
