@@ -215,15 +215,17 @@ class SummaryHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Screen, config: pytest.Config) -> None:
         from pytest_modal.local.output_dir import not_written_of, read_index
+        from pytest_modal.records.renderers import page_of
         from pytest_modal.report import terminal
         from pytest_modal.run.xdist import results_of_all
+        from pytest_modal.wording import shown_path
 
         results = results_of_all(config)
         listed, shown = read_index(config)
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None
-        not_written = not_written_of(config)
-        if results is not None or listed or self._skipped or not_written:
+        not_written, page = not_written_of(config), page_of(config)
+        if results is not None or listed or self._skipped or not_written or page:
             terminal.summarize(
                 terminalreporter,
                 results,
@@ -231,6 +233,7 @@ class SummaryHooks:
                 shown,
                 not_written=not_written,
                 skipped=self._skipped,
+                page=shown_path(page, config.rootpath) if page is not None else "",
                 verbosity=config.get_verbosity(),
             )
 

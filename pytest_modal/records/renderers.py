@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,14 @@ class Renderer:
     early: bool = False
 
 
+_PAGE = pytest.StashKey[Path]()
+
+
+def page_of(config: pytest.Config) -> Path | None:
+    """Return the page that was written of this run."""
+    return config.stash.get(_PAGE, None)
+
+
 def _write_page(config: pytest.Config, record: Record, previous: Record | None) -> None:
     report = settings_of(config).report
     if report is not None:
@@ -39,6 +48,7 @@ def _write_page(config: pytest.Config, record: Record, previous: Record | None) 
 
         root = output_root(config)
         write_page(record, previous, root, root / report)
+        config.stash[_PAGE] = root / report
 
 
 RENDERERS: tuple[Renderer, ...] = (

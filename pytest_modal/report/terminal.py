@@ -95,6 +95,7 @@ def summarize(
     *,
     not_written: Sequence[str] = (),
     skipped: Counter[str] | None = None,
+    page: str = "",
     verbosity: int = 0,
 ) -> None:
     """Write the terminal summary of a run: first what needs attention, then what went as usual.
@@ -107,6 +108,8 @@ def summarize(
         Lines about files of the run itself that could not be written.
     skipped : Counter
         How many GPU tests were skipped for which reason.
+    page : str
+        The page of the run, as it is shown; empty without one.
     verbosity : int
         pytest's: below 0 without what can be looked up, above it with all artifacts, containers and the slowest calls.
     """
@@ -123,6 +126,8 @@ def summarize(
         _summarize_calls(screen, results, verbosity)
     if artifacts:
         _summarize_artifacts(screen, artifacts, index, verbosity)
+    if page:
+        write(screen, f"report: {page}")
 
 
 def _summarize_artifacts(screen: Screen, artifacts: Sequence[Any], index: str, verbosity: int) -> None:
