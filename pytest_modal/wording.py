@@ -56,7 +56,10 @@ def safe(text: str) -> str:
     Everything from a container, a model or a file that somebody else wrote is such text. In a GitHub workflow its lines
     are no commands either.
     """
-    return _without_commands(_UNSAFE.sub(lambda match: _escaped(match[0]), text))
+    # Most text is plain, and pages ask for much.
+    if not (text.isascii() and text.isprintable()):
+        text = _UNSAFE.sub(lambda match: _escaped(match[0]), text)
+    return _without_commands(text)
 
 
 def safe_line(text: object, limit: int = 300) -> str:
@@ -67,7 +70,7 @@ def safe_line(text: object, limit: int = 300) -> str:
 
 
 def _without_commands(text: str) -> str:
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    if not ("::" in text or "##[" in text) or os.environ.get("GITHUB_ACTIONS") != "true":
         return text
     return _COMMANDS.sub(lambda match: f"{match[1] or ''}\\x{ord(match[0][-1]):x}", text)
 

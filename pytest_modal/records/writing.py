@@ -16,6 +16,7 @@ from pytest_modal.records.renderers import RENDERERS, render
 from pytest_modal.report.record import Record
 from pytest_modal.store.files import link, write_text
 
+_LONG_RUN = 60.0  # seconds: what is made from the record of a shorter one is soon made again
 _ITEMS_SECONDS = 3600.0  # per-item results are older than this before they are deleted: a run may still name them
 
 
@@ -35,7 +36,7 @@ def write_early(config: pytest.Config, record: Record, text: str, *, whole: bool
     root = output_root(config)
     with contextlib.suppress(OSError):
         _write(record, text, root, settings_of(config).runs)
-        if whole and any(each.early for each in RENDERERS):
+        if whole and record["seconds"] > _LONG_RUN and any(each.early for each in RENDERERS):
             # What can't be written now is a problem at the end.
             for _ in render(config, record, previous_of(record, root)):
                 pass
