@@ -225,7 +225,7 @@ class SummaryHooks:
         if results is not None and not (self._skipped or terminal.has_news(results)):
             results = None
         not_written, page = not_written_of(config), page_of(config)
-        if results is not None or listed or self._skipped or not_written or page:
+        if results is not None or listed or self._skipped or not_written:
             terminal.summarize(
                 terminalreporter,
                 results,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -30,6 +31,15 @@ def run_suite(
     output, errors = process.stdout.splitlines(), process.stderr.splitlines()
     print(process.stdout, process.stderr, sep="\n")  # shown if the first test that requests the run fails
     return pytest.RunResult(process.returncode, output, errors, time.monotonic() - start)
+
+
+def files_of_tests(root: Path) -> dict[str, bytes]:
+    """Return the files that the tests of a run wrote below an output root, by path, and the list of them, if any."""
+    if not (root / "artifacts.json").exists():
+        return {}
+    listed = (root / "artifacts.json").read_bytes()
+    paths = [each["path"] for each in json.loads(listed)["artifacts"]]
+    return {"artifacts.json": listed, **{path: (root / path).read_bytes() for path in paths}}
 
 
 def section(result: pytest.RunResult, title: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from faked_installs import install
+from literal_lines import assert_lines
 
 SUITE = """
     import pytest_modal
@@ -83,7 +84,7 @@ def test_a_result_of_another_version_is_named_or_computed_again(
     put_version(site, "2.0", 7)
     result = pytester.run(python, "-m", "pytest", "-p", "no:randomly", *options)
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines([*(f"*GOT {answer}" for answer in answers), line])
+    assert_lines(result.outlines, [*(f"*GOT {answer}" for answer in answers), line])
     again = pytester.run(python, "-m", "pytest", "-p", "no:randomly", *options)
     again.assert_outcomes(passed=3)
     again.stdout.fnmatch_lines([*(f"*GOT {answer}" for answer in answers), "resumed: 3 of 3 calls reused*"])

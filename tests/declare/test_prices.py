@@ -80,7 +80,7 @@ def test_a_project_knows_its_own_prices() -> None:
 def test_what_has_no_price_is_not_left_out_silently() -> None:
     known, new = Used("ta-1", "H100", "H100:2", 62.4, 0.137), Used("ta-2", "R100", "R100", 1234.5, None)
     none = "(no price is known, see modal_prices)"
-    assert str(Cost((known,), "")) == "about $0.14: 2 x H100 62 s"
-    assert str(Cost((known, new), "")) == f"at least $0.14: 2 x H100 62 s, R100 1,234 s {none}"
-    assert str(Cost((new,), "", ("",))) == f"unknown: R100 1,234 s {none}, CPU unknown"
-    assert str(Cost((Used("ta-1", "", "", 3.0, 0.00001),), "")) == "about $0.0000: CPU 3 s"
+    assert str(Cost((known,), "")) == "about $0.14: 2 x H100 1 min 2 s"
+    assert str(Cost((known, new), "")) == f"at least $0.14: 2 x H100 1 min 2 s, R100 20 min 34 s {none}"
+    assert str(Cost((new,), "", ("",))) == f"unknown: R100 20 min 34 s {none}, CPU unknown"
+    assert str(Cost((Used("ta-1", "", "", 3.0, 0.00001),), "")) == "about $0.0000: CPU 3.0 s"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from loopback_modal import LoopbackModal
+from suite_run import files_of_tests
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,6 @@ SCENARIOS = {
 }
 
 
-def written(directory: Path) -> dict[str, bytes]:
-    """Return what a run wrote, by path."""
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in sorted(directory.rglob("*.json"))}
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_both_modes_give_the_same(pytester: pytest.Pytester, modal_server: LoopbackModal, name: str) -> None:
     scenario = SCENARIOS[name]
@@ -179,6 +174,6 @@ def test_both_modes_give_the_same(pytester: pytest.Pytester, modal_server: Loopb
         arguments = (f"--modal-mode={mode}", f"--modal-output-dir={mode}", "-p", "no:randomly")
         result = pytester.runpytest_subprocess(*arguments, timeout=90)
         result.assert_outcomes(**scenario.outcomes)
-        results[mode] = written(pytester.path / mode)
+        results[mode] = files_of_tests(pytester.path / mode)
     assert results["local"] == results["modal"]
     assert len(modal_server.facts()["apps"]) == 1

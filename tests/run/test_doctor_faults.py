@@ -172,7 +172,16 @@ HIDDEN = {
     ),
 }
 # Settings that are sizes and places, and no faults.
-SIZES = {"input_plane", "container_limit", "scaledown", "grace", "backlog", "container_env", "hide"}
+SIZES = {
+    "input_plane",
+    "container_latency",
+    "container_limit",
+    "scaledown",
+    "grace",
+    "backlog",
+    "container_env",
+    "hide",
+}
 
 
 def test_everything_that_can_be_made_otherwise_is_tried() -> None:

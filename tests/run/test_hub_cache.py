@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from literal_lines import assert_lines
 from loopback_modal import LoopbackModal
 
 SUITE = """
@@ -77,8 +78,9 @@ def test_without_the_volume_it_goes_on_and_says_so(
     pytester.makepyfile(SUITE.replace("DECLARED", "gpu='T4'"))
     result = pytester.runpytest_subprocess("--modal", timeout=60)
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
-        ["downloads are not kept: the volume 'pytest-modal-huggingface' (modal_cache_volume) can't be had: *for you*"]
+    assert_lines(
+        result.outlines,
+        ["downloads are not kept: the volume 'pytest-modal-huggingface' (modal_cache_volume) can't be had: *for you*"],
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from loopback_modal import LoopbackModal
+from suite_run import files_of_tests
 
 from pytest_modal.remote import data
 
@@ -249,9 +250,7 @@ def test_both_modes_give_the_same(
         arguments = (f"--modal-mode={mode}", f"--modal-output-dir={mode}", "-p", "no:randomly")
         result = pytester.runpytest_subprocess(*arguments, "--rootdir", str(root), str(root), timeout=150)
         result.assert_outcomes(**outcomes)
-        written[mode] = {
-            path.relative_to(root / mode).as_posix(): path.read_bytes() for path in (root / mode).rglob("*.json")
-        }
+        written[mode] = files_of_tests(root / mode)
         if "errors" in outcomes:
             result.stdout.fnmatch_lines(
                 [f'*File "{root}/test_it.py", line 15, in failing', '    KNOWN?"double"?("x" + 1)']

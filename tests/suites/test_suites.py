@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 from loopback_modal import LoopbackModal
+from suite_run import files_of_tests
 
 from pytest_modal.checks.cli import main as check
 
@@ -68,9 +69,8 @@ def outcomes(report: Path) -> dict[str, str]:
 
 def data(directory: Path) -> dict[str, Any]:
     """Return the tables that a run wrote by path; of figures only that they are there."""
-    files = [path for path in sorted(directory.rglob("*")) if path.is_file() and path.parent != directory]
-    tables = {path: pd.read_csv(path) if path.suffix == ".csv" else None for path in files}
-    return {path.relative_to(directory).as_posix(): table for path, table in tables.items()}
+    files = [path for path in files_of_tests(directory) if "/" in path]
+    return {path: pd.read_csv(directory / path) if path.endswith(".csv") else None for path in files}
 
 
 def test_every_suite_is_run() -> None:
