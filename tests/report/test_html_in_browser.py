@@ -233,6 +233,29 @@ def test_a_link_to_a_closed_test_opens_it(browser: Any, sample: Path) -> None:
         test.get_by_role("link", name="Traceback and output").wait_for(state="visible")
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(
+    ("within", "name"),
+    [
+        ("#failures", "test_long_prompts_are_answered"),
+        ("#failures", "test_arithmetic"),
+        (".contents", "Gates"),
+        (".contents", "Tests"),
+        (".contents", "Differences"),
+        ("#differences", "test_calibration_error_is_small"),
+    ],
+)
+def test_a_link_leads_to_where_its_target_is_at_the_top(
+    browser: Any, sample: Path, within: str, name: str, width: int
+) -> None:
+    with opened(browser, sample, width, reduced_motion="no-preference") as page:
+        link = page.locator(within).get_by_role("link", name=name).first
+        link.click()
+        page.wait_for_timeout(500)  # a scroll that goes on would have an end
+        top = page.evaluate("document.querySelector(':target').getBoundingClientRect().top")
+        assert 0 <= top <= 100
+
+
 def test_without_scripts_all_of_it_can_be_read(browser: Any, sample: Path) -> None:
     with opened(browser, sample, java_script_enabled=False) as page:
         assert page.get_by_role("heading", name="5 of 46 tests failed").is_visible()
