@@ -110,11 +110,43 @@ def test_a_call_that_failed_for_two_tests_is_the_first_cause_and_shown_once(reco
     html = page(record, root)
     failures = html[html.index('id="failures"') : html.index('id="gates"')]
     assert failures.index("test_long_prompts_are_answered") < failures.index("test_calibration_error_is_small")
-    assert unescape(html).count(REMOTE_ERROR.splitlines()[-1]) == 1
+    assert unescape(html).count(REMOTE_ERROR.splitlines()[-3]) == 1
     text = text_of(failures)
     assert "test_long_prompts_are_answered , test_long_prompts_keep_their_order" in text
     assert "NVIDIA A10 · 9.1 s until it raised · 2 attempts · container ta-01JGV2" in text
     assert "longest: 8192 tokens" in text
+
+
+def failures_in(record: Record, root: Path) -> tuple[str, str]:
+    """Return the part of the page about failures, and what can be read of it."""
+    html = page(record, root)
+    failures = html[html.index('id="failures"') : html.index('id="gates"')]
+    return failures, text_of(failures)
+
+
+def test_the_error_is_above_the_code_that_met_it(record: Record, root: Path) -> None:
+    failed = next(test for test in record["tests"] if test["nodeid"] == CALIBRATION)
+    traceback = "table = [...]\n\n>   assert a == b\nE       assert [1, 2] == [1, 3]\nE         At index 1 diff: 2 != 3\n"
+    failed["message"] = "assert [1, 2] == [1, 3]"
+    next(phase for phase in failed["phases"] if phase["outcome"] == "failed")["text"] = traceback
+    html, text = failures_in(record, root)
+    assert ">assert [1, 2] == [1, 3]\n  At index 1 diff: 2 != 3</pre>" in html
+    assert text.index("At index 1 diff") < text.index("table = [...]")
+    # The remote exception as well, whose message the head of a call's error does not have.
+    assert text.index("of which 4.31 GiB is free.") < text.index("call failed:") < text.index("generation/utils.py")
+
+
+def test_a_failed_gate_says_once_what_became_worse_and_leads_to_its_panel(record: Record, root: Path) -> None:
+    failed = next(test for test in record["tests"] if test["nodeid"].endswith("::test_arithmetic"))
+    line = "ACCURACY REGRESSION  arithmetic  91.3% -> 88.1%, -3.2 points [-4.3, -2.1]"
+    failed["message"] = f"AccuracyRegression: {line}"
+    traceback = f">   accuracy_gate('arithmetic', table)\nE   a.b.AccuracyRegression: {line}\nE     43 items got worse\n"
+    failed["phases"][1]["text"] = traceback
+    html, text = failures_in(record, root)
+    assert '<p>Gate: <a href="#gate-1">arithmetic</a></p>' in html
+    assert ">43 items got worse</pre>" in html
+    assert "ACCURACY REGRESSION arithmetic 91.3% → 88.1%, −3.2 points [−4.3, −2.1]" in text
+    assert text.count("AccuracyRegression: ") == 1, "in the traceback"
 
 
 def test_of_a_long_output_the_middle_is_left_out_and_its_end_is_shown(record: Record, root: Path) -> None:

@@ -99,6 +99,11 @@ class Panel:
     gates: tuple[Gate, ...]
 
 
+def anchor_of(index: int) -> str:
+    """Return the fragment of the gate with that number."""
+    return f"gate-{index + 1}"
+
+
 def panels_of(record: Record, texts: Texts) -> tuple[Panel, ...]:
     """Return the gates of a run: those of accuracies on one axis, each score on its own, then what compared nothing."""
     links = {test["nodeid"]: link_of(index) for index, test in enumerate(record["tests"])}
@@ -172,7 +177,7 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         forest = _forest(cut(entry["gate"], _NAME), result, change, scale, units, (moved, interval, confidence))
     mark = of_gate(entry["verdict"], failed=entry["failed"])
     return Gate(
-        anchor=f"gate-{index + 1}",
+        anchor=anchor_of(index),
         name=cut(entry["gate"], _NAME),
         mark=mark,
         test=cut(entry["test"], _NAME),
