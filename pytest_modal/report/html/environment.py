@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_modal.report.html.marks import drawn, icon
 from pytest_modal.wording import safe
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def environment(package: str = PACKAGE) -> jinja2.Environment:
     """Return the environment of the templates of a package, which may extend and import those of this one."""
     import jinja2
 
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in dict.fromkeys([package, PACKAGE])]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -24,6 +25,8 @@ def environment(package: str = PACKAGE) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals |= {"icon": icon, "mark": drawn}
+    return made
 
 
 def _shown(value: object) -> object:

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 
 from pytest_modal.report.html.gates import anchor_of
 from pytest_modal.report.html.marks import Mark, of_call, of_test
-from pytest_modal.report.html.tests import Section, label_of, link_of
+from pytest_modal.report.html.tests import FAILED, Section, label_of, link_of
 from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
 from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
-FAILED = ("failed", "error")
 _TITLE, _NAME = 400, 200
 _ERROR_LINE = re.compile(r"E(\s|$)")  # as pytest marks it
-_OF_GATE = re.compile(r"[\w.]*AccuracyRegression: ")
+_OF_GATE = re.compile(r"\A[\w.]*AccuracyRegression: ")
 _FRAME = re.compile(r'^  File "[^\n]*\n(?:    [^\n]*\n)*', re.MULTILINE)
 _LOG = "\n\nThe end of the log:"
 _REMOTE = re.compile(r"\n\n(?=Remote traceback\b)")
@@ -78,10 +77,10 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
     first = record["tests"][indices[0]]
     tests = tuple((link_of(index), label_of(record["tests"][index])) for index in indices)
     mark = of_test(first["outcome"])
-    title = first["message"] or f"{first['nodeid']} {first['outcome']}"
+    title = cut(first["message"] or f"{first['nodeid']} {first['outcome']}", _TITLE)
     gates = _gates(record, {record["tests"][index]["nodeid"] for index in indices}) if call is None else ()
     if gates:
-        title = with_minus(_OF_GATE.sub("", title, count=1))
+        title = with_minus(_OF_GATE.sub("", title))
     facts, sections = [], list[Section]()
     error = ""
 
@@ -116,7 +115,7 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
             if call is None or text.strip() not in (call["printed"].strip(), call["error"].strip()):
                 show(name, text)
     anchor = f"failure-{number}"
-    return Failure(anchor, mark, cut(title, _TITLE), tuple(facts), tests, gates, shown_error, tuple(sections))
+    return Failure(anchor, mark, title, tuple(facts), tests, gates, shown_error, tuple(sections))
 
 
 def _gates(record: Record, nodeids: set[str]) -> tuple[tuple[str, str], ...]:
@@ -145,7 +144,7 @@ def _error_in(traceback: str, title: str, *, of_gate: bool) -> str:
     error = textwrap.dedent("\n".join(line[1:] for line in lines[first : last + 1])).strip("\n")
     start, _, rest = error.partition("\n")
     if of_gate:
-        return textwrap.dedent(rest) if with_minus(_OF_GATE.sub("", start, count=1)) == title else error
+        return textwrap.dedent(rest) if with_minus(_OF_GATE.sub("", start)) == title else error
     return "" if error == title else error
 
 

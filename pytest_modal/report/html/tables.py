@@ -33,6 +33,21 @@ class Column:
     range: str
     said: str
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it is read from the right."""
+        return self.kind in ("integer", "number")
+
+    def shown(self, cell: str) -> str:
+        """Return a cell as it is shown: of long numbers the first six digits."""
+        if self.kind != "number":
+            return cell
+        try:
+            rounded = f"{float(cell):.6g}"
+        except ValueError:
+            return cell
+        return rounded if len(rounded) < len(cell.strip()) else cell
+
 
 @dataclass(frozen=True)
 class Table:
