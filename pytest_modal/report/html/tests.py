@@ -111,13 +111,14 @@ def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
     written: dict[str, list[ArtifactEntry]] = defaultdict(list)
     for artifact in record["artifacts"]:
         written[artifact["test"]].append(artifact)
-    spent = [_seconds_of_calls(test, calls) for test in record["tests"]]
+    used = [[calls[key] for key in test["calls"] if key in calls] for test in record["tests"]]
+    spent = [sum(call["seconds"] for call in mine if not (call["reused"] or call["recorded"])) for mine in used]
     sums = [test["seconds"] + of_calls for test, of_calls in zip(record["tests"], spent, strict=True)]
     longest = max(sums, default=0) or 1
     found = []
     printed: dict[str, tuple[str, str]] = {}  # by the key of a call: the test that shows its output
     for index, test in enumerate(record["tests"]):
-        mine = [calls[key] for key in test["calls"] if key in calls]
+        mine = used[index]
         shown = [files.show(each) for each in written[test["nodeid"]]] if test["nodeid"] in written else []
         # Figures come first, then tables, then the rest.
         shown.sort(key=lambda file: (file.image is None, file.table is None))
@@ -134,9 +135,7 @@ def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
                 place=f"{file}:{test['line']}",
                 mark=of_test(test["outcome"]),
                 message=with_minus(message) if test["outcome"] in FAILED else message,
-                time=f"{seconds(test['seconds'])}, calls {seconds(spent[index])}"
-                if spent[index]
-                else seconds(test["seconds"]),
+                time=seconds(test["seconds"]) + (f", calls {seconds(spent[index])}" if spent[index] else ""),
                 seconds=sums[index],
                 percent=100 * sums[index] / longest,
                 tags=tuple(_tags(shown, mine)),
@@ -149,12 +148,6 @@ def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
             )
         )
     return _opened(found)
-
-
-def _seconds_of_calls(test: TestEntry, calls: dict[str, CallEntry]) -> float:
-    """Return the time of a test's calls in this run; one that tests share counts for each of them."""
-    mine = [calls[key] for key in test["calls"] if key in calls]
-    return sum(call["seconds"] for call in mine if not (call["reused"] or call["recorded"]))
 
 
 def _opened(tests: list[Test]) -> tuple[Test, ...]:
