@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pytest_modal.report.html.marks import drawn, icon
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
 PACKAGE = "pytest_modal.report.html"
 
 
+@cache
 def environment(package: str = PACKAGE) -> jinja2.Environment:
-    """Return the environment of the templates of a package, which may extend and import those of this one."""
+    """Return the environment of the templates of a package, which may extend and import those of this one.
+
+    There is one of each: a page that is made again has its templates compiled already.
+    """
     import jinja2
 
     made = jinja2.Environment(

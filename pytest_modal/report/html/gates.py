@@ -207,11 +207,10 @@ def _note(note: str) -> str:
 def _directions(entry: GateEntry) -> Iterator[tuple[str, str]]:
     """Yield the directions of flips; the record has the first of many, and what the gate counted has all of them."""
     counted = {"worse": entry["result"].get("newly_failing"), "better": entry["result"].get("newly_passing")}
-    is_whole = entry["flips_in_all"] <= len(entry["flips"])
     for direction, number in Counter(flip["direction"] for flip in entry["flips"]).items():
-        in_all = counted.get(direction)
-        shown = f"{number:,}" if is_whole or not in_all else f"{number:,} of {in_all:,}"
-        yield cut(direction, _DIRECTION), shown
+        in_all = counted.get(direction) or number
+        is_cut = entry["flips_in_all"] > len(entry["flips"]) and in_all > number
+        yield cut(direction, _DIRECTION), f"{number:,} of {in_all:,}" if is_cut else f"{number:,}"
 
 
 def _forest(
