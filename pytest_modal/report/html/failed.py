@@ -16,7 +16,7 @@ from pytest_modal.report.record import CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
 _TITLE, _NAME = 400, 200
-_ERROR_LINE = re.compile(r"E(\s|$)")  # as pytest marks it
+_ERROR_LINE = re.compile(r"\AE(\s|$)")  # as pytest marks it
 _OF_GATE = re.compile(r"\A[\w.]*AccuracyRegression: ")
 _FRAME = re.compile(r'^  File "[^\n]*\n(?:    [^\n]*\n)*', re.MULTILINE)
 _LOG = "\n\nThe end of the log:"
@@ -82,7 +82,6 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
     if gates:
         title = with_minus(_OF_GATE.sub("", title))
     facts, sections = [], list[Section]()
-    error = ""
 
     def show(name: str, text: str) -> None:
         passage: Passage | None = texts.passage(text)
@@ -97,16 +96,14 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
             ("Ran", _ran(call)),
         ]
         happened, *traceback = _REMOTE.split(call["error"], maxsplit=1)
-        error = "\n\n".join([*filter(None, map(_exception_in, traceback)), happened])
-    elif first["failed_at"] is not None:
-        facts = [("Failed at", f"{first['failed_at'][0]}:{first['failed_at'][1]}")]
-    if call is None:
-        failed = next((phase["text"] for phase in first["phases"] if phase["outcome"] == "failed"), "")
-        error = _error_in(failed, title, of_gate=bool(gates))
-    shown_error = texts.passage(error)
-    if call is not None:
+        error = texts.passage("\n\n".join([*filter(None, map(_exception_in, traceback)), happened]))
         show("Remote traceback", "".join(traceback))
         show("Output of the call", call["printed"])
+    else:
+        if first["failed_at"] is not None:
+            facts = [("Failed at", f"{first['failed_at'][0]}:{first['failed_at'][1]}")]
+        failed = next((phase["text"] for phase in first["phases"] if phase["outcome"] == "failed"), "")
+        error = texts.passage(_error_in(failed, title, of_gate=bool(gates)))
     for phase in first["phases"]:
         told = call is not None and (not phase["text"] or call["error"].strip() in phase["text"])
         if phase["outcome"] == "failed" and not told:
@@ -115,7 +112,7 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
             if call is None or text.strip() not in (call["printed"].strip(), call["error"].strip()):
                 show(name, text)
     anchor = f"failure-{number}"
-    return Failure(anchor, mark, title, tuple(facts), tests, gates, shown_error, tuple(sections))
+    return Failure(anchor, mark, title, tuple(facts), tests, gates, error, tuple(sections))
 
 
 def _gates(record: Record, nodeids: set[str]) -> tuple[tuple[str, str], ...]:
@@ -128,7 +125,7 @@ def _exception_in(remote: str) -> str:
     said = remote.partition(_LOG)[0]
     frames = [*_FRAME.finditer(said)]
     exception = said[frames[-1].end() :].strip("\n") if frames else ""
-    lines = [re.sub(_ERROR_LINE, "", line, count=1) for line in exception.split("\n")]
+    lines = [_ERROR_LINE.sub("", line, count=1) for line in exception.split("\n")]
     return "\n".join(lines) if len(lines) > 1 else ""
 
 
