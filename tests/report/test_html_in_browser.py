@@ -94,7 +94,7 @@ def opened(browser: Any, path: Path, width: int = 1280, **options: Any) -> Itera
     page.on("dialog", lambda dialog: errors.append(dialog.message))
     page.goto(path.as_uri())
     yield page
-    assert [url[:100] for url in asked if not url.startswith("data:")] == [path.as_uri()]
+    assert {url.partition("#")[0][:200] for url in asked if not url.startswith("data:")} == {path.as_uri()}
     assert errors == []
     context.close()
 
@@ -204,6 +204,47 @@ def test_tests_are_put_in_order(browser: Any, sample: Path) -> None:
         )
 
 
+def test_only_what_failed_is_shown_by_a_click_and_after_the_page_was_loaded_again(browser: Any, sample: Path) -> None:
+    with opened(browser, sample) as page:
+        shown = page.locator("#tests .test:visible")
+        only = page.get_by_role("button", name="only failed")
+        only.click()
+        assert shown.count() == 4
+        page.get_by_label("Filter tests").fill("long prompts")
+        page.reload()
+        assert shown.count() == 2
+        assert page.get_by_label("Filter tests").input_value() == "long prompts"
+        assert only.get_attribute("aria-pressed") == "true"
+        only.click()
+        page.get_by_label("Filter tests").fill("")
+        assert shown.count() == 23
+        assert page.url == sample.as_uri()
+
+
+def test_a_failure_shows_the_figures_of_its_test_small_and_their_data_is_there_once(browser: Any, sample: Path) -> None:
+    with opened(browser, sample) as page:
+        small = page.locator("#failures .thumb img")
+        assert small.evaluate_all("images => images.every(image => image.complete && image.naturalWidth > 0)")
+        page.locator("#tests .close-all").click()
+        small.first.click()
+        page.wait_for_function("document.querySelector('figure:target img').checkVisibility()")
+        assert page.locator("figure:target img").get_attribute("src") == small.first.get_attribute("src")
+    assert sample.read_text("utf-8").count("data:image/") == 3
+
+
+def test_a_traceback_is_copied_or_selected(browser: Any, sample: Path) -> None:
+    traceback = "test_calibration.py:38: AssertionError"
+    for permissions in (["clipboard-read", "clipboard-write"], []):
+        with opened(browser, sample, permissions=permissions) as page:
+            if not permissions:
+                page.evaluate("delete Navigator.prototype.clipboard")
+            button = page.locator("#failure-2").get_by_role("button", name="Copy Traceback")
+            button.click()
+            page.wait_for_function("button => button.textContent !== 'Copy'", arg=button.element_handle())
+            read = "navigator.clipboard.readText()" if permissions else "getSelection().toString()"
+            assert page.evaluate(read).endswith(traceback)
+
+
 def test_flips_are_found_by_what_they_say_and_their_direction(browser: Any, sample: Path) -> None:
     with opened(browser, sample) as page:
         rows = page.locator("#gate-1 .flips tbody tr:visible")
@@ -233,13 +274,42 @@ def test_a_link_to_a_closed_test_opens_it(browser: Any, sample: Path) -> None:
         test.get_by_role("link", name="Traceback and output").wait_for(state="visible")
 
 
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(
+    ("within", "name"),
+    [
+        ("#failures", "test_long_prompts_are_answered"),
+        ("#failures", "test_arithmetic"),
+        (".contents", "Gates"),
+        (".contents", "Tests"),
+        (".contents", "Differences"),
+        ("#differences", "test_calibration_error_is_small"),
+    ],
+)
+def test_a_link_leads_to_where_its_target_is_at_the_top(
+    browser: Any, sample: Path, within: str, name: str, width: int
+) -> None:
+    with opened(browser, sample, width, reduced_motion="no-preference") as page:
+        link = page.locator(within).get_by_role("link", name=name).first
+        link.click()
+        page.wait_for_timeout(500)  # a scroll that goes on would have an end
+        top = page.evaluate("document.querySelector(':target').getBoundingClientRect().top")
+        assert 0 <= top <= 100
+
+
 def test_without_scripts_all_of_it_can_be_read(browser: Any, sample: Path) -> None:
     with opened(browser, sample, java_script_enabled=False) as page:
         assert page.get_by_role("heading", name="5 of 46 tests failed").is_visible()
         assert page.locator("#tests .test").count() == 23
         assert page.locator(".controls:visible").count() == 0
-        page.locator("#tests .test > summary").nth(1).click()
-        assert page.locator("#tests .test").nth(1).locator(".inside").is_visible()
+        tests = page.locator("#tests .test")
+        # What failed is first, and open; of the others those with figures are.
+        for index, is_open in ((0, True), (3, True), (4, True), (5, False)):
+            assert (tests.nth(index).get_attribute("open") is not None) is is_open
+        tests.nth(5).locator("summary").first.click()
+        assert tests.nth(5).locator(".inside").is_visible()
+        assert page.locator("#failures").get_by_role("link", name="reliability.png").is_visible()
+        assert page.get_by_role("button").count() == 0
 
 
 def test_print_shows_what_is_closed_and_no_controls(browser: Any, sample: Path) -> None:
@@ -249,6 +319,15 @@ def test_print_shows_what_is_closed_and_no_controls(browser: Any, sample: Path) 
         page.emulate_media(media="print")
         assert calls.is_visible()
         assert page.locator(".controls:visible, .contents:visible").count() == 0
+
+
+def test_print_has_the_first_flips_and_says_how_many_more_the_page_has(browser: Any, sample: Path) -> None:
+    with opened(browser, sample) as page:
+        note = page.locator("#gate-1 .printed")
+        assert not note.is_visible()
+        page.emulate_media(media="print")
+        assert page.locator("#gate-1 .flips tbody tr:visible").count() == 30
+        assert note.inner_text() == "22 more are in the page."
 
 
 @pytest.mark.parametrize("width", [1280, 360])

@@ -110,11 +110,42 @@ def test_a_call_that_failed_for_two_tests_is_the_first_cause_and_shown_once(reco
     html = page(record, root)
     failures = html[html.index('id="failures"') : html.index('id="gates"')]
     assert failures.index("test_long_prompts_are_answered") < failures.index("test_calibration_error_is_small")
-    assert unescape(html).count(REMOTE_ERROR.splitlines()[-1]) == 1
+    assert unescape(html).count(REMOTE_ERROR.splitlines()[-3]) == 1
     text = text_of(failures)
     assert "test_long_prompts_are_answered , test_long_prompts_keep_their_order" in text
     assert "NVIDIA A10 · 9.1 s until it raised · 2 attempts · container ta-01JGV2" in text
     assert "longest: 8192 tokens" in text
+
+
+def failures_in(record: Record, root: Path) -> tuple[str, str]:
+    """Return the part of the page about failures, and what can be read of it."""
+    html = page(record, root)
+    failures = html[html.index('id="failures"') : html.index('id="gates"')]
+    return failures, text_of(failures)
+
+
+def test_the_error_is_above_the_code_that_met_it(record: Record, root: Path) -> None:
+    failed = next(test for test in record["tests"] if test["nodeid"] == CALIBRATION)
+    traceback = "table = []\n\n>   assert a == b\nE       assert [1, 2] == [1, 3]\nE         At index 1 diff: 2 != 3\n"
+    failed["message"] = "assert [1, 2] == [1, 3]"
+    next(phase for phase in failed["phases"] if phase["outcome"] == "failed")["text"] = traceback
+    html, text = failures_in(record, root)
+    assert ">assert [1, 2] == [1, 3]\n  At index 1 diff: 2 != 3</pre>" in html
+    assert text.index("At index 1 diff") < text.index("table = []")
+    # The remote exception as well, whose message the head of a call's error does not have.
+    assert text.index("of which 4.31 GiB is free.") < text.index("call failed:") < text.index("generation/utils.py")
+
+
+def test_a_failed_gate_says_once_what_became_worse_and_leads_to_its_panel(record: Record, root: Path) -> None:
+    failed = next(test for test in record["tests"] if test["nodeid"].endswith("::test_arithmetic"))
+    line = "ACCURACY REGRESSION  arithmetic  91.3% -> 88.1%, -3.2 points [-4.3, -2.1]"
+    failed["message"] = f"AccuracyRegression: {line}"
+    failed["phases"][1]["text"] = f">   gate()\nE   a.b.AccuracyRegression: {line}\nE     43 items got worse\n"
+    html, text = failures_in(record, root)
+    assert '<p>Gate: <a href="#gate-1">arithmetic</a></p>' in html
+    assert ">43 items got worse</pre>" in html
+    assert "ACCURACY REGRESSION arithmetic 91.3% → 88.1%, −3.2 points [−4.3, −2.1]" in text
+    assert text.count("AccuracyRegression: ") == 1, "in the traceback"
 
 
 def test_of_a_long_output_the_middle_is_left_out_and_its_end_is_shown(record: Record, root: Path) -> None:
@@ -198,7 +229,15 @@ def test_a_preview_has_the_first_rows_and_the_kind_of_each_column(tmp_path: Path
     assert [column.kind for column in table.columns] == ["integer", "number", "true or false", "text", "empty"]
     assert [bool(column.points) for column in table.columns] == [True, True, False, False, False]
     assert table.rows[1] == ("1", "0.12", "True", "a b", "")
+    assert [column.is_number for column in table.columns] == [True, True, False, False, False]
     assert (table.extent, len(table.rows)) == ("40 rows, 5 columns", 6)
+
+
+def test_long_numbers_of_a_preview_are_rounded_and_whole_in_their_title(record: Record, root: Path) -> None:
+    add_file(record, root, "long.csv", b"x,y\n0.12345678901,7\n0.10,80\n")
+    html = page(record, root)
+    assert '<td class="number" title="0.12345678901">0.123457</td><td class="number">7</td>' in html
+    assert '<td class="number">0.10</td>' in html
 
 
 def test_a_large_table_is_read_in_part_and_its_peak_is_seen(tmp_path: Path) -> None:
@@ -218,6 +257,28 @@ def test_a_gate_shows_its_change_with_the_interval_and_level_of_the_record(recor
     assert "arithmetic: change −3.2, 95.5% interval −4.3 to −2.1; min_drop 0.5 points" in text
     assert "arithmetic: 8 earlier values; rounds of the baseline from 91.0% to 91.4%; this run 88.1%" in text
     assert "5/5" in text
+
+
+def test_of_flips_that_are_left_out_the_page_says_how_many_there_are(record: Record, root: Path) -> None:
+    gate = record["gates"][0]
+    gate["flips_in_all"] = 1_143
+    gate["result"] |= {"newly_failing": 756, "newly_passing": 387}
+    text = text_of(page(record, root))
+    assert "worse 43 of 756" in text
+    assert "better 9 of 387" in text
+    assert "The first 52 of 1,143 flips are shown." in text
+    assert "22 more are in the page." in text, "in print"
+
+
+def test_a_test_shows_the_time_of_its_calls_in_this_run_as_well(record: Record, root: Path) -> None:
+    test = next(test for test in record["tests"] if test["nodeid"].endswith("::test_answers_are_short"))
+    for call in record["calls"]:
+        if call["key"] in test["calls"]:
+            call |= {"seconds": 10.0, "reused": call["key"] != test["calls"][0]}
+    html = page(record, root)
+    assert ">400 ms, calls 10.0 s</span>" in html
+    assert 'data-seconds="10.4"' in html
+    assert ">200 ms</span>" in html, "a test without calls"
 
 
 def test_a_score_of_which_less_is_better_is_shown_as_it_was_measured(record: Record, root: Path) -> None:

@@ -27,6 +27,8 @@ class File:
         The address of a figure that is not in the page, relative to the page.
     note : str
         Why it can't be shown.
+    anchor : str
+        The fragment that leads to it; empty without.
     """
 
     name: str
@@ -38,11 +40,12 @@ class File:
     text: Passage | None = None
     link: str = ""
     note: str = ""
+    anchor: str = ""
 
     @property
-    def is_shown(self) -> bool:
-        """Whether there is something to look at."""
-        return self.image is not None or self.table is not None
+    def is_picture(self) -> bool:
+        """Whether it is a figure that is seen in the page."""
+        return self.image is not None and not self.image.is_document
 
 
 class Files:

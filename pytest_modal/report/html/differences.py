@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_modal.report.differences import Differences, GateChange, OutcomeChange
+from pytest_modal.report.html.gates import anchor_of
 from pytest_modal.report.html.marks import Mark, of_gate, of_test
 from pytest_modal.report.html.tests import link_of
 from pytest_modal.report.html.text import cut
@@ -87,7 +88,7 @@ def _judged(change: OutcomeChange | GateChange) -> tuple[str, str]:
 
 
 def _gates(found: Differences, record: Record) -> Iterator[Row]:
-    links = {gate["gate"]: f"gate-{index}" for index, gate in enumerate(record["gates"], 1)}
+    links = {gate["gate"]: anchor_of(index) for index, gate in enumerate(record["gates"])}
     for each in found.gates:
         was, now = _gate(each.was), _gate(each.now)
         if each.was is None or each.now is None:

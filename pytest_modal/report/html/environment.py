@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
+from pytest_modal.report.html.marks import drawn, icon
 from pytest_modal.wording import safe
 
 if TYPE_CHECKING:
@@ -12,11 +14,15 @@ if TYPE_CHECKING:
 PACKAGE = "pytest_modal.report.html"
 
 
+@cache
 def environment(package: str = PACKAGE) -> jinja2.Environment:
-    """Return the environment of the templates of a package, which may extend and import those of this one."""
+    """Return the environment of the templates of a package, which may extend and import those of this one.
+
+    There is one of each: a page that is made again has its templates compiled already.
+    """
     import jinja2
 
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in dict.fromkeys([package, PACKAGE])]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -24,6 +30,8 @@ def environment(package: str = PACKAGE) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals |= {"icon": icon, "mark": drawn}
+    return made
 
 
 def _shown(value: object) -> object:

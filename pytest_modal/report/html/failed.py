@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from dataclasses import dataclass
 
+from pytest_modal.report.html.gates import anchor_of
 from pytest_modal.report.html.marks import Mark, of_call, of_test
-from pytest_modal.report.html.tests import Section, label_of, link_of
-from pytest_modal.report.html.text import Passage, Texts, cut
+from pytest_modal.report.html.tests import FAILED, Section, label_of, link_of
+from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
 from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
-FAILED = ("failed", "error")
-_TITLE = 400
+_TITLE, _NAME = 400, 200
+_ERROR_LINE = re.compile(r"\AE(\s|$)")  # as pytest marks it
+_OF_GATE = re.compile(r"\A[\w.]*AccuracyRegression: ")
+_FRAME = re.compile(r'^  File "[^\n]*\n(?:    [^\n]*\n)*', re.MULTILINE)
+_LOG = "\n\nThe end of the log:"
+_REMOTE = re.compile(r"\n\n(?=Remote traceback\b)")
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,10 @@ class Failure:
         Pairs of a word and what is said of it.
     tests : tuple of tuple
         Fragment and name of each test that it fails.
+    gates : tuple of tuple
+        Fragment and name of each gate that failed in these tests.
+    error : Passage or None
+        What is read first: the error without the code that met it; None where the title says all of it.
     """
 
     anchor: str
@@ -33,6 +44,8 @@ class Failure:
     title: str
     facts: tuple[tuple[str, str], ...]
     tests: tuple[tuple[str, str], ...]
+    gates: tuple[tuple[str, str], ...]
+    error: Passage | None
     sections: tuple[Section, ...]
 
 
@@ -64,7 +77,10 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
     first = record["tests"][indices[0]]
     tests = tuple((link_of(index), label_of(record["tests"][index])) for index in indices)
     mark = of_test(first["outcome"])
-    title = first["message"] or f"{first['nodeid']} {first['outcome']}"
+    title = cut(first["message"] or f"{first['nodeid']} {first['outcome']}", _TITLE)
+    gates = _gates(record, {record["tests"][index]["nodeid"] for index in indices}) if call is None else ()
+    if gates:
+        title = with_minus(_OF_GATE.sub("", title))
     facts, sections = [], list[Section]()
 
     def show(name: str, text: str) -> None:
@@ -79,10 +95,15 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
             ("Function", f"{call['function']}, {call['where']}"),
             ("Ran", _ran(call)),
         ]
-        show("Remote traceback" if "traceback" in call["error"] else "What happened", call["error"])
+        happened, *traceback = _REMOTE.split(call["error"], maxsplit=1)
+        error = texts.passage("\n\n".join([*filter(None, map(_exception_in, traceback)), happened]))
+        show("Remote traceback", "".join(traceback))
         show("Output of the call", call["printed"])
-    elif first["failed_at"] is not None:
-        facts = [("Failed at", f"{first['failed_at'][0]}:{first['failed_at'][1]}")]
+    else:
+        if first["failed_at"] is not None:
+            facts = [("Failed at", f"{first['failed_at'][0]}:{first['failed_at'][1]}")]
+        failed = next((phase["text"] for phase in first["phases"] if phase["outcome"] == "failed"), "")
+        error = texts.passage(_error_in(failed, title, of_gate=bool(gates)))
     for phase in first["phases"]:
         told = call is not None and (not phase["text"] or call["error"].strip() in phase["text"])
         if phase["outcome"] == "failed" and not told:
@@ -90,7 +111,38 @@ def _failure(number: int, record: Record, cause: tuple[CallEntry | None, list[in
         for name, text in phase["sections"]:
             if call is None or text.strip() not in (call["printed"].strip(), call["error"].strip()):
                 show(name, text)
-    return Failure(f"failure-{number}", mark, cut(title, _TITLE), tuple(facts), tests, tuple(sections))
+    anchor = f"failure-{number}"
+    return Failure(anchor, mark, title, tuple(facts), tests, gates, error, tuple(sections))
+
+
+def _gates(record: Record, nodeids: set[str]) -> tuple[tuple[str, str], ...]:
+    failed = [(index, gate) for index, gate in enumerate(record["gates"]) if gate["failed"]]
+    return tuple((anchor_of(index), cut(gate["gate"], _NAME)) for index, gate in failed if gate["test"] in nodeids)
+
+
+def _exception_in(remote: str) -> str:
+    """Return the exception at the end of a remote traceback; empty where it is one line, as in the title."""
+    said = remote.partition(_LOG)[0]
+    frames = [*_FRAME.finditer(said)]
+    exception = said[frames[-1].end() :].strip("\n") if frames else ""
+    lines = [_ERROR_LINE.sub("", line, count=1) for line in exception.split("\n")]
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def _error_in(traceback: str, title: str, *, of_gate: bool) -> str:
+    """Return the last error of a traceback as pytest shows it, without the title; empty if there is no more to say."""
+    lines = traceback.split("\n")
+    marked = [index for index, line in enumerate(lines) if _ERROR_LINE.match(line)]
+    if not marked:
+        return ""
+    first = last = marked[-1]
+    while first > 0 and _ERROR_LINE.match(lines[first - 1]):
+        first -= 1
+    error = textwrap.dedent("\n".join(line[1:] for line in lines[first : last + 1])).strip("\n")
+    start, _, rest = error.partition("\n")
+    if of_gate:
+        return textwrap.dedent(rest) if with_minus(_OF_GATE.sub("", start)) == title else error
+    return "" if error == title else error
 
 
 def _ran(call: CallEntry) -> str:

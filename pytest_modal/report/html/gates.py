@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,13 @@ from pytest_modal.report.html.history import History, history_of
 from pytest_modal.report.html.marks import Mark, of_gate
 from pytest_modal.report.html.scale import Scale, Tick, scale_of
 from pytest_modal.report.html.tests import link_of
-from pytest_modal.report.html.text import Texts, cut
+from pytest_modal.report.html.text import Texts, cut, with_minus
 from pytest_modal.report.numbers import level, level_of
 from pytest_modal.report.record import FlipEntry, GateEntry, Record
 from pytest_modal.wording import count
 
 _TICKS = 8
-_NAME, _NOTE = 200, 2_000
+_NAME, _NOTE, _DIRECTION = 200, 2_000, 40
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class FlipRow:
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate as it is shown."""
+    """A gate as it is shown; `directions` of its flips have how many are shown, of how many if not all are."""
 
     anchor: str
     name: str
@@ -86,6 +87,7 @@ class Gate:
     history: History | None
     flips: tuple[FlipRow, ...]
     flips_in_all: int
+    directions: tuple[tuple[str, str], ...]
     open: bool
 
 
@@ -97,6 +99,11 @@ class Panel:
     ticks: tuple[Tick, ...]
     zero: float | None
     gates: tuple[Gate, ...]
+
+
+def anchor_of(index: int) -> str:
+    """Return the fragment of the gate with that number."""
+    return f"gate-{index + 1}"
 
 
 def panels_of(record: Record, texts: Texts) -> tuple[Panel, ...]:
@@ -172,7 +179,7 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         forest = _forest(cut(entry["gate"], _NAME), result, change, scale, units, (moved, interval, confidence))
     mark = of_gate(entry["verdict"], failed=entry["failed"])
     return Gate(
-        anchor=f"gate-{index + 1}",
+        anchor=anchor_of(index),
         name=cut(entry["gate"], _NAME),
         mark=mark,
         test=cut(entry["test"], _NAME),
@@ -183,12 +190,27 @@ def _gate(index: int, entry: GateEntry, scale: Scale | None, links: Mapping[str,
         confidence=confidence,
         forest=forest,
         facts=tuple(_facts(entry, units)),
-        notes=tuple(cut(note, _NOTE) for note in entry["notes"]),
+        notes=tuple(_note(cut(note, _NOTE)) for note in entry["notes"]),
         history=history_of(entry, units.level, sign),
         flips=tuple(flip_row(flip, texts) for flip in entry["flips"]),
         flips_in_all=entry["flips_in_all"],
+        directions=tuple(_directions(entry)),
         open=entry["failed"],
     )
+
+
+def _note(note: str) -> str:
+    # The columns of a table stay where they are.
+    return note if "\n" in note else with_minus(note)
+
+
+def _directions(entry: GateEntry) -> Iterator[tuple[str, str]]:
+    """Yield the directions of flips; the record has the first of many, and what the gate counted has all of them."""
+    counted = {"worse": entry["result"].get("newly_failing"), "better": entry["result"].get("newly_passing")}
+    for direction, number in Counter(flip["direction"] for flip in entry["flips"]).items():
+        in_all = counted.get(direction) or number
+        is_cut = entry["flips_in_all"] > len(entry["flips"]) and in_all > number
+        yield cut(direction, _DIRECTION), f"{number:,} of {in_all:,}" if is_cut else f"{number:,}"
 
 
 def _forest(
@@ -252,7 +274,7 @@ def flip_row(flip: FlipEntry, texts: Texts) -> FlipRow:
     was, now, given = (texts.cell(flip[name]) for name in ("was", "now", "input"))
     return FlipRow(
         cut(flip["id"], _NAME),
-        cut(direction, 40),
+        cut(direction, _DIRECTION),
         tone,
         was,
         now,

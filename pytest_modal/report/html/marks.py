@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from pytest_modal.report.html.text import cut
+from pytest_modal.wording import safe
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _WORD = 30  # characters of a word that is not known
 Tone = Literal["good", "bad", "warn", "quiet", "accent"]
@@ -70,3 +75,21 @@ def in_order(marks: Iterable[Mark]) -> list[Mark]:
     """Return marks of tests in the order in which they are read; unknown ones are last."""
     known = [*TESTS.values()]
     return sorted(marks, key=lambda mark: (known.index(mark) if mark in known else len(known), mark.word))
+
+
+@cache
+def icon(name: str) -> Markup:
+    """Return a shape of the page."""
+    from markupsafe import Markup
+
+    shape = '<svg class="icon" aria-hidden="true" focusable="false" viewBox="0 0 16 16"><use href="#icon-{}"/></svg>'
+    return Markup(shape).format(safe(name))
+
+
+@cache
+def drawn(mark: Mark) -> Markup:
+    """Return a mark as it is drawn: a page has few of them, at thousands of places."""
+    from markupsafe import Markup
+
+    words = safe(mark.tone), icon(mark.icon), safe(mark.word)
+    return Markup('<span class="mark {}">{}{}</span>').format(*words)

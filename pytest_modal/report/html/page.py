@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -21,7 +22,7 @@ from pytest_modal.report.html.marks import in_order
 from pytest_modal.report.html.spending import spending_of
 from pytest_modal.report.html.summary import commit_of, moment, summary_of
 from pytest_modal.report.html.tests import files_without_test, tests_of
-from pytest_modal.report.html.text import Texts, cut
+from pytest_modal.report.html.text import Texts, cut, with_minus
 from pytest_modal.report.html.timeline import timeline_of
 from pytest_modal.report.record import Record
 from pytest_modal.store.files import atomic_path
@@ -70,6 +71,7 @@ def _content(record: Record, previous: Record | None, texts: Texts, files: Files
     # In the order in which they are read, so that what is read first is cut last.
     failures, panels = failures_of(record, texts), panels_of(record, texts)
     tests = tests_of(record, files, texts)
+    marks = Counter(test.mark for test in tests)
     sessions = [(cut(each["id"], 80), _link(each["url"]), each["round"]) for each in record["sessions"]]
     return {
         "script": script,
@@ -78,11 +80,15 @@ def _content(record: Record, previous: Record | None, texts: Texts, files: Files
         "summary": summary_of(record),
         "failures": failures,
         "panels": panels,
+        "together": with_minus(record["together"] or ""),
         "gates_in_all": len(record["gates"]),
         "tests": tests,
         "causes": {link: failure.anchor for failure in failures for link, _ in failure.tests},
         "others": max(0, sum(record["outcomes"].values()) - len(tests)),
-        "marks": in_order({test.mark for test in tests}),
+        "pictures": {test.anchor: test.pictures for test in tests if test.pictures},
+        "marks": in_order(marks),
+        "marked": marks,
+        "ranks": {mark: rank for rank, mark in enumerate(in_order(marks))},
         "other_files": files_without_test(record, files),
         "timeline": timeline_of(record),
         "spending": spending_of(record),

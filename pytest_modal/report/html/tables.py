@@ -20,6 +20,7 @@ ROWS, COLUMNS = 6, 12  # shown
 MOST_ROWS, MOST_BYTES = 5_000, 4 << 20  # read
 MOST_DIGESTED = 64 << 20  # bytes of a file that is compared with the digest in the record
 _CELL, _POINTS = 120, 80
+_SHORT = 8  # characters of a number that is shown as it is
 WIDTH, HEIGHT = 100, 24  # of a sparkline
 
 
@@ -32,6 +33,21 @@ class Column:
     points: str
     range: str
     said: str
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is read from the right."""
+        return self.kind in ("integer", "number")
+
+    def shown(self, cell: str) -> str:
+        """Return a cell as it is shown: of long numbers the first six digits."""
+        if self.kind != "number" or len(cell.strip()) <= _SHORT:
+            return cell
+        try:
+            rounded = f"{float(cell):.6g}"
+        except ValueError:
+            return cell
+        return rounded if len(rounded) < len(cell.strip()) else cell
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_modal.report.html.artifacts import File, Files
-from pytest_modal.report.html.marks import Mark, of_call, of_test
-from pytest_modal.report.html.text import Passage, Texts, cut
+from pytest_modal.report.html.marks import TESTS, Mark, in_order, of_call, of_test
+from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
 from pytest_modal.report.numbers import gibibytes, seconds
 from pytest_modal.report.record import ArtifactEntry, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
+FAILED = ("failed", "error")
+MOST_OPEN = 3  # of the tests that did not fail: those with something to look at
 MOST_TOLD = 5  # calls whose output is shown with another test
 MOST_CALLS = 100  # of a test in its table; the slowest and those that failed are shown
 _NAME, _LINE = 300, 400
+_FAILED_MARKS = [TESTS[outcome] for outcome in FAILED]
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,18 @@ class Test:
         What of it can be seen.
     search : str
         What a search finds it by.
+    number : int
+        Its place in the order in which tests ran, from 1.
+    seconds : float
+        Of the test and of its calls; `time` has both.
     shown_elsewhere : tuple of tuple
         Of calls whose output is shown with an earlier test: label, fragment and name of that test.
+    open : bool
+        Whether it is shown open.
     """
 
     anchor: str
+    number: int
     name: str
     place: str
     mark: Mark
@@ -72,11 +82,17 @@ class Test:
     calls_in_all: int
     sections: tuple[Section, ...]
     shown_elsewhere: tuple[tuple[str, str, str], ...]
+    open: bool = False
 
     @property
-    def open(self) -> bool:
-        """Whether it is shown open: figures and tables are what a researcher looks at."""
-        return any(file.is_shown for file in self.files)
+    def is_failed(self) -> bool:
+        """Whether it failed, in its call or around it."""
+        return self.mark in _FAILED_MARKS
+
+    @property
+    def pictures(self) -> list[File]:
+        """Its figures that are seen in the page."""
+        return [file for file in self.files if file.is_picture]
 
 
 def link_of(index: int) -> str:
@@ -90,43 +106,57 @@ def label_of(test: TestEntry) -> str:
 
 
 def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
-    """Return the tests of a run in their order."""
+    """Return the tests of a run: those that failed first where any did, else in their order."""
     calls = {call["key"]: call for call in record["calls"]}
     written: dict[str, list[ArtifactEntry]] = defaultdict(list)
     for artifact in record["artifacts"]:
         written[artifact["test"]].append(artifact)
-    longest = max((test["seconds"] for test in record["tests"]), default=0) or 1
+    used = [[calls[key] for key in test["calls"] if key in calls] for test in record["tests"]]
+    spent = [sum(call["seconds"] for call in mine if not (call["reused"] or call["recorded"])) for mine in used]
+    sums = [test["seconds"] + of_calls for test, of_calls in zip(record["tests"], spent, strict=True)]
+    longest = max(sums, default=0) or 1
     found = []
     printed: dict[str, tuple[str, str]] = {}  # by the key of a call: the test that shows its output
     for index, test in enumerate(record["tests"]):
-        mine = [calls[key] for key in test["calls"] if key in calls]
-        shown = [files.show(each) for each in written[test["nodeid"]]]
+        mine = used[index]
+        shown = [files.show(each) for each in written[test["nodeid"]]] if test["nodeid"] in written else []
         # Figures come first, then tables, then the rest.
         shown.sort(key=lambda file: (file.image is None, file.table is None))
-        name = label_of(test)
+        anchor, name, file = link_of(index), label_of(test), cut(test["file"], _NAME)
         told = [(cut(call["label"], 120), *printed[call["key"]]) for call in mine if call["key"] in printed]
         mine_alone = [call for call in mine if call["printed"] and call["key"] not in printed]
-        printed |= {call["key"]: (link_of(index), name) for call in mine_alone}
+        printed |= {call["key"]: (anchor, name) for call in mine_alone}
+        message = cut(test["message"], _LINE)
         found.append(
             Test(
-                anchor=link_of(index),
+                anchor=anchor,
+                number=index + 1,
                 name=name,
-                place=f"{cut(test['file'], _NAME)}:{test['line']}",
+                place=f"{file}:{test['line']}",
                 mark=of_test(test["outcome"]),
-                message=cut(test["message"], _LINE),
-                time=seconds(test["seconds"]),
-                seconds=test["seconds"],
-                percent=100 * test["seconds"] / longest,
+                message=with_minus(message) if test["outcome"] in FAILED else message,
+                time=seconds(test["seconds"]) + (f", calls {seconds(spent[index])}" if spent[index] else ""),
+                seconds=sums[index],
+                percent=100 * sums[index] / longest,
                 tags=tuple(_tags(shown, mine)),
-                search=f"{name} {cut(test['file'], _NAME)}".lower(),
-                files=tuple(shown),
+                search=f"{name} {file}".lower(),
+                files=tuple(replace(each, anchor=f"{anchor}-file-{at}") for at, each in enumerate(shown, 1)),
                 calls=tuple(_row(call) for call in _chosen(mine)),
                 calls_in_all=len(mine),
                 sections=tuple(_sections(test, mine_alone, texts)),
                 shown_elsewhere=tuple(told[:MOST_TOLD]),
             )
         )
-    return tuple(found)
+    return _opened(found)
+
+
+def _opened(tests: list[Test]) -> tuple[Test, ...]:
+    """Return tests in the order of the page, those open that are looked at first."""
+    if any(test.is_failed for test in tests):
+        order = in_order({test.mark for test in tests})
+        tests = sorted(tests, key=lambda test: order.index(test.mark))
+    first = [test.anchor for test in tests if not test.is_failed and test.pictures][:MOST_OPEN]
+    return tuple(replace(test, open=True) if test.is_failed or test.anchor in first else test for test in tests)
 
 
 def files_without_test(record: Record, files: Files) -> tuple[File, ...]:
@@ -175,7 +205,7 @@ def _sections(test: TestEntry, calls: list[CallEntry], texts: Texts) -> list[Sec
     for phase in test["phases"]:
         if phase["outcome"] == "skipped" and phase["text"].strip() != test["message"].strip():
             named.append(("Reason", phase["text"]))
-        if test["outcome"] not in ("failed", "error"):
+        if test["outcome"] not in FAILED:
             named += phase["sections"]
     named += [(f"Output of {cut(call['label'], 120)}", call["printed"]) for call in calls if not call["error"]]
     passages = [(cut(name, 160), texts.passage(text)) for name, text in named]

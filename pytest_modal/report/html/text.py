@@ -13,6 +13,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 # As pytest marks it, and the last line of a traceback.
 _ERROR_LINE = re.compile(r"^(E(\s|$)|[\w.]*(Error|Exception|Interrupt)(:|$))", re.MULTILINE)
 HEAD, TAIL = 6_000, 14_000  # characters that are shown of a long text: the error is at its end
+_CHANGE = re.compile(r"(?<![\w.])[-+](?:\d+(?:\.\d+)?|inf) points(?: \[[-+.\d]+, [-+.\d]+\])?")
+_ARROW = re.compile(r"(?<=\d%) -> (?=\d+\.\d%)")
 _SHORT_HEAD, _SHORT_TAIL = 500, 1_500
 ALL_TEXTS = 6_000_000  # characters of all texts, after which they are cut shorter
 CELL = 400
@@ -70,6 +72,11 @@ def cut(text: str, most: int) -> str:
     """Return the beginning of a text, which says so if there is more."""
     # Before anything else is done with it: it may be a megabyte.
     return plain(text) if len(text) <= most else f"{plain(text[:most])} … ({len(text):,} characters)"
+
+
+def with_minus(text: str) -> str:
+    """Return a line of a gate with the signs of the page: minus signs of changes, and arrows."""
+    return _ARROW.sub(" → ", _CHANGE.sub(lambda found: found[0].replace("-", "−"), text))
 
 
 def _pieces(text: str) -> Iterator[tuple[bool, str]]:
