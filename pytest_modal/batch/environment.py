@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from pytest_modal.batch.digest import digest_of
@@ -54,7 +55,8 @@ class Environment:
     modal: tuple[tuple[str, object], ...] = ()
     round: int = 0
 
-    @property
+    # Asked for once a call and stage, and the settings don't change.
+    @cached_property
     def key(self) -> str:
         """Digest of all settings but the seed; equal for calls that can share a container."""
         objects = [self.image, *self.secrets, *(each for _, each in (*self.volumes, *self.modal))]
@@ -65,7 +67,7 @@ class Environment:
         """Digest of all settings that is the same in every process: objects count by their `repr`."""
         return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
 
-    @property
+    @cached_property
     def image_group(self) -> str:
         """Digest of what decides on the image: calls that are alike in it share one, whatever else they declare."""
         return digest_of(*(f"{name}={getattr(self, name)!r}" for name in _IMAGE), *_identities([self.image]))
