@@ -1,4 +1,4 @@
-"""The command ``pytest-modal``: check files, explain rules, list and compare runs, compare results, examine Modal."""
+"""The command ``pytest-modal``: check files, explain rules, list, show and compare runs, examine Modal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="pytest-modal",
-        description="Find the classic mistakes of Modal code; list and compare runs, compare results; examine Modal.",
+        description="Find the classic mistakes of Modal code; list, show and compare runs; examine Modal.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     checks.add_commands(commands)
@@ -33,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = commands.add_parser("runs", help="list the runs of this project's GPU tests, the newest first")
     runs.add_argument("--json", action="store_true", help="print them as JSON")
     runs.add_argument("--output-dir", metavar="DIR", type=Path, help=_OUTPUT_DIR)
+    report = commands.add_parser("report", help="write the page of a run from its record")
+    run = "its id or the beginning of it, last, last~1, or a file such as modal_output/run.json (default: last)"
+    report.add_argument("run", metavar="RUN", nargs="?", default="last", help=run)
+    report.add_argument("--html", metavar="PATH", type=Path, help="the page (default: report.html where tests write)")
+    report.add_argument("--output-dir", metavar="DIR", type=Path, help=_OUTPUT_DIR)
     _add_doctor(commands)
     given = parser.parse_args(arguments)
     try:
@@ -52,6 +57,10 @@ def _run(given: argparse.Namespace) -> int:
         from pytest_modal.cli.runs import list_runs
 
         return list_runs(given.output_dir, as_json=given.json)
+    if given.command == "report":
+        from pytest_modal.cli.report import write_report
+
+        return write_report(given.run, given.output_dir, html=given.html)
     if given.command == "doctor":
         from pytest_modal.cli.doctor import examine
 

@@ -15,6 +15,8 @@ import pytest
 from literal_lines import assert_lines
 from recorded import SUITE, by_name, run_json, runs
 
+from pytest_modal.cli.main import main
+
 SLOW = """
     import time
     import pytest_modal
@@ -89,6 +91,11 @@ def test_pytest_that_is_killed_while_tests_run_leaves_the_calls(pytester: pytest
     record = run_json(pytester)
     assert (record["ending"], [call["status"] for call in record["calls"]]) == ("unfinished", ["ok"])
     assert len(record["containers"]) == 1
+    # It had no time for the page, which is made from the record.
+    assert main(["report", "--output-dir", str(pytester.path / "modal_output")]) == 0
+    page = (pytester.path / "modal_output/report.html").read_text(encoding="utf-8")
+    assert "not finished" in page
+    assert "test_never" in page
 
 
 @pytest.mark.parametrize("arguments", [[], ["-n2"]], ids=["alone", "xdist"])

@@ -194,6 +194,20 @@ def test_the_command_says_where_there_is_none_and_which_can_not_be_read(
     assert "the record of a run is damaged" in shown.err
 
 
+def test_the_page_of_an_earlier_run_is_made_from_its_record(
+    three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    page = tmp_path / "pages/second.html"
+    assert main(["report", "last~1", "--output-dir", str(three), f"--html={page}"]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert "NO BASELINE" in page.read_text(encoding="utf-8").upper()
+    assert main(["report", "last~7", "--output-dir", str(three)]) == 2
+    assert "there is no run 'last~7': 3 runs are kept" in capsys.readouterr().err
+    assert main(["report", "--output-dir", str(three), f"--html={page / 'below.html'}"]) == 2
+    assert "name a file that can be written, --html=PATH" in capsys.readouterr().err
+
+
 def test_what_a_renderer_can_not_write_is_a_line(three: Path, pytester: pytest.Pytester) -> None:
     made: list[str] = []
 
