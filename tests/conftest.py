@@ -26,8 +26,9 @@ if importlib.util.find_spec("hypothesis"):
 def plain_environment() -> dict[str, str]:
     """The environment without a developer's own settings: they must not decide what the tests see."""
     environment = {name: value for name, value in os.environ.items() if not _configures(name)}
-    # Nor may a test reach the developer's account.
-    return {**environment, "MODAL_CONFIG_PATH": os.devnull, "MODAL_SERVER_URL": "http://127.0.0.1:9"}
+    # Nor may a test reach the developer's account. Pages of runs take a quarter of a second: some tests want them.
+    fixed = {"MODAL_CONFIG_PATH": os.devnull, "MODAL_SERVER_URL": "http://127.0.0.1:9", "PYTEST_MODAL_REPORT": "off"}
+    return {**environment, **fixed}
 
 
 # Plugins that the pytest of a test does without: they take it a quarter of a second. `test_other_plugins.py` has them.
@@ -38,7 +39,7 @@ OTHER_PLUGINS = ["anyio", "asyncio", "html", "html_fixtures", "hypothesispytest"
 def _unconfigured(monkeypatch: pytest.MonkeyPatch, plain_environment: dict[str, str]) -> None:
     for name in filter(_configures, [*os.environ]):
         monkeypatch.delenv(name)
-    for name in ("MODAL_CONFIG_PATH", "MODAL_SERVER_URL"):
+    for name in ("MODAL_CONFIG_PATH", "MODAL_SERVER_URL", "PYTEST_MODAL_REPORT"):
         monkeypatch.setenv(name, plain_environment[name])
 
 

@@ -244,12 +244,13 @@ def resolve(config: pytest.Config) -> Settings:
 
 
 def _report(config: pytest.Config) -> Path | None:
-    given, ini = config.getoption("modal_report"), config.getini("modal_report")
-    if not (text := ini if given is None else given):
+    given = config.getoption("modal_report")
+    text = given or os.environ.get("PYTEST_MODAL_REPORT") or config.getini("modal_report")
+    if not text:
         return Settings.report
     if text.lower() in OFF:
         return None
-    return (config.rootpath if given is None else config.invocation_params.dir) / Path(text).expanduser()
+    return (config.invocation_params.dir if given else config.rootpath) / Path(text).expanduser()
 
 
 def _max_cost(config: pytest.Config) -> float | None:
