@@ -44,7 +44,7 @@ def _check(value: Any, shape: Any, where: str, depth: int) -> None:
         raise CorruptDataError("nested too deeply")
     if shape is Any:
         return
-    kind, parts = get_origin(shape), get_args(shape)
+    kind, parts, has_fields = _anatomy(shape)
     if kind in (Union, types.UnionType):
         _check_union(value, parts, where, depth)
     elif kind is Literal:
@@ -57,10 +57,17 @@ def _check(value: Any, shape: Any, where: str, depth: int) -> None:
         for key, each in value.items():
             _check(key, parts[0], where, depth + 1)
             _check(each, parts[1], f"{where}[{key!r:.60}]", depth + 1)
-    elif typing.is_typeddict(shape) or dataclasses.is_dataclass(shape):
+    elif has_fields:
         _check_fields(value, shape, where, depth)
     else:
         _check_plain(value, shape, where)
+
+
+@functools.cache
+def _anatomy(shape: Any) -> tuple[Any, tuple[Any, ...], bool]:
+    """Return the origin and the arguments of a shape, and whether it has fields: asked for with each value."""
+    has_fields = typing.is_typeddict(shape) or dataclasses.is_dataclass(shape)
+    return get_origin(shape), get_args(shape), has_fields
 
 
 def _check_union(value: Any, parts: tuple[Any, ...], where: str, depth: int) -> None:
