@@ -55,7 +55,7 @@ def failure_for(
     """Return the exception that fails a test for calls that failed; hints follow their explanations."""
     from pytest_modal.report.failures import cause_of, explain, explain_assertion, headline, location_of
 
-    brief = item.config.getoption("tbstyle") == "short"
+    brief = item.config.getoption("tbstyle", "auto") == "short"
     path, line = location_of(results, outcomes[0], item.config.rootpath)
     failure = ReportedFailure(
         cause=digest_of(*sorted({cause_of(outcome) for outcome in outcomes})),
@@ -87,7 +87,7 @@ def describe(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.Test
             return
         failure = _refusal(item, text)
     assert failure is not None, "it is kept with the exception"
-    style = item.config.getoption("tbstyle")
+    style = item.config.getoption("tbstyle", "auto")
     if style == "line":
         text = f"{failure['path']}:{failure['line']}: {failure['headline']}"
     elif style == "short" and error is not raised:

@@ -215,9 +215,11 @@ def compute(
 
 def _screen(config: pytest.Config) -> Lines | None:
     """Return the terminal, if nothing else is written to it while the batch is planned."""
-    if compat.shows_logs(config) or config.getoption("capture") == "no" or config.get_verbosity() < 0:
+    screen: Lines | None = config.pluginmanager.get_plugin("terminalreporter")
+    # Without its terminal reporter, pytest 8.3.0 to 8.3.2 has no verbosity.
+    if screen is None or compat.shows_logs(config) or config.getoption("capture", None) == "no":
         return None
-    return config.pluginmanager.get_plugin("terminalreporter")
+    return screen if config.get_verbosity() >= 0 else None
 
 
 def _say_what_is_kept(results: Results, kept: OutcomeCache | None, screen: Lines | None) -> None:

@@ -125,6 +125,8 @@ def test_the_mode_is_resolved_in_order(pytester: pytest.Pytester, monkeypatch: p
 def test_without_a_terminal_reporter_it_still_runs(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(SUITE)
     assert pytester.runpytest_subprocess("-p", "no:terminal").ret == 0
+    pytester.makepyfile(test_fails="import pytest_modal\n@pytest_modal.fixture\ndef x(): 1 / 0\ndef test(x): pass")
+    assert pytester.runpytest_subprocess("-p", "no:terminal", "test_fails.py").ret == pytest.ExitCode.TESTS_FAILED
 
 
 def test_a_live_line_is_drawn_on_a_terminal(pytester: pytest.Pytester) -> None:
