@@ -79,7 +79,7 @@ class Cost:
         """How much it is, as people read it."""
         if all(each.dollars is None for each in self.containers):
             return "unknown"
-        return f"{'about' if self.is_complete else 'at least'} {money(self.dollars)}"
+        return about(self.dollars, complete=self.is_complete)
 
     @property
     def parts(self) -> str:
@@ -104,6 +104,11 @@ def _seconds(gpu: str, used: Sequence[Used]) -> str:
 def _name(gpu: str) -> str:
     kind, _, number = gpu.partition(":")
     return f"{number} x {kind}" if number else kind or "CPU"
+
+
+def about(dollars: float, *, complete: bool) -> str:
+    """Return an amount of which all is known, or only a part, as people read it."""
+    return f"{'about' if complete else 'at least'} {money(dollars)}"
 
 
 def money(dollars: float) -> str:

@@ -20,6 +20,7 @@ Status = Literal[
     "stale recording",
     "bad recording",
 ]
+NOT_FAILED = ("ok", "skipped", "xfailed")  # statuses: there is a result, or nothing to test
 Phase = Literal["", "connecting", "building images", "starting containers", "running", "closing", "stopping"]
 
 
@@ -127,7 +128,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether there is no result, and the call did not say that there is nothing to test."""
-        return self.status not in ("ok", "skipped", "xfailed")
+        return self.status not in NOT_FAILED
 
 
 @dataclass(frozen=True)

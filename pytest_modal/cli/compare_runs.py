@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 
 from pytest_modal.checks.render import write
-from pytest_modal.cli.runs import default_root
+from pytest_modal.cli.runs import default_root, is_written
 from pytest_modal.committed import read_regular
 from pytest_modal.records.comparing import compare_runs
 from pytest_modal.records.reading import RecordError, find_run
 from pytest_modal.report.comparison.lines import lines_of
 from pytest_modal.store.files import write_text
-from pytest_modal.wording import three_parts
 
 _RUN_NAME = re.compile(r"last(~\d*)?|\d{8}T\d*(-\w*)?")
 
@@ -67,10 +66,6 @@ def compare_two_runs(
         # Templates are for those who want the page.
         from pytest_modal.report.comparison.page import render_page
 
-        try:
-            write_text(Path(html), render_page(comparison))
-        except OSError as error:
-            what = f"the page can't be written: {error.strerror}"
-            print(three_parts(what, html, "name a file that can be written, --html=PATH"), file=sys.stderr)
+        if not is_written(Path(html), lambda: write_text(Path(html), render_page(comparison))):
             return 2
     return int(comparison.worse or (slower_fails and bool(comparison.differences.slower)))

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from pytest_modal.checks.render import write
-from pytest_modal.cli.runs import default_root
+from pytest_modal.cli.runs import default_root, is_written
+from pytest_modal.declare.settings import REPORT
 from pytest_modal.local.output_dir import RUNS
 from pytest_modal.records.reading import RecordError, find_run, previous_of, read_record
 from pytest_modal.report.html.page import write_page
-from pytest_modal.wording import three_parts
 
 
 def write_report(name: str, root: Path | None = None, *, html: Path | None = None) -> int:
@@ -38,12 +38,8 @@ def write_report(name: str, root: Path | None = None, *, html: Path | None = Non
         return 2
     directory = found.absolute().parent
     directory = directory.parent if directory.name == RUNS else directory
-    path = html or directory / "report.html"
-    try:
-        write_page(record, previous_of(record, directory), directory, path)
-    except OSError as error:
-        what = f"the page can't be written: {error.strerror}"
-        print(three_parts(what, path, "name a file that can be written, --html=PATH"), file=sys.stderr)
+    path = html or directory / REPORT
+    if not is_written(path, lambda: write_page(record, previous_of(record, directory), directory, path)):
         return 2
     write(f"{path}\n")
     return 0

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from pytest_modal.batch.cost import money
 from pytest_modal.checks.render import write
 from pytest_modal.local.output_dir import DEFAULT_ROOT, RUNS
 from pytest_modal.records.reading import RecordError, read_record, runs_in
-from pytest_modal.report.record import Record
-from pytest_modal.wording import aligned, safe_line
+from pytest_modal.report.record import FAILED, Record
+from pytest_modal.wording import aligned, safe_line, three_parts
 
 _TITLES = ("id", "date", "mode", "GPU", "tests", "gates", "cost", "seconds")
-_FAILED = ("failed", "error")
 
 
 def list_runs(root: Path | None = None, *, as_json: bool = False) -> int:
@@ -53,6 +53,17 @@ def list_runs(root: Path | None = None, *, as_json: bool = False) -> int:
 def default_root() -> Path:
     """Return where tests write, as far as this command knows: the ini of a project is pytest's."""
     return Path(os.environ.get("PYTEST_MODAL_OUTPUT_DIR") or DEFAULT_ROOT).expanduser()
+
+
+def is_written(page: Path, write_it: Callable[[], None]) -> bool:
+    """Write a page; where that fails, say why and return False."""
+    try:
+        write_it()
+    except OSError as error:
+        what = f"the page can't be written: {error.strerror}"
+        print(three_parts(what, page, "name a file that can be written, --html=PATH"), file=sys.stderr)
+        return False
+    return True
 
 
 def _facts(record: Record) -> dict[str, Any]:
@@ -91,6 +102,6 @@ def _row(record: Record) -> list[str]:
 
 def _tests(record: Record) -> str:
     outcomes = record["outcomes"]
-    failed = sum(outcomes.get(name, 0) for name in _FAILED)
+    failed = sum(outcomes.get(name, 0) for name in FAILED)
     parts = [f"{outcomes.get('passed', 0):,} passed", *([f"{failed:,} failed"] if failed else [])]
     return ", ".join(parts) if record["ending"] == "finished" else f"{', '.join(parts)} ({record['ending']})"

@@ -10,6 +10,8 @@ import pytest
 
 from pytest_modal.declare.facts import Facts
 
+REPORT = Path("report.html")  # the page of a run, below the output directory
+
 
 @dataclass(frozen=True)
 class GateSettings:
@@ -144,7 +146,7 @@ class Settings:
     local: LocalOptions = field(default_factory=LocalOptions)
     resume_same: bool = False
     runs: int = 50
-    report: Path | None = Path("report.html")
+    report: Path | None = REPORT
 
 
 SETTINGS = pytest.StashKey[Settings]()

@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_modal.report.record import ArtifactEntry, GateEntry, Record, TestEntry
+from pytest_modal.report.record import FAILED, ArtifactEntry, GateEntry, Record, TestEntry
 from pytest_modal.report.timing_differences import TimeChange, time_changes
 
 _OUTPUT_DIR = "--modal-output-dir"
-_PASSED, _FAILED = ("passed", "xpassed"), ("failed", "error")
+_PASSED = ("passed", "xpassed")
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class OutcomeChange:
     @property
     def worse(self) -> bool:
         """Whether it passed and fails."""
-        return self.was in _PASSED and self.now in _FAILED
+        return self.was in _PASSED and self.now in FAILED
 
     @property
     def better(self) -> bool:
         """Whether it failed and passes."""
-        return self.was in _FAILED and self.now in _PASSED
+        return self.was in FAILED and self.now in _PASSED
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_modal.batch.cost import Cost, Used, money
+from pytest_modal.batch.cost import Cost, Used, about
+from pytest_modal.batch.outcomes import NOT_FAILED
 from pytest_modal.report.markdown import Section, block, code, heading, link, row, tag
-from pytest_modal.report.record import CallEntry, GateEntry, Record, TestEntry
+from pytest_modal.report.numbers import level, level_of
+from pytest_modal.report.record import FAILED, CallEntry, GateEntry, Record, TestEntry
 from pytest_modal.report.terminal import size
+from pytest_modal.report.timing_differences import steps_of
 from pytest_modal.wording import count
 
-FAILED = ("failed", "error")
 # As a reader wants them: what needs attention first.
 _OUTCOMES = ("failed", "error", "not finished", "xpassed", "passed", "skipped", "xfailed")
-_SHOWN_STATUS = ("ok", "skipped", "xfailed")
 GATE_COLUMNS = ("gate", "verdict", "then", "now", "change", "interval", "p", "worse, better")
 _LINES, _LONGEST = 60, 500  # of a failure that is shown
 _SLOWEST = 5
@@ -50,7 +50,7 @@ def facts(record: Record) -> str:
 def amount(record: Record) -> str:
     """Return what the run has cost; empty where nothing is paid."""
     cost = record["cost"]
-    return "" if cost is None else f"{'about' if cost['complete'] else 'at least'} {money(cost['dollars'])}"
+    return "" if cost is None else about(cost["dollars"], complete=cost["complete"])
 
 
 def problems(record: Record) -> Section:
@@ -99,19 +99,16 @@ def figures(result: dict[str, Any]) -> list[str]:
     change = result["change"]
     sign = 1 if result["demands"]["higher_is_better"] else -1
 
-    def level(value: float) -> str:
-        return f"{value:.4g}" if result["score"] else f"{100 * value:.1f}%"
-
     def signed(value: float | None) -> str:
         if value is None:
             return "?"
         return f"{sign * value:+.4g}" if result["score"] else f"{100 * value:+.1f}"
 
     if change is None:
-        return ["none", level(result["accuracy"]), "", "", "", ""]
+        return ["none", level_of(result), "", "", "", ""]
     low, high = change["interval"][::sign]
     moved = f"{result['newly_failing']:,}, {result['newly_passing']:,}"
-    then, now = (level(sign * change[name]) for name in ("then", "now"))
+    then, now = (level(sign * change[name], score=result["score"]) for name in ("then", "now"))
     return [then, now, signed(change["change"]), f"[{signed(low)}, {signed(high)}]", f"{change['p']:.2g}", moved]
 
 
@@ -122,7 +119,7 @@ def failed_tests(record: Record) -> list[TestEntry]:
 
 def failed_calls(record: Record) -> list[CallEntry]:
     """Return the calls without a result, in the order of the batch."""
-    return [call for call in record["calls"] if call["status"] not in _SHOWN_STATUS]
+    return [call for call in record["calls"] if call["status"] not in NOT_FAILED]
 
 
 def failures(record: Record, *, whole: bool) -> Section:
@@ -180,10 +177,7 @@ def _ran(record: Record) -> list[CallEntry]:
 
 def times(record: Record) -> Section:
     """Return where the time went: what the session did, and what its containers did."""
-    phases = defaultdict[str, float](float)
-    for event in record["events"]:
-        phases[event["what"]] += event["seconds"]
-    rows = [(code(what), seconds) for what, seconds in phases.items() if seconds >= _SHOWN_SECONDS]
+    rows = [(code(what), seconds) for what, seconds in steps_of(record).items() if seconds >= _SHOWN_SECONDS]
     ran, loads = _ran(record), record["loads"]
     worked = {
         f"in containers: {count(len(loads), 'model load')}": sum(load["seconds"] for load in loads),

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+from pytest_modal.remote.framing import Machine
+
 SCHEMA = 1
+
+FAILED = ("failed", "error")  # outcomes of tests
 
 Ending = Literal["finished", "interrupted", "unfinished"]
 
 
-class MachineEntry(TypedDict):
+class MachineEntry(Machine):
     """What a container, or this machine, says of itself; "" and None where it is not known.
 
     Attributes
@@ -20,13 +24,6 @@ class MachineEntry(TypedDict):
     memory : int or None
         Bytes of the GPU.
     """
-
-    python: str
-    torch: str
-    cuda: str
-    driver: str
-    gpu: str
-    memory: int | None
 
 
 class ContainerEntry(TypedDict):

@@ -145,7 +145,7 @@ def _same_work(before: Record, after: Record) -> bool:
 def _whole(before: Record, after: Record, *, unchanged: bool) -> Iterator[TimeChange]:
     if _much(before["seconds"], after["seconds"], RUN_FLOOR):
         yield TimeChange("run", "the whole run", 1, before["seconds"], after["seconds"], unchanged)
-    was, now = (_steps(each) for each in (before, after))
+    was, now = (steps_of(each) for each in (before, after))
     for step in dict.fromkeys([*was, *now]):
         if _much(was.get(step, 0.0), now.get(step, 0.0), RUN_FLOOR):
             yield TimeChange("step", step, 1, was.get(step, 0.0), now.get(step, 0.0), unchanged)
@@ -156,7 +156,8 @@ def _whole(before: Record, after: Record, *, unchanged: bool) -> Iterator[TimeCh
         yield TimeChange("cost", "dollars", 1, one["dollars"], two["dollars"], unchanged)
 
 
-def _steps(record: Record) -> dict[str, float]:
+def steps_of(record: Record) -> dict[str, float]:
+    """Return the seconds of each step of a run, in the order in which it first took one."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for each in record["events"]:
         seconds[each["what"]] += each["seconds"]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from pytest_modal.report.html.gates import anchor_of
 from pytest_modal.report.html.marks import Mark, of_call, of_test
-from pytest_modal.report.html.tests import FAILED, Section, label_of, link_of
+from pytest_modal.report.html.tests import Section, label_of, link_of
 from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
 from pytest_modal.report.numbers import seconds
-from pytest_modal.report.record import CallEntry, Record, TestEntry
+from pytest_modal.report.record import FAILED, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
 _TITLE, _NAME = 400, 200

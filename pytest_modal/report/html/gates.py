@@ -259,7 +259,7 @@ def _facts(entry: GateEntry, units: Units) -> list[tuple[str, str]]:
     if (limit := _limit(result)) is not None:
         facts.append((limit[0], units.drop(limit[1])))
     if demands.get("min_accuracy") is not None:
-        facts.append(("min_accuracy", f"{100 * demands['min_accuracy']:.1f}%"))
+        facts.append(("min_accuracy", level(demands["min_accuracy"], score=False)))
     if entry["baseline"]:
         facts.append(("Baseline", cut(entry["baseline"], _NAME)))
     if entry["update"]:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_modal.batch.cost import money
+from pytest_modal.batch.cost import about
 from pytest_modal.report.html.marks import TESTS, Mark, of_test
 from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import CallEntry, Record
@@ -123,7 +123,7 @@ def cost_of(record: Record) -> str:
     cost = record["cost"]
     if cost is None:
         return "nothing" if record["mode"] != "modal" else "unknown"
-    return f"{'about' if cost['complete'] else 'at least'} {money(cost['dollars'])}"
+    return about(cost["dollars"], complete=cost["complete"])
 
 
 def command_of(record: Record) -> str:

@@ -9,10 +9,9 @@ from pytest_modal.report.html.artifacts import File, Files
 from pytest_modal.report.html.marks import TESTS, Mark, in_order, of_call, of_test
 from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
 from pytest_modal.report.numbers import gibibytes, seconds
-from pytest_modal.report.record import ArtifactEntry, CallEntry, Record, TestEntry
+from pytest_modal.report.record import FAILED, ArtifactEntry, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
-FAILED = ("failed", "error")
 MOST_OPEN = 3  # of the tests that did not fail: those with something to look at
 MOST_TOLD = 5  # calls whose output is shown with another test
 MOST_CALLS = 100  # of a test in its table; the slowest and those that failed are shown
