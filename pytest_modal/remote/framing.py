@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, Literal, NotRequired, TypedDict
 
 from pytest_modal.remote import data
@@ -345,6 +345,23 @@ def read_message(stream: IO[bytes]) -> tuple[Any, bytes] | None:
     if len(head) < header or len(body) < value:
         return None
     return data.decode(head), body
+
+
+def messages_in(whole: memoryview) -> Iterator[tuple[Any, bytes]]:
+    """Yield the messages that were written one after the other.
+
+    Raises
+    ------
+    CorruptDataError
+        The last one is truncated.
+    """
+    while whole:
+        header, value = Frame.unpack_from(whole) if len(whole) >= Frame.size else (MOST_BYTES, 0)
+        head, end = Frame.size + header, Frame.size + header + value
+        if end > len(whole):
+            raise data.CorruptDataError("it is truncated")
+        yield data.decode(whole[Frame.size : head]), bytes(whole[head:end])
+        whole = whole[end:]
 
 
 def _length(buffers: Buffers) -> int:

@@ -20,8 +20,18 @@ from typing import Any
 from pytest_modal.remote import data
 from pytest_modal.remote.age import age
 from pytest_modal.remote.child import Child
+from pytest_modal.remote.compression import compressed, decompressed
 from pytest_modal.remote.device import Device
-from pytest_modal.remote.framing import Bound, CallRequest, Missing, Pack, PackReply, Reply, write_message
+from pytest_modal.remote.framing import (
+    Bound,
+    CallRequest,
+    Missing,
+    Pack,
+    PackReply,
+    Reply,
+    message_buffers,
+    write_message,
+)
 from pytest_modal.remote.masks import Masks, SecretNames, warning_of
 from pytest_modal.remote.supervisor import Supervisor
 
@@ -71,8 +81,8 @@ class ModalWorker:
         self._log.say("ready", f"{self._name} {age():.2f} {self._device.given}")
 
     def run(self, payload: bytes) -> bytes:
-        """Run a pack; see `Pack` and `PackReply`."""
-        pack: Pack = data.decode(payload, copy=False)
+        """Run a pack; see `Pack` and `PackReply`, compressed both."""
+        pack: Pack = data.decode(decompressed(payload), copy=False)
         self._log.say("pack", f"{pack['id']} {self._name}")
         head: PackReply = {
             "pack": pack["id"],
@@ -114,10 +124,9 @@ class ModalWorker:
                 self._recycle()
                 head["ends"] = True
         head["age"] = age()
-        packed = io.BytesIO()
-        write_message(packed, head)
+        packed = compressed([*message_buffers(head, []), results.getbuffer()])
         self._log.say("returned", f"{pack['id']} {self._name}")
-        return packed.getvalue() + results.getvalue()
+        return packed
 
     def close(self) -> None:
         """Release what is left; no reply follows to report errors with, so they go to the log."""

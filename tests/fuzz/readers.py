@@ -25,6 +25,7 @@ from pytest_modal.gate.judge.baseline_paths import baseline_path, outputs_path
 from pytest_modal.gate.judge.errors import BaselineError
 from pytest_modal.gate.judge.policy import Origin
 from pytest_modal.remote import data
+from pytest_modal.remote.compression import compressed
 from pytest_modal.remote.framing import Frame
 from pytest_modal.report.failures import cause_of, explain, explain_teardown, headline, location_of
 from pytest_modal.run.dispatch import Dispatch
@@ -170,7 +171,7 @@ class Replies:
         for part, value in ((head, b""), (self._reply.forged(rng), b"value")):
             lengths = (len(part), len(value)) if rng.random() < 0.97 else rng.choices([0, 1, 2**62, 2**64 - 1], k=2)
             stream += Frame.pack(*lengths) + part + value
-        pickled = pickle.dumps(stream, protocol=4)
+        pickled = pickle.dumps(compressed([stream]), protocol=4)
         try:
             read = bytes_in(damaged(rng, pickled) if rng.random() < 0.02 else pickled)
             head, replies = read_reply(read, self._pack)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from typing import Any
 
@@ -184,9 +185,23 @@ def test_the_reply_to_other_calls_is_an_error(
     assert "a container sent the reply to other calls" in section(result, "ERROR at setup of test_it[0]")[0]
 
 
-@pytest.mark.parametrize("sent", [b"", b"x" * 100, b"\xff" * 100], ids=repr)
+BOMB = b"\1" + zlib.compress(bytes(100 << 20))  # a hundred megabytes
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        pytest.param(b"", "it is truncated, or too large", id="empty"),
+        pytest.param(b"x" * 100, "it is truncated, or too large", id="unknown form"),
+        pytest.param(b"\0", "reply: expected dict", id="no head"),
+        pytest.param(b"\0" + b"x" * 100, "it is truncated", id="cut"),
+        pytest.param(b"\1" + b"x" * 100, "it can't be decompressed: ", id="not compressed"),
+        pytest.param(BOMB[:1000], "it is truncated, or too large", id="compressed and cut"),
+        pytest.param(BOMB, "it is truncated, or too large", id="a hundred megabytes in one"),
+    ],
+)
 def test_an_output_that_is_not_a_reply_fails_its_calls(
-    pytester: pytest.Pytester, modal_server: LoopbackModal, sent: bytes
+    pytester: pytest.Pytester, modal_server: LoopbackModal, sent: bytes, why: str
 ) -> None:
     pytester.makeconftest(
         f"""
@@ -201,7 +216,7 @@ def test_an_output_that_is_not_a_reply_fails_its_calls(
     result = run(pytester)
     result.assert_outcomes(passed=2, errors=1)
     (first, *_) = section(result, "ERROR at setup of test_it[0]")
-    assert "can't be used: a container sent a reply that is truncated" in first
+    assert f"can't be used: a container sent something that is not a reply: {why}" in first
 
 
 def test_an_output_that_gets_lost_is_given_up(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:

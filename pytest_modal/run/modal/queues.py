@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import math
 import secrets
@@ -17,7 +16,8 @@ from typing import Any
 from pytest_modal.batch.calls import Call, Container, FromCall
 from pytest_modal.batch.outcomes import Outcome
 from pytest_modal.remote import data
-from pytest_modal.remote.framing import Pack, PackReply, read_message
+from pytest_modal.remote.compression import compressed, decompressed
+from pytest_modal.remote.framing import Pack, PackReply, messages_in
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.app import PACK_SECONDS, Service
 from pytest_modal.run.modal.errors import InfrastructureError
@@ -250,7 +250,7 @@ class EnvironmentQueue:
             "alone": pack.alone,
             "last": pack.last,
         }
-        return b"".join(data.encode(message, where="request"))
+        return compressed(data.encode(message, where="request"))
 
     def loaded(self, outcome: Outcome) -> None:
         """Note which container has built which fixtures; a fixture that all have is known."""
@@ -290,17 +290,13 @@ def read_reply(reply: bytes, pack: SentPack) -> tuple[PackReply, list[tuple[Any,
     CorruptDataError
         It is not a reply, or not one to this pack.
     """
-    stream = io.BytesIO(reply)
-    head: PackReply = check_shape(_message(stream)[0], PackReply, "reply")
+    try:
+        (head, _), *replies = [*messages_in(decompressed(reply))] or [(None, b"")]
+        check_shape(head, PackReply, "reply")
+    except data.CorruptDataError as error:
+        raise data.CorruptDataError(f"a container sent something that is not a reply: {error}") from None
     if head["pack"] != pack.id or not {*head["keys"]} <= {call.key for call in pack.calls}:
         raise data.CorruptDataError("a container sent the reply to other calls")
-    if not len({*head["keys"]}) == len(head["keys"]) == len(head["spent"]):
-        raise data.CorruptDataError("a container sent several replies to a call")
-    return head, [_message(stream) for _ in head["keys"]]
-
-
-def _message(stream: io.BytesIO) -> tuple[Any, bytes]:
-    message = read_message(stream)
-    if message is None:
-        raise data.CorruptDataError("a container sent a reply that is truncated")
-    return message
+    if not len({*head["keys"]}) == len(head["keys"]) == len(head["spent"]) == len(replies):
+        raise data.CorruptDataError("a container sent several replies to a call, or none")
+    return head, replies
