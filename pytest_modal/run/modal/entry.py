@@ -58,14 +58,17 @@ def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], 
 
         @modal.enter()
         def start(self) -> None:
+            import io
             import sys
             import tempfile
-            from pathlib import Path
+            import zipfile
 
             try:
-                archive = Path(tempfile.mkdtemp(), "worker.zip")
-                archive.write_bytes(bundle)
-                sys.path.insert(0, str(archive))
+                # As files, Python keeps their bytecode for the processes that run the calls.
+                folder = tempfile.mkdtemp()
+                with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+                    archive.extractall(folder)
+                sys.path.insert(0, folder)
                 from pytest_modal.remote.masks import SecretNames
                 from pytest_modal.remote.modal_worker import ModalWorker
             except Exception as error:
