@@ -95,7 +95,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         if session.config.getoption("modal_plan"):
             show_plan(session.config, tests)
         else:
-            run_batch(session.config, tests, watch_run(session.config).noted)
+            with watch_run(session.config).noting() as noted:
+                run_batch(session.config, tests, noted)
     if session.config.getoption("modal_plan"):
         session.items.clear()
     ended = yield

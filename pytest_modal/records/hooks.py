@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pytest_modal.local.output_dir import RUN, output_root
 from pytest_modal.records.building import Course, build
 from pytest_modal.records.junit import add_to_junit
 from pytest_modal.records.reading import RecordError, read_record
+from pytest_modal.records.renderers import prepared
 from pytest_modal.records.reports import mark
 from pytest_modal.records.writing import write_early, write_record
 from pytest_modal.report.record import Record
@@ -65,8 +67,13 @@ class RecordHooks:
             self._finish(session)
         return done
 
-    def noted(self, results: Results) -> None:
-        """Record what is known of a run that goes on."""
+    @contextlib.contextmanager
+    def noting(self) -> Generator[Callable[[Results], None], None, None]:
+        """Return what records what is known of a run that goes on, in the block: before its batch runs, and after."""
+        with contextlib.nullcontext() if self._is_worker else prepared(self._config):
+            yield self._note
+
+    def _note(self, results: Results) -> None:
         seconds = time.time() - self._course.started
         built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
         write_early(self._config, *built, whole=self._planned)

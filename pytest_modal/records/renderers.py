@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ class Renderer:
     early: bool = False
 
 
+_PREPARE_AFTER = 0.5  # seconds, in which the batch is started
 _PAGE = pytest.StashKey[Path]()
 
 
@@ -49,6 +52,29 @@ def _write_page(config: pytest.Config, record: Record, previous: Record | None) 
         root = output_root(config)
         write_page(record, previous, root, root / report)
         config.stash[_PAGE] = root / report
+
+
+@contextlib.contextmanager
+def prepared(config: pytest.Config) -> Iterator[None]:
+    """Load what the page is made with while the block, which waits for others, lasts."""
+
+    def load() -> None:
+        # What is wrong is raised again when the page is made.
+        with contextlib.suppress(Exception):
+            from pytest_modal.report.html.page import load_templates
+
+            load_templates()
+
+    timer = threading.Timer(_PREPARE_AFTER, load)
+    timer.daemon = True
+    if settings_of(config).report is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        if timer.is_alive():
+            timer.cancel()
+            timer.join()  # nothing of it happens while tests run
 
 
 RENDERERS: tuple[Renderer, ...] = (
