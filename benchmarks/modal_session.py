@@ -105,11 +105,12 @@ PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
 
 def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float, float, str]:
     """Return the wall time of a Python process, its peak memory in MB, and what it printed."""
+    # Users have the bytecode of what they installed.
+    environ = {name: value for name, value in server.environ().items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=directory, env=server.environ(), stdout=out, stderr=subprocess.STDOUT
-        )
+        command = [sys.executable, *arguments]
+        process = subprocess.Popen(command, cwd=directory, env=environ, stdout=out, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         out.seek(0)
