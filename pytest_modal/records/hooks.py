@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -22,6 +23,18 @@ from pytest_modal.store.results import Results
 
 _STARTED = "pytest_modal_started"  # of the input of a worker: when the whole run was started
 _NAME = "pytest_modal_record"
+
+
+@contextlib.contextmanager
+def _without_collections() -> Generator[None, None, None]:
+    """Have Python's collector wait: of thousands of entries none is in a cycle, and it would look at all of pytest."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class RecordHooks:
@@ -73,12 +86,14 @@ class RecordHooks:
         with contextlib.nullcontext() if self._is_worker else prepared(self._config):
             yield self._note
 
+    @_without_collections()
     def _note(self, results: Results) -> None:
         seconds = time.time() - self._course.started
         built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
         write_early(self._config, *built, whole=self._planned)
         self._planned = True
 
+    @_without_collections()
     def _finish(self, session: pytest.Session) -> None:
         results = results_of_all(self._config)
         early = self._early() if results is None and controller_of(self._config) is not None else None

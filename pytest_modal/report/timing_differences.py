@@ -245,9 +245,14 @@ def _pairs(before: Record, after: Record, *, alike: bool) -> list[_Pair]:
         for place in [each for each in places if each in now.get(name, {})]:
             one, two = places[place], now[name][place]
             unchanged = alike and sorted(one.keys) == sorted(two.keys)
-            times = min(len(one.seconds), len(two.seconds)), median(one.seconds), median(two.seconds)
+            times = min(len(one.seconds), len(two.seconds)), _median(one.seconds), _median(two.seconds)
             found.append(_Pair(name[0], place.function, name[1], *times, unchanged))
     return found
+
+
+def _median(times: list[float]) -> float:
+    # Nearly all are alone, and there may be thousands.
+    return times[0] if len(times) == 1 else median(times)
 
 
 def _measured(record: Record) -> dict[tuple[str, str], dict[_Place, _Measured]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pytest_modal.report.html.marks import drawn, icon
+from pytest_modal.report.html.marks import icon
 from pytest_modal.wording import safe
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def environment(package: str = PACKAGE) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"icon": icon, "mark": drawn}
+    made.globals["icon"] = icon
     return made
 
 
@@ -43,4 +43,7 @@ def load_templates() -> None:
 
 def _shown(value: object) -> object:
     """Return what a template puts out: of text all control codes and marks of direction are shown."""
-    return safe(value) if type(value) is str else value
+    if type(value) is str:
+        return safe(value)
+    # Text is escaped in a third of the time that other values take.
+    return str(value) if type(value) in (int, float) else value

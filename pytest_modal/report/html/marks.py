@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 from pytest_modal.report.html.text import cut
@@ -24,6 +24,17 @@ class Mark:
     word: str
     tone: Tone
     icon: str
+
+    def __html__(self) -> Markup:
+        """Return it as templates put it out."""
+        return self._drawn
+
+    @cached_property
+    def _drawn(self) -> Markup:
+        from markupsafe import Markup
+
+        words = safe(self.tone), icon(self.icon), safe(self.word)
+        return Markup('<span class="mark {}">{}{}</span>').format(*words)
 
 
 # In the order in which they are read: what needs attention is first.
@@ -84,12 +95,3 @@ def icon(name: str) -> Markup:
 
     shape = '<svg class="icon" aria-hidden="true" focusable="false" viewBox="0 0 16 16"><use href="#icon-{}"/></svg>'
     return Markup(shape).format(safe(name))
-
-
-@cache
-def drawn(mark: Mark) -> Markup:
-    """Return a mark as it is drawn: a page has few of them, at thousands of places."""
-    from markupsafe import Markup
-
-    words = safe(mark.tone), icon(mark.icon), safe(mark.word)
-    return Markup('<span class="mark {}">{}{}</span>').format(*words)

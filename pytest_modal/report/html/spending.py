@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pytest_modal.batch.cost import money
 from pytest_modal.report.html.marks import of_call
 from pytest_modal.report.html.text import cut
-from pytest_modal.report.html.timeline import Span, work_by_container
 from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import ContainerEntry, Record
 
@@ -46,11 +45,11 @@ def spending_of(record: Record) -> Spending | None:
     totals: dict[_Key, tuple[float, float]] = {}
     priced = False
     parts_of = _work_by_part(record)
-    work = work_by_container(record)
+    begins = _first_work(record)
     for container in record["containers"]:
         priced |= container["dollars"] is not None
         rate = (container["dollars"] or 0.0) / container["seconds"] if container["seconds"] else 0.0
-        for part, took in _parts(container, parts_of.get(container["id"], {}), work.get(container["id"], [])).items():
+        for part, took in _parts(container, parts_of.get(container["id"], {}), begins.get(container["id"])).items():
             time, dollars = totals.get(part, (0.0, 0.0))
             totals[part] = time + took, dollars + took * rate
     everything = sum(time for time, _ in totals.values())
@@ -108,15 +107,25 @@ def _work_by_part(record: Record) -> dict[str, dict[_Key, float]]:
     return found
 
 
-def _parts(container: ContainerEntry, did: Mapping[_Key, float], work: Sequence[Span]) -> dict[_Key, float]:
+def _first_work(record: Record) -> dict[str, float]:
+    """Return, by the container's id, when its first load or call began."""
+    found: dict[str, float] = {}
+    fresh = (call for call in record["calls"] if not call["reused"])
+    for each in (*record["loads"], *fresh):
+        if (started := each["started"]) is not None:
+            found[each["container"]] = min(started, found.get(each["container"], started))
+    return found
+
+
+def _parts(container: ContainerEntry, did: Mapping[_Key, float], begin: float | None) -> dict[_Key, float]:
     """Return the parts of a container's time; they add up to it."""
     parts, total = dict(did), container["seconds"]
     busy = sum(parts.values())
     if busy > total > 0:  # calls that ran beside each other share the time
         return {part: time * total / busy for part, time in parts.items()}
     rest = total - busy
-    if work and container["started"] is not None:
-        start = min(max(0.0, work[0].start - container["started"]), rest)
+    if begin is not None and container["started"] is not None:
+        start = min(max(0.0, begin - container["started"]), rest)
         _add(parts, ("start", "start of containers"), start)
         rest -= start
     _add(parts, ("alive", "waiting for work, and the end"), rest)

@@ -65,7 +65,10 @@ class Texts:
 
 def plain(text: str) -> str:
     """Return a text without the colours of a terminal; all other control codes are shown."""
-    return safe(_COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+    # Most of a page's texts are names and numbers.
+    if not (text.isascii() and text.isprintable()):
+        text = _COLOURS.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return safe(text)
 
 
 def cut(text: str, most: int) -> str:
