@@ -25,9 +25,8 @@ def plain_record(record: Record, secrets: Secrets) -> tuple[Record, str]:
     fields: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            entries = [_plain_entry(each, secrets) for each in value]
-            fields[name] = [entry for entry, _ in entries]
-            text = "[\n" + ",\n".join(text for _, text in entries) + "\n]"
+            fields[name], texts = _plain_entries(value, secrets)
+            text = "[\n" + ",\n".join(texts) + "\n]"
         else:
             fields[name], text = _plain_entry(value, secrets)
         lines.append(f'"{name}": {text}')
@@ -35,8 +34,16 @@ def plain_record(record: Record, secrets: Secrets) -> tuple[Record, str]:
     return cleaned, "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def _plain_entries(entries: list[Any], secrets: Secrets) -> tuple[list[Any], list[str]]:
+    # Nearly always all are fine as they are, and there may be thousands.
+    texts = [text for each in entries if (text := _encoded(each)) is not None and len(text) <= LONGEST_TEXT]
+    if len(texts) == len(entries) and not secrets.are_in("\n".join(texts)):
+        return entries, texts
+    plain = [_plain_entry(each, secrets) for each in entries]
+    return [entry for entry, _ in plain], [text for _, text in plain]
+
+
 def _plain_entry(entry: Any, secrets: Secrets) -> tuple[Any, str]:
-    # Nearly all are fine as they are, and there may be thousands.
     if (text := _encoded(entry)) is not None and len(text) <= LONGEST_TEXT and not secrets.are_in(text):
         return entry, text
     entry = _plain(secrets.plain(entry))
