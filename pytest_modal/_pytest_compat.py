@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
 from _pytest.compat import NOTSET
+from _pytest.config.findpaths import locate_config
 from _pytest.doctest import DoctestModule, DoctestTextfile
 from _pytest.fixtures import FixtureLookupErrorRepr, SubRequest
 from _pytest.junitxml import xml_key
@@ -334,6 +335,15 @@ def has_colours(screen: Any) -> bool:
 def shows_logs(config: pytest.Config) -> bool:
     """Whether pytest writes log records to the terminal as they come."""
     return bool(config.getini("log_cli")) or config.getoption("--log-cli-level", None) is not None
+
+
+def project_of(directory: Path) -> tuple[Path, dict[str, object]]:
+    """Return the rootdir of the project that a directory is in, and its ini, as pytest finds them when started there.
+
+    Where there is no configuration, it is the directory itself.
+    """
+    rootdir, _, values, *_ = locate_config(directory, [])
+    return rootdir or directory, {name: getattr(value, "value", value) for name, value in values.items()}
 
 
 def cache_root(config: pytest.Config) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_modal.checks import cli as checks
 from pytest_modal.wording import three_parts
 
-_OUTPUT_DIR = "where tests write (default: PYTEST_MODAL_OUTPUT_DIR, or modal_output)"
+_OUTPUT_DIR = "where tests write (default: PYTEST_MODAL_OUTPUT_DIR, the ini modal_output_dir, or modal_output)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

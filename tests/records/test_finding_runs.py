@@ -194,6 +194,47 @@ def test_the_command_says_where_there_is_none_and_which_can_not_be_read(
     assert "the record of a run is damaged" in shown.err
 
 
+PYTEST_TOML = '[pytest]\nmodal_output_dir = "out"\n'
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pytest.ini", "[pytest]\nmodal_output_dir = out\n"),
+        ("pyproject.toml", "[tool.pytest.ini_options]\nmodal_output_dir = 'out'\n"),
+        ("tox.ini", "[pytest]\nmodal_output_dir = out\n"),
+        pytest.param("pytest.toml", PYTEST_TOML, marks=pytest.mark.skipif("pytest.version_tuple < (9,)")),
+    ],
+)
+def test_the_command_finds_the_runs_where_the_ini_of_the_project_has_them(
+    pytester: pytest.Pytester,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    text: str,
+) -> None:
+    pytester.path.joinpath(file).write_text(text)
+    pytester.makepyfile(test_it=SUITE)
+    pytester.runpytest("-k", "doubled").assert_outcomes(passed=1)
+    (run,) = runs_in(pytester.path / "out")
+    for directory in (pytester.path, pytester.mkdir("below")):
+        monkeypatch.chdir(directory)
+        capsys.readouterr()
+        assert main(["runs"]) == 0
+        assert capsys.readouterr().out.splitlines()[1].startswith(run.stem)
+        assert main(["report", "last"]) == 0
+        assert capsys.readouterr().out.strip() == str(pytester.path / "out" / "report.html")
+
+
+def test_the_command_works_beside_a_configuration_that_is_wrong(
+    three: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (three.parent / "pytest.ini").write_text("[pytest\n")
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
 def test_the_page_of_an_earlier_run_is_made_from_its_record(
     three: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
