@@ -332,6 +332,7 @@ def test_ctrl_c_ends_all_sessions_of_a_recording(pytester: pytest.Pytester, moda
         while len(list(modal_server.shared.glob("started-*"))) < 2:
             assert process.poll() is None
             time.sleep(0.05)
+        modal_server.fail("rpc", rpc="AppClientDisconnect", delay=1.0)  # one session ends long before the other
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output

@@ -172,15 +172,20 @@ class _SessionThread(threading.Thread):
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         self._begun.set()
         error: BaseException | None = None
+        tasks = [asyncio.ensure_future(session.run()) for session in self._sessions]
         try:
-            await asyncio.gather(*(session.run() for session in self._sessions))
+            await asyncio.gather(*tasks)
         except asyncio.CancelledError:
             raise
         except BaseException as raised:
             error = raised
+            for task in tasks:
+                task.cancel()
         finally:
             # Nobody has to wait for the end of the loop, which may take long.
             self._put(error)
+            # Of those that are cancelled, the first that ends ends the gathering: the others still stop their apps.
+            await asyncio.wait(tasks)
 
     def stop(self) -> None:
         """End the sessions that still run: the apps stop, their containers are cancelled."""
