@@ -301,10 +301,11 @@ def test_more_containers_share_the_calls_and_each_loads_the_model_once(
 ) -> None:
     pytester.makepyfile(
         """
+        import random
         import pytest, pytest_modal
 
         @pytest.fixture(scope="session")
-        def weights(): return bytes(100_000)  # too much to go along each time
+        def weights(): return random.Random(0).randbytes(100_000)  # too much to go along each time
 
         @pytest_modal.fixture(scope="container", max_containers=2)
         def model(weights):
