@@ -122,8 +122,8 @@ def run(server: LoopbackModal, directory: Path, *arguments: str) -> tuple[float,
 def session_seconds(printed: str) -> float:
     """Return what the batch took, from the summary."""
     (line,) = (line for line in printed.splitlines() if line.startswith("time: "))
-    units = {"s": 1, "min": 60, "h": 3600}
-    _, *others = (re.findall(r"([\d.]+) (s|min|h)\b", part) for part in line.split(","))
+    units = {"ms": 0.001, "s": 1, "min": 60, "h": 3600}
+    _, *others = (re.findall(r"([\d.]+) (ms|s|min|h)\b", part) for part in line.split(","))
     assert len(others) == 3, line
     return sum(float(number) * units[unit] for part in others for number, unit in part)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_modal.batch.durations import duration
+from pytest_modal.batch.quantities import duration
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from pytest_modal import _pytest_compat as compat
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.quantities import size
 from pytest_modal.checks.finding import Finding
 from pytest_modal.checks.levels import read_levels
 from pytest_modal.checks.planned import check_planned
@@ -16,7 +17,6 @@ from pytest_modal.code.local_packages import sizes_of
 from pytest_modal.declare.remote_function import remote_of
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.plan.state import PLAN, ItemPlan
-from pytest_modal.report.terminal import size
 from pytest_modal.wording import safe, three_parts
 
 MAX_PACKAGE_BYTES = 50_000_000  # of a local package, without a warning

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from pytest_modal._pytest_compat import has_colours
-from pytest_modal.batch.durations import whole
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.quantities import whole
 from pytest_modal.report.log_lines import LogLines, News, printed, said
 from pytest_modal.report.running import Running
 from pytest_modal.report.wrapping import WIDTH, columns, cut, wrapped

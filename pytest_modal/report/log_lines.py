@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from pytest_modal.batch.durations import whole
 from pytest_modal.batch.outcomes import Outcome, Progress
+from pytest_modal.batch.quantities import whole
 from pytest_modal.report.running import Running
 from pytest_modal.wording import count, first_few, safe, safe_line
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from pytest_modal.batch.cost import Cost, Used, about
 from pytest_modal.batch.outcomes import NOT_FAILED
+from pytest_modal.batch.quantities import duration, size
 from pytest_modal.report.markdown import Section, block, code, heading, link, row, tag
 from pytest_modal.report.numbers import level, level_of
 from pytest_modal.report.record import FAILED, CallEntry, GateEntry, Record, TestEntry
-from pytest_modal.report.terminal import size
 from pytest_modal.report.timing_differences import steps_of
 from pytest_modal.wording import count
 
@@ -40,7 +40,7 @@ def facts(record: Record) -> str:
         branch = f" of {code(record['branch'])}" if record["branch"] else ""
         changed = " with uncommitted changes" if record["clean"] is False else ""
         parts.append(f"commit {code(record['commit'][:12])}{branch}{changed}")
-    parts.append(f"{record['seconds']:,.0f} s")
+    parts.append(duration(record["seconds"]))
     if record["cost"] is not None:
         parts.append(amount(record))
     parts += [link(each["id"], each["url"]) for each in record["sessions"]]

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pytest_modal.batch.calls import Batch, Part, ShippedFunction
 from pytest_modal.batch.cost import Cost, money
 from pytest_modal.batch.environment import Environment
+from pytest_modal.batch.quantities import size
 from pytest_modal.code.local_packages import sizes_of
 from pytest_modal.code.metadata import owners_of
 from pytest_modal.code.requirements import requirements_of
-from pytest_modal.report.terminal import Screen, announce, size
+from pytest_modal.report.terminal import Screen, announce
 from pytest_modal.wording import count, safe
 
 _NO_ESTIMATE = "unknown until these functions have run from this machine"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from pytest_modal.batch.cost import Cost
-from pytest_modal.batch.durations import rough
 from pytest_modal.batch.outcomes import Outcome, Phase, Progress
+from pytest_modal.batch.quantities import rough
 from pytest_modal.wording import count, safe_line
 
 _PHASES: tuple[str, ...] = get_args(Phase)

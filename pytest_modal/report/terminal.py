@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from pytest_modal._pytest_compat import start_section, width_of
 from pytest_modal.batch.calls import Batch
 from pytest_modal.batch.cost import Cost, money
-from pytest_modal.batch.durations import duration
 from pytest_modal.batch.outcomes import Outcome
+from pytest_modal.batch.quantities import duration, size
 from pytest_modal.report.failures import pointers
 from pytest_modal.report.wrapping import HANG, WIDTH, columns, wrapped
 from pytest_modal.store.results import Results
@@ -39,15 +39,6 @@ def write(screen: Lines, text: str, **markup: bool) -> None:
     for line in safe(text).splitlines() or [""]:
         for piece in wrapped(line, width_of(screen)):
             screen.write_line(piece, **markup)
-
-
-def size(number: float) -> str:
-    """Return bytes in a unit that people read."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:,.1f} GiB"
 
 
 def announce(screen: Lines, where: str, batch: Batch) -> None:

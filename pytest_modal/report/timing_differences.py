@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from pytest_modal.batch.cost import money
-from pytest_modal.report.numbers import seconds
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.record import CallEntry, Record
 from pytest_modal.wording import safe_line
 
@@ -105,7 +105,7 @@ def time_changes(before: Record, after: Record, *, alike: bool) -> list[TimeChan
 
 def time_shown(change: TimeChange) -> tuple[str, str, str]:
     """Return how long something took, how long it takes, and by which factor that differs."""
-    was, now = (money(each) if change.kind == "cost" else seconds(each) for each in (change.was, change.now))
+    was, now = (money(each) if change.kind == "cost" else duration(each) for each in (change.was, change.now))
     more, less = max(change.was, change.now), min(change.was, change.now)
     word = "slower" if change.slower else "faster"
     if change.kind == "cost":

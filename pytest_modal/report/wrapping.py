@@ -12,7 +12,7 @@ HANG = "    "  # before the rest of a line, besides the indentation of its begin
 _WORD = re.compile(
     r"""
     (?:[^\s"`\[]*(?:"[^"]*"|`[^`]*`|(?<=\w)\[[^\]]*\]|\[[^\s\]]+,\ [^\s\]]+\]))+\S*
-    |\d[\d.,]*\ (?:min|s|h|B|KiB|MiB|GiB)(?!\w)\S*
+    |\d[\d.,]*\ (?:min|ms|s|h|B|KiB|MiB|GiB)(?!\w)\S*
     |\S+
     """,
     re.VERBOSE,

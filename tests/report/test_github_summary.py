@@ -56,7 +56,7 @@ class Rendered(HTMLParser):
 def test_a_page_shows_gates_failures_and_commit(name: str) -> None:
     text = PAGES[name](given.record())
     assert "## pytest-modal: 1 failed, 1 error, 4 passed\n" in text
-    assert "mode `modal` on `NVIDIA H100` · commit `abc123def456` of `main` · 130 s · about $0.068" in text
+    assert "mode `modal` on `NVIDIA H100` · commit `abc123def456` of `main` · 2 min 10 s · about $0.068" in text
     assert "[`ap-1`](https://modal.com/apps/ours/main/ap-1)" in text
     assert "| `toy` | **FAIL** | 100.0% | 95.0% | -5.0 | [-8.0, -2.0] | 0.0001 | 10, 0 |\n\n1 gated\n" in text
     assert "- `10 gates together  -0.8 points, p=0.3`\n- `toy: baseline not written, because the gate failed`" in text
@@ -92,9 +92,8 @@ def test_a_run_that_went_well_says_no_more_than_that() -> None:
         outcomes={"passed": 2}, calls=[], tests=[], gates=[], together=None, gate_lines=[], artifacts=[]
     )
     entry |= {"containers": [], "events": [], "loads": [], "cost": None, "sessions": [], "mode": "local"}  # type: ignore[typeddict-item]
-    assert github.comment(entry) == (
-        "<!-- pytest-modal -->\n## pytest-modal: 2 passed\n\nmode `local` · commit `abc123def456` of `main` · 130 s\n\n"
-    )
+    facts = "mode `local` · commit `abc123def456` of `main` · 2 min 10 s"
+    assert github.comment(entry) == f"<!-- pytest-modal -->\n## pytest-modal: 2 passed\n\n{facts}\n\n"
 
 
 def test_what_is_not_as_usual_is_said_first() -> None:

@@ -184,7 +184,7 @@ def test_a_file_that_changed_since_or_is_gone_or_no_figure_is_a_note(record: Rec
     for said in (
         "changed.png 19 B The file can't be shown: it has changed since the run.",
         "text.png 9 B The file can't be shown: it is not a file of the kind .png.",
-        "gone.png 18 kB The file is missing.",
+        "gone.png 18.0 KiB The file is missing.",
         "out.png 1 B The file can't be shown: it is not in the output directory.",
         "latin.csv 8 B The file can't be shown: it is not UTF-8.",
     ):
@@ -276,7 +276,7 @@ def test_a_test_shows_the_time_of_its_calls_in_this_run_as_well(record: Record, 
         if call["key"] in test["calls"]:
             call |= {"seconds": 10.0, "reused": call["key"] != test["calls"][0]}
     html = page(record, root)
-    assert ">400 ms, calls 10.0 s</span>" in html
+    assert ">400 ms, calls 10 s</span>" in html
     assert 'data-seconds="10.4"' in html
     assert ">200 ms</span>" in html, "a test without calls"
 

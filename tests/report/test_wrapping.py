@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from literal_lines import unwrapped
 
-from pytest_modal.batch.durations import duration, rough, whole
 from pytest_modal.report.wrapping import columns, cut, wrapped
 
 
@@ -38,35 +37,3 @@ def test_columns_are_those_of_a_terminal() -> None:
     assert [columns(text) for text in ("abc", "あ", "e\u0301", "a\u200db", "━")] == [3, 2, 1, 2, 1]
     assert [cut(text, 6) for text in ("abcdef", "abcdefg", "ああああ")] == ["abcdef", "abc...", "あ..."]
     assert [cut("abcdef", width) for width in (3, 1, 0)] == ["...", ".", ""]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0.00 s"),
-        (0.424, "0.42 s"),
-        (0.999, "1.0 s"),
-        (9.96, "10 s"),
-        (59.4, "59 s"),
-        (59.7, "1 min"),
-        (72, "1 min 12 s"),
-        (3_599.6, "1 h"),
-        (7_500, "2 h 5 min"),
-        (86_399, "24 h"),
-        (-1, "0.00 s"),
-    ],
-)
-def test_a_duration_is_said_in_its_units(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
-
-
-def test_what_is_not_known_exactly_is_not_said_exactly() -> None:
-    assert [rough(seconds) for seconds in (0.1, 21, 31, 120, 121, 4_000)] == [
-        "5 s",
-        "25 s",
-        "40 s",
-        "2 min",
-        "3 min",
-        "1 h 7 min",
-    ]
-    assert [whole(seconds) for seconds in (0.9, 59.9, 72.9)] == ["0 s", "59 s", "1 min 12 s"]

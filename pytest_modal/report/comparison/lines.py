@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_modal.batch.cost import money
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.comparison.model import Comparison, FileChange, Recorded, Run
 from pytest_modal.report.comparison.tables import TableChange
-from pytest_modal.report.numbers import level_of, seconds
+from pytest_modal.report.numbers import level_of
 from pytest_modal.report.record import GateEntry
 from pytest_modal.report.timing_differences import time_name, time_shown
 from pytest_modal.wording import aligned, count, first_few, safe_line
@@ -54,7 +55,7 @@ def _told(run: Run) -> tuple[str, ...]:
     record, cost = run.record, run.record["cost"]
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in record["outcomes"].items() if number)
     dollars = money(cost["dollars"]) if cost is not None else ""
-    return safe_line(record["id"]), safe_line(record["mode"]), seconds(record["seconds"]), dollars, safe_line(outcomes)
+    return safe_line(record["id"]), safe_line(record["mode"]), duration(record["seconds"]), dollars, safe_line(outcomes)
 
 
 def _some(lines: Sequence[str]) -> list[str]:

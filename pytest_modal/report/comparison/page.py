@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.comparison.lines import conclusion, recorded_line, table_lines
 from pytest_modal.report.comparison.model import Comparison
 from pytest_modal.report.html.environment import environment
@@ -9,7 +10,6 @@ from pytest_modal.report.html.gates import flip_row
 from pytest_modal.report.html.marks import of_gate, of_test
 from pytest_modal.report.html.summary import commit_of, cost_of, mode_of, moment
 from pytest_modal.report.html.text import Texts
-from pytest_modal.report.numbers import seconds
 from pytest_modal.report.timing_differences import time_name, time_shown
 
 MOST_ROWS = 500  # of a kind; all are in the JSON
@@ -19,7 +19,7 @@ def render_page(comparison: Comparison) -> str:
     """Return the page of a comparison."""
     texts, title = Texts(), conclusion(comparison)
     runs = [
-        (word, run.record, moment(run.record["started"]), seconds(run.record["seconds"]))
+        (word, run.record, moment(run.record["started"]), duration(run.record["seconds"]))
         for word, run in (("Earlier", comparison.before), ("Later", comparison.after))
     ]
     page = environment("pytest_modal.report.comparison").get_template("comparison.html.jinja")

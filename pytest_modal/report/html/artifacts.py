@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
+from pytest_modal.batch.quantities import size
 from pytest_modal.report.html.images import Image, Images, is_figure, path_of, read_artifact, suffix_of
 from pytest_modal.report.html.tables import Table, preview
 from pytest_modal.report.html.text import Passage, Texts, cut
-from pytest_modal.report.numbers import size
 from pytest_modal.report.record import ArtifactEntry
 
 MOST_JSON = 4_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_modal.batch.quantities import duration, size
 from pytest_modal.report.html.text import cut
-from pytest_modal.report.numbers import gibibytes, seconds
 from pytest_modal.report.record import CallEntry, MachineEntry, Record
 
 _LABEL = 160
@@ -45,8 +45,8 @@ def _device(name: str, calls: list[CallEntry], machines: dict[str, MachineEntry 
         calls=len(calls),
         tests=len({test for call in calls for test in call["tests"]}),
         seconds=time,
-        time=seconds(time),
-        peak=gibibytes(peak) if peak else "",
+        time=duration(time),
+        peak=size(peak) if peak else "",
         peak_bytes=peak,
         environments=tuple(sorted({cut(call["environment"], _LABEL) for call in calls if call["environment"]})),
         machine=tuple(_said(machine)) if machine else (),
@@ -60,5 +60,5 @@ def _said(machine: MachineEntry) -> list[tuple[str, str]]:
         ("CUDA", machine["cuda"]),
         ("driver", machine["driver"]),
     ]
-    memory = [("memory", gibibytes(machine["memory"]))] if machine["memory"] else []
+    memory = [("memory", size(machine["memory"]))] if machine["memory"] else []
     return [(word, cut(said, 80)) for word, said in words if said] + memory

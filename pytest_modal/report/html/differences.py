@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pytest_modal.batch.quantities import size
 from pytest_modal.report.differences import Differences, GateChange, OutcomeChange
 from pytest_modal.report.html.gates import anchor_of
 from pytest_modal.report.html.marks import Mark, of_gate, of_test
 from pytest_modal.report.html.tests import link_of
 from pytest_modal.report.html.text import cut
-from pytest_modal.report.numbers import level_of, size
+from pytest_modal.report.numbers import level_of
 from pytest_modal.report.record import ArtifactEntry, GateEntry, Record
 from pytest_modal.report.timing_differences import time_name, time_shown
 

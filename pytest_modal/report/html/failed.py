@@ -7,11 +7,11 @@ import re
 import textwrap
 from dataclasses import dataclass
 
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.html.gates import anchor_of
 from pytest_modal.report.html.marks import Mark, of_call, of_test
 from pytest_modal.report.html.tests import Section, label_of, link_of
 from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
-from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import FAILED, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
@@ -146,7 +146,7 @@ def _error_in(traceback: str, title: str, *, of_gate: bool) -> str:
 
 
 def _ran(call: CallEntry) -> str:
-    parts = [call["device"] or call["environment"], f"{seconds(call['seconds'])} until it {_ended(call['status'])}"]
+    parts = [call["device"] or call["environment"], f"{duration(call['seconds'])} until it {_ended(call['status'])}"]
     if call["attempts"] > 1:
         parts.append(count(call["attempts"], "attempt"))
     if call["container"]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_modal.batch.cost import money
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.html.marks import of_call
 from pytest_modal.report.html.text import cut
-from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import ContainerEntry, Record
 
 _MOST_PARTS = 12
@@ -63,7 +63,7 @@ def spending_of(record: Record) -> Spending | None:
             kind=kind,
             name=name,
             seconds=time,
-            time=seconds(time),
+            time=duration(time),
             percent=round(100 * time / everything, 1),
             dollars=money(dollars) if priced else "",
             amount=dollars,
@@ -73,7 +73,7 @@ def spending_of(record: Record) -> Spending | None:
     cost = record["cost"]
     return Spending(
         parts,
-        seconds(everything),
+        duration(everything),
         money(sum(dollars for _, dollars in totals.values())) if priced else "",
         "" if cost is None else cut(cost["prices"], 200),
         all(each["dollars"] is not None for each in record["containers"]),

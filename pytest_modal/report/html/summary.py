@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_modal.batch.cost import about
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.html.marks import TESTS, Mark, of_test
-from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import CallEntry, Record
 from pytest_modal.wording import count, first_few
 
@@ -92,7 +92,7 @@ def _alerts(record: Record) -> tuple[str, ...]:
 def _facts(record: Record) -> list[tuple[str, str]]:
     facts = [
         ("Started", moment(record["started"])),
-        ("Took", seconds(record["seconds"])),
+        ("Took", duration(record["seconds"])),
         ("Mode", mode_of(record)),
         ("Commit", commit_of(record)),
         ("Device", first_few(devices_of(record["calls"]), 3) or "none used"),

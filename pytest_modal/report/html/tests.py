@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from pytest_modal.batch.quantities import duration, size
 from pytest_modal.report.html.artifacts import File, Files
 from pytest_modal.report.html.marks import TESTS, Mark, in_order, of_call, of_test
 from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
-from pytest_modal.report.numbers import gibibytes, seconds
 from pytest_modal.report.record import FAILED, ArtifactEntry, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
 
@@ -134,7 +134,7 @@ def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
                 place=f"{file}:{test['line']}",
                 mark=of_test(test["outcome"]),
                 message=with_minus(message) if test["outcome"] in FAILED else message,
-                time=seconds(test["seconds"]) + (f", calls {seconds(spent[index])}" if spent[index] else ""),
+                time=duration(test["seconds"]) + (f", calls {duration(spent[index])}" if spent[index] else ""),
                 seconds=sums[index],
                 percent=100 * sums[index] / longest,
                 tags=tuple(_tags(shown, mine)),
@@ -191,9 +191,9 @@ def _row(call: CallEntry) -> CallRow:
         mark=of_call(call["status"]),
         note=", ".join(notes),
         device=cut(call["device"], 80),
-        time=seconds(call["seconds"]),
+        time=duration(call["seconds"]),
         seconds=call["seconds"],
-        memory=gibibytes(call["peak_memory"]),
+        memory="" if call["peak_memory"] is None else size(call["peak_memory"]),
         where=cut(call["where"], _NAME),
     )
 

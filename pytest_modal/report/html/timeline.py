@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_modal.batch.quantities import duration
 from pytest_modal.report.html.marks import of_call
 from pytest_modal.report.html.scale import Scale, Tick, nice_step
 from pytest_modal.report.html.text import cut
-from pytest_modal.report.numbers import seconds
 from pytest_modal.report.record import ContainerEntry, Record
 from pytest_modal.wording import count
 
@@ -60,7 +60,7 @@ class Span:
 def timeline_of(record: Record) -> Timeline | None:
     """Return the timeline; None where nothing ran."""
     steps = [
-        Span(each["started"], each["started"] + each["seconds"], "step", f"{each['what']}: {seconds(each['seconds'])}")
+        Span(each["started"], each["started"] + each["seconds"], "step", f"{each['what']}: {duration(each['seconds'])}")
         for each in record["events"]
     ]
     work = work_by_container(record)
@@ -93,13 +93,13 @@ def work_by_container(record: Record) -> dict[str, list[Span]]:
     for load in record["loads"]:
         if load["started"] is not None:
             failed = "" if load["ok"] else ", failed"
-            said = f"load {cut(load['label'], _LABEL)}: {seconds(load['seconds'])}{failed}"
+            said = f"load {cut(load['label'], _LABEL)}: {duration(load['seconds'])}{failed}"
             span = Span(load["started"], load["started"] + load["seconds"], "load" if load["ok"] else "failed", said)
             work.setdefault(load["container"], []).append(span)
     for call in record["calls"]:
         if call["started"] is not None and not call["reused"]:
             mark = of_call(call["status"])
-            said = f"{cut(call['label'], _LABEL)}: {seconds(call['seconds'])}, {mark.word}"
+            said = f"{cut(call['label'], _LABEL)}: {duration(call['seconds'])}, {mark.word}"
             kind = "failed" if mark.tone == "bad" else "call"
             span = Span(call["started"], call["started"] + call["seconds"], kind, said)
             work.setdefault(call["container"], []).append(span)
@@ -120,9 +120,9 @@ def _lane(container: ContainerEntry, work: Sequence[Span], scale: Scale) -> Lane
         # A container that did nothing was only started.
         until = work[0].start if work else ended if ended is not None else started
         if until > started:
-            spans.append(Span(started, until, "start", f"start: {seconds(until - started)}"))
+            spans.append(Span(started, until, "start", f"start: {duration(until - started)}"))
     if ended is not None and work and ended > work[0].start:
-        idle = f"from its first work to its end: {seconds(ended - work[0].start)}"
+        idle = f"from its first work to its end: {duration(ended - work[0].start)}"
         spans.append(Span(work[0].start, ended, "alive", idle))
     name = cut(container["gpu"] or (container["machine"]["gpu"] if container["machine"] else "") or "CPU", 60)
     return Lane(name, cut(container["id"], 60), (*_bars(spans, scale), *_bars(work, scale)))
@@ -143,7 +143,7 @@ def _bars(spans: Sequence[Span], scale: Scale) -> Iterator[Bar]:
         said = first.said
         if number > 1:
             last = spans[at + number - 1]
-            said = f"{count(number, 'call')}: {seconds(last.end - first.start)}, all ok"
+            said = f"{count(number, 'call')}: {duration(last.end - first.start)}, all ok"
         yield Bar(x, max(round(end - x, 2), _NARROW), first.kind, said)
         at += number
 
