@@ -86,7 +86,7 @@ class Session:
         self._limits = limits
         self._of = of
         self._lives = limits.containers()
-        self._steps = steps.Steps(of)
+        self._steps = steps.Steps(of, progress)
         self._sightings = Sightings()
         self._news_at = 0.0
         self._printed = PrintedLog(self._sightings.signs) if stream else None
@@ -108,15 +108,12 @@ class Session:
         url = ""
         try:
             self._limits.check_estimate()
-            self._steps.begin(steps.CONNECTING)
-            self._progress(Progress("connecting", "to Modal", phase="connecting"))
+            self._steps.begin(steps.CONNECTING, "connecting", "to Modal")
             client, url = await connected()
             cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
             self._options = replace(self._options, cache_volume=cache)
             if payer:
                 self._progress(Progress("paid by", payer, stays=True))
-            what, images = f"starting a session{self._of},", "building images where they are new"
-            self._progress(Progress(what, images, phase="building images"))
             watching = asyncio.ensure_future(
                 self._guarded(watch(client, url, self._options.connection_timeout, self._fail))
             )
@@ -172,19 +169,17 @@ class Session:
         return opened(app, self._unless_failed, self._options.connection_timeout, lambda: self._grace)
 
     async def _in_session(self, environments: dict[str, Environment]) -> None:
+        self._steps.begin(steps.IMAGES, f"starting a session{self._of},", "building images where they are new")
         app, services = self._app(environments)
-        self._steps.begin(steps.IMAGES)
         try:
             async with self._opened(app):
                 self.app_id = app.app_id
-                self._steps.begin(steps.WAITING)
                 with contextlib.suppress(Exception):
                     self.dashboard_url = await within(CONNECT_TIMEOUT, app.get_dashboard_url.aio())
                 where = f"{self.app_id}  {self.dashboard_url or ''}".rstrip()
-                self._progress(Progress(f"session{self._of}", where, stays=True, phase="starting containers"))
+                self._steps.begin(steps.WAITING, f"session{self._of}", where, stays=True)
                 await self._work(app, services)
                 self._steps.begin(steps.CLOSING)
-                self._progress(Progress("", "", phase="closing"))
         finally:
             self._steps.end()
             self._lives.all_ended()

@@ -1,15 +1,26 @@
-"""Steps of a session, one after the other: connecting, images, waiting; for the run's record."""
+"""Steps of a session, one after the other: shown when they begin, and measured for the run's record."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from pytest_modal.batch.outcomes import Event
+from pytest_modal.batch.outcomes import Event, Phase, Progress
 
-CONNECTING = "connecting"
-IMAGES = "images and start"
-WAITING = "waiting for a container"
-CLOSING = "closing"
+
+@dataclass(frozen=True)
+class Step:
+    """What the record calls it, and the phase that is shown meanwhile."""
+
+    name: str
+    phase: Phase
+
+
+CONNECTING = Step("connecting", "connecting")
+IMAGES = Step("images and start", "building images")
+WAITING = Step("waiting for a container", "starting containers")
+CLOSING = Step("closing", "closing")
 
 
 class Steps:
@@ -19,6 +30,8 @@ class Steps:
     ----------
     of : str
         Which session it is, where there are several: " of round 2".
+    progress : callable
+        Called with each event to show.
 
     Attributes
     ----------
@@ -26,20 +39,22 @@ class Steps:
         Those that have ended.
     """
 
-    def __init__(self, of: str) -> None:
+    def __init__(self, of: str, progress: Callable[[Progress], None]) -> None:
         self.events: list[Event] = []
         self._of = of
-        self._running: tuple[str, float] | None = None
+        self._progress = progress
+        self._running: tuple[Step, float] | None = None
 
-    def begin(self, what: str) -> None:
-        """Begin a step, which ends the one before."""
+    def begin(self, step: Step, what: str = "", label: str = "", *, stays: bool = False) -> None:
+        """Begin a step, which ends the one before; see `Progress` for its words."""
         self.end()
-        self._running = what, time.time()
+        self._running = step, time.time()
+        self._progress(Progress(what, label, stays=stays, phase=step.phase))
 
-    def end(self, only: str | None = None) -> None:
+    def end(self, only: Step | None = None) -> None:
         """End the step that runs, or only this one."""
         if self._running is None or only not in (None, self._running[0]):
             return
-        what, started = self._running
+        step, started = self._running
         self._running = None
-        self.events.append(Event(f"{what}{self._of}", started, max(0.0, time.time() - started)))
+        self.events.append(Event(f"{step.name}{self._of}", started, max(0.0, time.time() - started)))
