@@ -340,9 +340,12 @@ def shows_logs(config: pytest.Config) -> bool:
 def project_of(directory: Path) -> tuple[Path, dict[str, object]]:
     """Return the rootdir of the project that a directory is in, and its ini, as pytest finds them when started there.
 
-    Where there is no configuration, it is the directory itself.
+    Where there is no configuration, or a wrong one, of which pytest says what is wrong, it is the directory itself.
     """
-    rootdir, _, values, *_ = locate_config(directory, [])
+    try:
+        rootdir, _, values, *_ = locate_config(directory, [])
+    except pytest.UsageError:
+        return directory, {}
     return rootdir or directory, {name: getattr(value, "value", value) for name, value in values.items()}
 
 

@@ -306,3 +306,12 @@ def test_the_junit_report_takes_properties_of_the_run(pytester: pytest.Pytester)
     pytester.runpytest().assert_outcomes(passed=1)
     pytester.runpytest("--junitxml=junit.xml").assert_outcomes(passed=1)
     assert '<property name="answer" value="42"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_the_project_of_a_directory_is_where_its_ini_is(pytester: pytest.Pytester) -> None:
+    below = pytester.mkdir("below")
+    assert compat.project_of(below) == (below, {})
+    ini = pytester.makeini("[pytest]\nmodal_output_dir = out\n")
+    assert compat.project_of(below) == (pytester.path, {"modal_output_dir": "out"})
+    ini.write_text("[pytest\n")
+    assert compat.project_of(below) == (below, {})

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pytest_modal._pytest_compat import project_of
 from pytest_modal.batch.cost import money
 from pytest_modal.checks.render import write
@@ -56,10 +54,7 @@ def list_runs(root: Path | None = None, *, as_json: bool = False) -> int:
 def default_root() -> Path:
     """Return where the tests of the project write that the working directory is in."""
     here = Path.cwd()
-    try:
-        rootdir, ini = project_of(here)
-    except pytest.UsageError:  # pytest says what is wrong with its configuration
-        rootdir, ini = here, {}
+    rootdir, ini = project_of(here)
     chosen = os.environ.get("PYTEST_MODAL_OUTPUT_DIR") or ini.get("modal_output_dir") or DEFAULT_ROOT
     root = rootdir / Path(str(chosen)).expanduser()
     return root.relative_to(here) if root.is_relative_to(here) else root

@@ -184,7 +184,7 @@ def test_a_file_that_changed_since_or_is_gone_or_no_figure_is_a_note(record: Rec
     for said in (
         "changed.png 19 B The file can't be shown: it has changed since the run.",
         "text.png 9 B The file can't be shown: it is not a file of the kind .png.",
-        "gone.png 18.0 KiB The file is missing.",
+        "gone.png 17.8 KiB The file is missing.",
         "out.png 1 B The file can't be shown: it is not in the output directory.",
         "latin.csv 8 B The file can't be shown: it is not UTF-8.",
     ):
