@@ -14,6 +14,9 @@ from loopback_modal import LoopbackModal, places_of_clients
 
 pytest_plugins = ["pytester"]
 
+# Now: the first test that asks for the server may have another home.
+PLACES = places_of_clients()
+
 if importlib.util.find_spec("hypothesis"):
     import hypothesis
 
@@ -57,7 +60,7 @@ def _configures(name: str) -> bool:
 @pytest.fixture(scope="session")
 def loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackModal]:
     """The server, which is started once; what it remembers of other tests is forgotten by `loopback.fresh()`."""
-    hide = [*places_of_clients(), str(tmp_path_factory.getbasetemp())]  # the last may be anywhere: --basetemp
+    hide = [*PLACES, str(tmp_path_factory.getbasetemp())]  # the last may be anywhere: --basetemp
     with LoopbackModal(grace=0.5, cancel_grace=0.5, hide=hide, streams=32) as server:
         yield server
 
