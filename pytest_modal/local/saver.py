@@ -97,8 +97,8 @@ def open_figures() -> set[int]:
 class Saver:
     """Writes files of the test `test` into `directory`, below `root`, and notes them in `saved`.
 
-    A name may have subdirectories, which are made. A name that would leave `directory` is a ValueError. `shown` is
-    how the directory is shown.
+    A name may have subdirectories, which are made. A name that would leave `directory` is a ValueError, one
+    that is no name a TypeError. `shown` is how the directory is shown.
     """
 
     directory: Path
@@ -109,6 +109,10 @@ class Saver:
 
     def _target(self, name: str | os.PathLike[str]) -> tuple[Path, str]:
         """Return the path of the file `name`, and where that is for a message."""
+        if not isinstance(name, str | os.PathLike):
+            what = f"the first argument is the name of a file, and is of type {type(name).__name__}"
+            remedy = 'put the name first, as in save_csv("results.csv", rows) or save_figure("plot.png", figure)'
+            raise TypeError(three_parts(what, f"{self.test}, {self.shown or self.directory}", remedy))
         # Read as on Windows, where both slashes separate, so that a name means the same everywhere.
         parts = PureWindowsPath(name)
         is_directory = os.fspath(name).endswith(("/", "\\"))

@@ -378,6 +378,18 @@ def test_a_name_cannot_leave_the_directory(saver: Saver, name: str) -> None:
     assert [path for path in saver.root.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize("method", ["csv", "figure", "json"])
+@pytest.mark.parametrize("first", [[{"id": 1}], {"id": [1]}, 7, None, b"x.csv"], ids=lambda value: type(value).__name__)
+def test_what_is_written_does_not_come_before_its_name(saver: Saver, method: str, first: Any) -> None:
+    with pytest.raises(TypeError) as refused:
+        getattr(saver, method)(first, "x.csv")
+    what, where, remedy = str(refused.value).splitlines()
+    assert what == f"the first argument is the name of a file, and is of type {type(first).__name__}"
+    assert where.startswith("  where: tests/test_x.py::test_a, ")
+    assert remedy.startswith('  what to do: put the name first, as in save_csv("results.csv", rows)')
+    assert [path for path in saver.root.rglob("*") if path.is_file()] == []
+
+
 def test_a_name_cannot_leave_through_a_link(saver: Saver, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (saver.directory / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
