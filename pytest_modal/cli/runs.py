@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 from pytest_modal._pytest_compat import project_of
 from pytest_modal.batch.cost import money
 from pytest_modal.checks.render import write
-from pytest_modal.local.output_dir import DEFAULT_ROOT, RUNS
+from pytest_modal.local.output_dir import RUNS, chosen_root
 from pytest_modal.records.reading import RecordError, read_record, runs_in
 from pytest_modal.report.record import FAILED, Record
 from pytest_modal.wording import aligned, safe_line, three_parts
@@ -55,8 +54,7 @@ def default_root() -> Path:
     """Return where the tests of the project write that the working directory is in."""
     here = Path.cwd()
     rootdir, ini = project_of(here)
-    chosen = os.environ.get("PYTEST_MODAL_OUTPUT_DIR") or ini.get("modal_output_dir") or DEFAULT_ROOT
-    root = rootdir / Path(str(chosen)).expanduser()
+    root = chosen_root(rootdir, None, ini.get("modal_output_dir"))
     return root.relative_to(here) if root.is_relative_to(here) else root
 
 

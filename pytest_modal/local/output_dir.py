@@ -58,20 +58,26 @@ def not_written_of(config: pytest.Config) -> list[str]:
 
 def output_root(config: pytest.Config) -> Path:
     """Return the directory under which every test has its own; nothing is created."""
-    # Precedence: command line, environment variable, ini, default.
-    chosen: str = (
-        config.getoption("modal_output_dir", None)
-        or os.environ.get("PYTEST_MODAL_OUTPUT_DIR")
-        or config.getini("modal_output_dir")
-        or DEFAULT_ROOT
-    )
-    root = Path(os.path.normpath(config.rootpath / Path(chosen).expanduser()))
+    root = chosen_root(config.rootpath, config.getoption("modal_output_dir", None), config.getini("modal_output_dir"))
     if root == config.rootpath:
         what = "the output directory is the rootdir, where emptying a test's directory could delete sources"
         where = f"{root}, from --modal-output-dir, PYTEST_MODAL_OUTPUT_DIR or the ini modal_output_dir"
         remedy = f"set it to a directory below the rootdir, such as {DEFAULT_ROOT}"
         raise pytest.UsageError(three_parts(what, where, remedy))
     return root
+
+
+def chosen_root(rootdir: Path, option: str | None, ini: object) -> Path:
+    """Return the output root of a project.
+
+    Parameters
+    ----------
+    option, ini : str or None
+        The command line and the ini ``modal_output_dir``, as far as they are given.
+    """
+    # Precedence: command line, environment variable, ini, default.
+    chosen = option or os.environ.get("PYTEST_MODAL_OUTPUT_DIR") or ini or DEFAULT_ROOT
+    return Path(os.path.normpath(rootdir / Path(str(chosen)).expanduser()))
 
 
 def root_of(item: pytest.Item) -> Path:
