@@ -36,7 +36,7 @@ def plain_record(record: Record, secrets: Secrets) -> tuple[Record, str]:
 
 def _plain_entries(entries: list[Any], secrets: Secrets) -> tuple[list[Any], list[str]]:
     # Nearly always all are fine as they are, and there may be thousands.
-    texts = [text for each in entries if (text := _encoded(each)) is not None and len(text) <= LONGEST_TEXT]
+    texts = [text for each in entries if (text := _encoded(each)) is not None]
     if len(texts) == len(entries) and not secrets.are_in("\n".join(texts)):
         return entries, texts
     plain = [_plain_entry(each, secrets) for each in entries]
@@ -44,21 +44,21 @@ def _plain_entries(entries: list[Any], secrets: Secrets) -> tuple[list[Any], lis
 
 
 def _plain_entry(entry: Any, secrets: Secrets) -> tuple[Any, str]:
-    if (text := _encoded(entry)) is not None and len(text) <= LONGEST_TEXT and not secrets.are_in(text):
+    if (text := _encoded(entry)) is not None and not secrets.are_in(text):
         return entry, text
     entry = _plain(secrets.plain(entry))
     return entry, _json.encode(entry)
 
 
 def _encoded(entry: Any) -> str | None:
-    """Return an entry as JSON; None if that is not UTF-8, or has numbers that JSON does not have."""
+    """Return an entry as JSON; None if that is too long or not UTF-8, or has numbers that JSON does not have."""
     try:
         text = _json.encode(entry)
         if not text.isascii():
             text.encode()
     except ValueError:
         return None
-    return text
+    return text if len(text) <= LONGEST_TEXT else None
 
 
 def _plain(value: Any) -> Any:

@@ -34,13 +34,6 @@ def environment(package: str = PACKAGE) -> jinja2.Environment:
     return made
 
 
-def load_templates() -> None:
-    """Compile all templates of pages, which takes longer than most pages do."""
-    made = environment()
-    for name in made.list_templates(extensions=["jinja"]):
-        made.get_template(name)
-
-
 def _shown(value: object) -> object:
     """Return what a template puts out: of text all control codes and marks of direction are shown."""
     if type(value) is str:

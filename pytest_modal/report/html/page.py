@@ -14,7 +14,7 @@ from pytest_modal.report.differences import differences_between
 from pytest_modal.report.html.artifacts import Files
 from pytest_modal.report.html.devices import devices_in
 from pytest_modal.report.html.differences import shown_differences
-from pytest_modal.report.html.environment import PACKAGE, environment, load_templates
+from pytest_modal.report.html.environment import PACKAGE, environment
 from pytest_modal.report.html.failed import failures_of
 from pytest_modal.report.html.gates import panels_of
 from pytest_modal.report.html.images import ALL_FIGURES, Images
@@ -27,7 +27,12 @@ from pytest_modal.report.html.timeline import timeline_of
 from pytest_modal.report.record import Record
 from pytest_modal.store.files import atomic_path
 
-__all__ = ["load_templates", "render_page", "write_page"]
+
+def load_templates() -> None:
+    """Compile the templates of the page, which takes longer than most pages do."""
+    made = environment()
+    for name in made.list_templates(extensions=["jinja"]):
+        made.get_template(name)
 
 
 def write_page(record: Record, previous: Record | None, root: Path, path: Path) -> None:
