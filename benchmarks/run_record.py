@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 TIMER = """
 import functools, time
 
-STARTED, SPENT, CALLED = time.perf_counter(), {}, {}
+STARTED, SPENT = time.perf_counter(), {}
 
 def timed(owner, name):
     function = getattr(owner, name)
@@ -34,7 +34,6 @@ def timed(owner, name):
             return function(*args, **kwargs)
         finally:
             SPENT[name] = SPENT.get(name, 0.0) + time.process_time() - began
-            CALLED[name] = CALLED.get(name, 0) + 1
 
     setattr(owner, name, wrapper)
 
@@ -51,17 +50,7 @@ def pytest_configure(config):
         for name in names:
             timed(owner, name)
 
-class Nothing:
-    def do(): pass
-
 def pytest_unconfigure(config):
-    # Reports are taken 30,000 times: the clock itself takes longer.
-    timed(Nothing, "do")
-    for _ in range(20_000):
-        Nothing.do()
-    clock = SPENT.pop("do") / CALLED.pop("do")
-    for name, times in CALLED.items():
-        SPENT[name] -= times * clock
     total, whole = sum(SPENT.values()), time.perf_counter() - STARTED
     parts = ", ".join(f"{name} {seconds:.3f}" for name, seconds in SPENT.items())
     print(f"record: {total:.2f} s of {whole:.1f} s, {100 * total / whole:.1f}% ({parts})")

@@ -76,7 +76,7 @@ def test_a_better_gpu_that_modal_gives_costs_what_was_asked_for(
     modal_server.fail("substitute_gpu", times=None, gpu="H100", given="H200")
     pytester.makepyfile(SUITE.replace('["H200:2", "H100:2"]', '"H100"'))
     result = run(pytester, "--modal", "-k", "large")
-    assert_lines(result.outlines, ["modal: container up: H100 on NVIDIA H200", "cost: about $*: H100 *s; *"])
+    assert_lines(result.outlines, ["modal: container up: H100 on NVIDIA H200", "cost: about $*: H100 * *s; *"])
 
 
 def test_containers_that_ended_under_a_call_are_paid_for(
@@ -86,7 +86,7 @@ def test_containers_that_ended_under_a_call_are_paid_for(
     pytester.makepyfile(LONG.replace("[0, 60]", "[0.5]"))
     result = run(pytester, "--modal")
     result.assert_outcomes(passed=1)
-    assert_lines(result.outlines, ["cost: about $*: T4 *s in 2 containers; *"])
+    assert_lines(result.outlines, ["cost: about $*: T4 * *s in 2 containers; *"])
 
 
 @pytest.mark.parametrize("mode", ["local", "replay"])
@@ -110,10 +110,10 @@ def test_the_plan_estimates_from_the_last_run(
     run(pytester, "--modal", "-k", "answers", *workers).assert_outcomes(passed=1)
     plan = run(pytester, "--modal", "--modal-plan")
     known = "by the last run on this machine and list prices of September 2026"
-    assert_lines(costs(plan), [f"estimated cost: at least $*: T4 *s, 2 x H200 unknown; {known}"])
+    assert_lines(costs(plan), [f"estimated cost: at least $*: T4 * *s, 2 x H200 unknown; {known}"])
     run(pytester, "--modal", *workers).assert_outcomes(passed=2)
     plan = run(pytester, "--modal", "--modal-plan")
-    assert_lines(costs(plan), [f"estimated cost: about $*: T4 *s, 2 x H200 *s; {known}"])
+    assert_lines(costs(plan), [f"estimated cost: about $*: T4 * *s, 2 x H200 * *s; {known}"])
 
 
 @pytest.mark.parametrize("kept", ["{", "[1]", '{"calls": {"T4 test_it.py::large": "soon"}, "idle": 3}'])
@@ -141,7 +141,7 @@ def test_a_batch_that_would_cost_too_much_is_not_sent(
     assert_lines(
         result.outlines,
         [
-            "the batch would cost about $* by the last run, above the limit of $0.010 (T4 *s)",
+            "the batch would cost about $* by the last run, above the limit of $0.010 (T4 * *s)",
             "  where: test_*.py:6",
             "  what to do: raise --modal-max-cost, or select fewer tests; nothing was sent",
         ],
@@ -161,9 +161,9 @@ def test_a_session_that_costs_too_much_is_stopped_and_goes_on_later(
     result.assert_outcomes(passed=1, errors=1)
     assert result.ret == 70
     remedy = "run pytest --modal --modal-resume with a higher --modal-max-cost: results that have arrived are kept"
-    said = "the session has cost about $* and was stopped at the limit of $3.00 (T4 *s)"
+    said = "the session has cost about $* and was stopped at the limit of $3.00 (T4 * *s)"
     assert_lines(result.outlines, [said, f"  what to do: {remedy}"])
-    assert_lines(result.outlines, ["cost: about $*: T4 *s; prices of modal_prices and, of the list, September 2026"])
+    assert_lines(result.outlines, ["cost: about $*: T4 * *s; prices of modal_prices and, of the list, September 2026"])
     assert all(each["ended_at"] for each in modal_server.facts()["containers"])
     # The seconds of the call that was cut short are no container's start, of which each run has one.
     (line,) = costs(run(pytester, "--modal", "--modal-plan", "-k", "test_work[0]"))

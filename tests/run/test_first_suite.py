@@ -58,7 +58,7 @@ def test_it_passes_loads_the_model_once_and_says_where_it_ran(pytester: pytest.P
             "*= modal =*",
             "mode: local; device: cpu",
             "2 calls in 1 environment and 1 container: 2 ok; * of results",
-            "loaded model: 1 time, *s",
+            "loaded model: 1 time, * *s",
             "time: planning *, model loads *, calls *, other *",
             "1 artifact, listed in modal_output/artifacts.json:",
         ]
