@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 
 # pytester forgets what an inner run has imported, and numpy can't be loaded twice in one process.
@@ -44,6 +45,9 @@ def _unconfigured(monkeypatch: pytest.MonkeyPatch, plain_environment: dict[str, 
         monkeypatch.delenv(name)
     for name in ("MODAL_CONFIG_PATH", "MODAL_SERVER_URL", "PYTEST_MODAL_REPORT"):
         monkeypatch.setenv(name, plain_environment[name])
+    # Python takes the bytecode of a file for that of another of its size and second: tests edit faster than people.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
 @pytest.fixture

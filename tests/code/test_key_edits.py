@@ -118,7 +118,6 @@ def keyed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     (packages / "torch_of_key_edits.py").write_text(textwrap.dedent(TORCH))
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.delitem(sys.modules, "torch_of_key_edits", raising=False)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     modules = [name.removesuffix(".py") for name in PROJECT if name.endswith(".py")]
 
     def keyed(

@@ -150,7 +150,6 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     project = Project(tmp_path, monkeypatch)
     yield project
     project.forget()

@@ -200,7 +200,6 @@ REFUSED = {
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], tuple[object, Parts]]]:
     """Import a text as a module, and return what its function gives and its parts."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.syspath_prepend(str(tmp_path))
     name = "module_with_a_key"
 

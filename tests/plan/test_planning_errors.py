@@ -156,8 +156,7 @@ def test_a_worker_sees_of_the_project_what_its_functions_need(pytester: pytest.P
 
         def with_package():
             import os, shipped.numbers
-            files = set(os.listdir(os.path.dirname(shipped.__file__)))
-            return [shipped.numbers.SEVEN, sorted(files - {"__pycache__"})]
+            return [shipped.numbers.SEVEN, sorted(os.listdir(os.path.dirname(shipped.__file__)))]
 
         @pytest.mark.modal_gpu(function=look, env={"MINE": "yes"})
         def test_look(modal_result):
