@@ -92,6 +92,22 @@ def test_ctrl_c_leaves_what_is_known_and_ends_the_apps(modal_server: LoopbackMod
     assert [app["state"] for app in modal_server.facts()["apps"]] == ["stopped", "stopped"]
 
 
+@pytest.mark.parametrize("number", [1, 2], ids=["of the visit", "of a check"])
+def test_ctrl_c_ends_an_app_that_is_being_opened(modal_server: LoopbackModal, number: int) -> None:
+    modal_server.fail("slow_start", times=None, seconds=60)
+    if number == 2:
+        modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3, once="AppPublish")
+    else:
+        modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3)
+    with start() as process:
+        modal_server.wait_for(lambda facts: len(facts["apps"]) == number)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=30)
+    print(text)
+    assert process.returncode == 130
+    assert [app["state"] for app in modal_server.facts()["apps"]] == ["stopped"] * number
+
+
 def test_no_token_and_no_name_is_in_the_report(modal_server: LoopbackModal, here: Path) -> None:
     (here / "modal.toml").write_text('[secretive]\ntoken_id = "ak-loopback"\ntoken_secret = "as-loopback"\n')
     environment = {"MODAL_CONFIG_PATH": str(here / "modal.toml"), "MODAL_PROFILE": "secretive"}

@@ -433,6 +433,32 @@ def test_ctrl_c_stops_the_session_and_reaches_pytest(
         assert (app["state"], app["stop_reason"]) == ("stopped", "keyboard_interrupt")
 
 
+def test_ctrl_c_ends_an_app_that_is_being_opened(pytester: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    pytester.makepyfile(
+        """
+        import pytest_modal
+
+        @pytest_modal.fixture
+        def value(): return 1
+
+        def test_it(value): pass
+        """
+    )
+    modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--modal"],
+        cwd=pytester.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    modal_server.wait_for(lambda facts: facts["apps"])
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert [app["state"] for app in modal_server.facts()["apps"]] == ["stopped"]
+
+
 def wait_for(path: Path) -> None:
     """Wait until a file is there."""
     import time

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from pytest_modal.run.modal.streams import RETRY_DELAY, Failing
 from pytest_modal.run.modal.timeouts import within
 
-Waiting = Callable[[Coroutine[object, object, object]], Coroutine[Any, Any, None]]
+Waiting = Callable[[Awaitable[object]], Awaitable[None]]
+
+_NAMELESS = 2.0  # seconds to wait for the name of an app
 
 
 def has_ended(info: Any) -> bool:
@@ -33,7 +36,7 @@ async def opened(app: Any, unless_failed: Waiting, patience: float, grace: Calla
     grace : callable
         Returns the seconds that closing may take.
     """
-    run = await _entered(app, unless_failed, patience)
+    run = await _entered(app, unless_failed, patience, grace)
     failure: BaseException | None = None
     try:
         yield
@@ -47,19 +50,37 @@ async def opened(app: Any, unless_failed: Waiting, patience: float, grace: Calla
             await _left(app, run.__aexit__(type(why) if why else None, why, None), grace)
 
 
-async def _entered(app: Any, unless_failed: Waiting, patience: float) -> Any:
+async def _entered(app: Any, unless_failed: Waiting, patience: float, grace: Callable[[], float]) -> Any:
     import modal
 
     failing = Failing(patience)
     while True:
         run = app.run()
+        entering = asyncio.ensure_future(run.__aenter__())
         try:
-            await unless_failed(run.__aenter__())
+            await unless_failed(asyncio.shield(entering))
             return run
         except modal.exception.InternalError as error:
             if not failing.may_pass(error):
                 raise
+        except BaseException:
+            await _given_up(entering, app, run, grace)
+            raise
         await asyncio.sleep(RETRY_DELAY)
+
+
+async def _given_up(entering: asyncio.Task[object], app: Any, run: Any, grace: Callable[[], float]) -> None:
+    """End an app that is still being opened."""
+    # Of one that has no name yet, nobody could be told that it is to be ended.
+    began = time.monotonic()
+    while not entering.done() and app.app_id is None and time.monotonic() - began < _NAMELESS:
+        await asyncio.wait([entering], timeout=0.02)
+    if not entering.done():
+        entering.cancel()  # the client ends it then
+        await asyncio.wait([entering], timeout=grace())
+    if entering.done() and not entering.cancelled() and entering.exception() is None:
+        with contextlib.suppress(Exception, KeyboardInterrupt):
+            await _left(app, run.__aexit__(KeyboardInterrupt, KeyboardInterrupt(), None), grace)
 
 
 async def _left(app: Any, leaving: Awaitable[object], grace: Callable[[], float]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -292,7 +292,7 @@ class Session:
         self._failure = self._failure or failure
         self._failed.set()
 
-    async def _unless_failed(self, work: Coroutine[object, object, object]) -> None:
+    async def _unless_failed(self, work: Awaitable[object]) -> None:
         """Await `work`, unless the session fails meanwhile."""
         working, failed = asyncio.ensure_future(work), asyncio.ensure_future(self._failed.wait())
         try:

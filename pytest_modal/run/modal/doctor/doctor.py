@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from pytest_modal.run.modal import errors
@@ -120,7 +120,7 @@ class Doctor:
             return f"there is no session: see {throughout.IMAGE.name}"
         return ""
 
-    async def _awaited(self, work: Coroutine[object, object, object]) -> None:
+    async def _awaited(self, work: Awaitable[object]) -> None:
         try:
             await within(min(_OPEN_LIMIT, self._left), work)
         except TimeoutError:
