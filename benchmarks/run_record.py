@@ -3,9 +3,9 @@
     python benchmarks/run_record.py [CALLS]
 
 The bars are 1 s, and 2% of the run. All that is done for the record is counted: entries of calls and tests, the state
-of the repository, secrets, three times writing (the batch is known, it has run, the end); with an earlier run, what
-differs from it. Not counted: .12 s for the templates of the page, which are compiled while the batch runs. Seconds are
-the processor's: the machine may be busy.
+of the repository, secrets, three times writing (the batch is known, it has run, the end), and what is made ready in a
+thread while the batch runs (`_prepare`): the templates of the page, and an earlier run to compare with. Seconds are the
+processor's: the machine may be busy.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ def timed(owner, name):
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        began = time.process_time()
+        began = time.thread_time()
         try:
             return function(*args, **kwargs)
         finally:
-            SPENT[name] = SPENT.get(name, 0.0) + time.process_time() - began
+            SPENT[name] = SPENT.get(name, 0.0) + time.thread_time() - began
 
     setattr(owner, name, wrapper)
 
 def pytest_configure(config):
-    from pytest_modal.records import building, hooks, reports
+    from pytest_modal.records import building, hooks, renderers, reports
     from pytest_modal.run import runner
 
     for owner, names in (
         (hooks, ("build", "write_early", "write_record", "mark")),
         (building, ("commit_of",)),
+        (renderers, ("_prepare",)),
         (reports.ReportedTests, ("add",)),
         (runner, ("note_entries",)),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import time
 from collections.abc import Callable, Generator
@@ -83,14 +84,16 @@ class RecordHooks:
     @contextlib.contextmanager
     def noting(self) -> Generator[Callable[[Results], None], None, None]:
         """Return what records what is known of a run that goes on, in the block: before its batch runs, and after."""
-        with contextlib.nullcontext() if self._is_worker else prepared(self._config):
-            yield self._note
+        with prepared(self._config) as begin:
+            yield functools.partial(self._note, begin)
 
     @_without_collections()
-    def _note(self, results: Results) -> None:
+    def _note(self, begin: Callable[[Record], None], results: Results) -> None:
         seconds = time.time() - self._course.started
         built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
         write_early(self._config, *built, whole=self._planned)
+        if not (self._planned or self._is_worker):
+            begin(built[0])
         self._planned = True
 
     @_without_collections()

@@ -13,6 +13,7 @@ import pytest
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.local.output_dir import COMMENT, METRICS, output_root
 from pytest_modal.records import forges
+from pytest_modal.records.reading import previous_of
 from pytest_modal.report.record import Record
 
 
@@ -37,6 +38,7 @@ class Renderer:
 
 _PREPARE_AFTER = 0.5  # seconds, in which the batch is started
 _PAGE = pytest.StashKey[Path]()
+_PREVIOUS = pytest.StashKey[Record | None]()
 
 
 def page_of(config: pytest.Config) -> Path | None:
@@ -55,26 +57,39 @@ def _write_page(config: pytest.Config, record: Record, previous: Record | None) 
 
 
 @contextlib.contextmanager
-def prepared(config: pytest.Config) -> Iterator[None]:
-    """Load what the page is made with while the block, which waits for others, lasts."""
+def prepared(config: pytest.Config) -> Iterator[Callable[[Record], None]]:
+    """Give what makes ready, while the block lasts that waits for others, what the record of a run is rendered with."""
+    timers: list[threading.Timer] = []
 
-    def load() -> None:
-        # What is wrong is raised again when the page is made.
-        with contextlib.suppress(Exception):
+    def begin(record: Record) -> None:
+        timers.append(threading.Timer(_PREPARE_AFTER, _prepare, (config, record)))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    try:
+        yield begin
+    finally:
+        for timer in timers:
+            timer.cancel()
+            timer.join()  # nothing of it happens while tests run
+
+
+def _prepare(config: pytest.Config, record: Record) -> None:
+    # What is wrong is raised again when it is needed.
+    with contextlib.suppress(Exception):
+        if settings_of(config).report is not None:
             from pytest_modal.report.html.page import load_templates
 
             load_templates()
+        config.stash[_PREVIOUS] = previous_of(record, output_root(config))
 
-    timer = threading.Timer(_PREPARE_AFTER, load)
-    timer.daemon = True
-    if settings_of(config).report is not None:
-        timer.start()
-    try:
-        yield
-    finally:
-        if timer.is_alive():
-            timer.cancel()
-            timer.join()  # nothing of it happens while tests run
+
+def last_before(config: pytest.Config, record: Record) -> Record | None:
+    """Return the last run before this one of the same tests in the same mode; None without one."""
+    found = config.stash.get(_PREVIOUS, None)
+    if found is not None and found["selection"] == record["selection"]:
+        return found
+    return previous_of(record, output_root(config))
 
 
 RENDERERS: tuple[Renderer, ...] = (

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.local.output_dir import ITEMS, RUN, RUNS, make_root, not_written_of, output_root
-from pytest_modal.records.reading import previous_of, runs_in
-from pytest_modal.records.renderers import RENDERERS, render
+from pytest_modal.records.reading import runs_in
+from pytest_modal.records.renderers import RENDERERS, last_before, render
 from pytest_modal.report.record import Record
 from pytest_modal.store.files import link, write_text
 
@@ -27,8 +27,7 @@ def write_record(config: pytest.Config, record: Record, text: str) -> None:
         _write(record, text, root, settings_of(config).runs)
     except OSError as error:
         not_written_of(config).append(f"{RUN} was not written: {error}")
-    previous = previous_of(record, root) if RENDERERS else None
-    not_written_of(config).extend(render(config, record, previous))
+    not_written_of(config).extend(render(config, record, last_before(config, record)))
 
 
 def write_early(config: pytest.Config, record: Record, text: str, *, whole: bool) -> None:
@@ -38,7 +37,7 @@ def write_early(config: pytest.Config, record: Record, text: str, *, whole: bool
         _write(record, text, root, settings_of(config).runs)
         if whole and record["seconds"] > _LONG_RUN and any(each.early for each in RENDERERS):
             # What can't be written now is a problem at the end.
-            for _ in render(config, record, previous_of(record, root)):
+            for _ in render(config, record, last_before(config, record)):
                 pass
 
 

@@ -95,7 +95,6 @@ def _content(record: Record, previous: Record | None, texts: Texts, files: Files
         "pictures": {test.anchor: test.pictures for test in tests if test.pictures},
         "marks": in_order(marks),
         "marked": marks,
-        "ranks": {mark: rank for rank, mark in enumerate(in_order(marks))},
         "other_files": files_without_test(record, files),
         "timeline": timeline_of(record),
         "spending": spending_of(record),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_modal.batch.quantities import duration, size
 from pytest_modal.report.html.artifacts import File, Files
-from pytest_modal.report.html.marks import TESTS, Mark, in_order, of_call, of_test
+from pytest_modal.report.html.marks import Mark, in_order, of_call, of_test
 from pytest_modal.report.html.text import Passage, Texts, cut, with_minus
 from pytest_modal.report.record import FAILED, ArtifactEntry, CallEntry, Record, TestEntry
 from pytest_modal.wording import count
@@ -16,7 +16,6 @@ MOST_OPEN = 3  # of the tests that did not fail: those with something to look at
 MOST_TOLD = 5  # calls whose output is shown with another test
 MOST_CALLS = 100  # of a test in its table; the slowest and those that failed are shown
 _NAME, _LINE = 300, 400
-_FAILED_MARKS = [TESTS[outcome] for outcome in FAILED]
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,17 @@ class Test:
     Attributes
     ----------
     anchor : str
-        The fragment that leads to it.
+        The fragment that leads to it; it ends with the place in the order in which tests ran, from 1.
     place : str
         Where it is defined.
+    is_failed : bool
+        Whether it failed, in its call or around it.
     tags : tuple of str
         What of it can be seen.
-    search : str
-        What a search finds it by.
-    number : int
-        Its place in the order in which tests ran, from 1.
     seconds : float
-        Of the test and of its calls; `time` has both.
+        Of the test and of its calls; `time` has both, and `width` is that of its bar.
+    calls_in_all : str
+        How many there are; `calls` are some of them if `are_some`.
     shown_elsewhere : tuple of tuple
         Of calls whose output is shown with an earlier test: label, fragment and name of that test.
     open : bool
@@ -66,27 +65,22 @@ class Test:
     """
 
     anchor: str
-    number: int
     name: str
     place: str
     mark: Mark
+    is_failed: bool
     message: str
     time: str
     seconds: float
-    percent: float
+    width: str
     tags: tuple[str, ...]
-    search: str
     files: tuple[File, ...]
     calls: tuple[CallRow, ...]
-    calls_in_all: int
+    calls_in_all: str
+    are_some: bool
     sections: tuple[Section, ...]
     shown_elsewhere: tuple[tuple[str, str, str], ...]
     open: bool = False
-
-    @property
-    def is_failed(self) -> bool:
-        """Whether it failed, in its call or around it."""
-        return self.mark in _FAILED_MARKS
 
     @property
     def pictures(self) -> list[File]:
@@ -125,23 +119,23 @@ def tests_of(record: Record, files: Files, texts: Texts) -> tuple[Test, ...]:
         told = [(cut(call["label"], 120), *printed[call["key"]]) for call in mine if call["key"] in printed]
         mine_alone = [call for call in mine if call["printed"] and call["key"] not in printed]
         printed |= {call["key"]: (anchor, name) for call in mine_alone}
-        message = cut(test["message"], _LINE)
+        failed, message = test["outcome"] in FAILED, cut(test["message"], _LINE)
         found.append(
             Test(
                 anchor=anchor,
-                number=index + 1,
                 name=name,
                 place=f"{file}:{test['line']}",
                 mark=of_test(test["outcome"]),
-                message=with_minus(message) if test["outcome"] in FAILED else message,
+                is_failed=failed,
+                message=with_minus(message) if failed else message,
                 time=duration(test["seconds"]) + (f", calls {duration(spent[index])}" if spent[index] else ""),
                 seconds=sums[index],
-                percent=100 * sums[index] / longest,
+                width=f"{100 * sums[index] / longest:.1f}%",
                 tags=tuple(_tags(shown, mine)),
-                search=f"{name} {file}".lower(),
                 files=tuple(replace(each, anchor=f"{anchor}-file-{at}") for at, each in enumerate(shown, 1)),
                 calls=tuple(_row(call) for call in _chosen(mine)),
-                calls_in_all=len(mine),
+                calls_in_all=count(len(mine), "call"),
+                are_some=len(mine) > MOST_CALLS,
                 sections=tuple(_sections(test, mine_alone, texts)),
                 shown_elsewhere=tuple(told[:MOST_TOLD]),
             )

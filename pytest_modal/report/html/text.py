@@ -27,7 +27,7 @@ class Passage:
     Attributes
     ----------
     head, tail : tuple of tuple
-        Pieces: whether these lines tell the error, and the lines.
+        Pieces: whether these lines tell the error, and the lines with their ends.
     left_out : int
         Characters between both.
     """
@@ -86,6 +86,6 @@ def _pieces(text: str) -> Iterator[tuple[bool, str]]:
     if _ERROR_LINE.search(text) is None:
         yield False, text
         return
-    lines = text.split("\n")
+    lines = text.splitlines(keepends=True)
     for is_error, together in groupby(lines, key=lambda line: _ERROR_LINE.match(line) is not None):
-        yield is_error, "\n".join(together)
+        yield is_error, "".join(together)

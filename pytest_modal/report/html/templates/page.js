@@ -12,8 +12,9 @@
     const rows = all(".filterable", box);
     const none = box.querySelector(".none-found");
     const texts = new Map();
+    // Of a test its name and place, of others all.
     const textOf = (row) => {
-      if (!texts.has(row)) texts.set(row, row.dataset.search ?? row.textContent.toLowerCase());
+      if (!texts.has(row)) texts.set(row, (row.querySelector(":scope > summary h3") ?? row).textContent.toLowerCase());
       return texts.get(row);
     };
     const unprinted = box.querySelector(".unprinted");
@@ -70,14 +71,15 @@
     });
     const order = box.querySelector(".order");
     if (order) {
-      order.addEventListener("change", () => {
-        const by = order.value;
-        const value = (row) => row.dataset[by];
-        const compare = by === "search" ? (a, b) => collator.compare(value(a), value(b))
-          : by === "seconds" ? (a, b) => value(b) - value(a)
-          : (a, b) => value(a) - value(b) || a.dataset.number - b.dataset.number;
-        box.querySelector(".list").append(...rows.sort(compare));
-      });
+      const rankOf = (row) => chips.findIndex((chip) => chip.dataset.value === row.dataset.value);
+      const numberOf = (row) => Number(row.id.slice("test-".length));
+      const orders = {
+        number: (a, b) => numberOf(a) - numberOf(b),
+        name: (a, b) => collator.compare(textOf(a), textOf(b)),
+        seconds: (a, b) => b.dataset.seconds - a.dataset.seconds,
+        rank: (a, b) => rankOf(a) - rankOf(b) || numberOf(a) - numberOf(b),
+      };
+      order.addEventListener("change", () => box.querySelector(".list").append(...rows.sort(orders[order.value])));
       const toggle = (open) => () => rows.forEach((row) => { row.open = open; });
       box.querySelector(".open-all").addEventListener("click", toggle(true));
       box.querySelector(".close-all").addEventListener("click", toggle(false));
