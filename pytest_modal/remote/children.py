@@ -21,6 +21,7 @@ from pytest_modal.remote.slices import fill
 fill({folder!r}, __name__)
 """
 PAYLOADS = "payloads"
+WORKER = "pytest-modal-worker"  # name of the folder that a worker is unpacked into
 
 
 class Children:
@@ -77,9 +78,9 @@ class Children:
 
 
 def _own_directory() -> str | None:
-    """Return the directory of the archive that this file is in: it is removed with the worker."""
-    archive = next((parent for parent in Path(__file__).parents if parent.is_file()), None)
-    return str(archive.parent) if archive is not None else None
+    """Return the folder that the worker was unpacked into, which is removed with it."""
+    folder = Path(__file__).parents[2]
+    return str(folder) if folder.name == WORKER else None
 
 
 def _tops(modules: Mapping[str, bytes]) -> set[str]:

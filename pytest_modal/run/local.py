@@ -20,9 +20,10 @@ from pytest_modal.batch.environment import Environment
 from pytest_modal.batch.outcomes import Outcome, Progress
 from pytest_modal.declare.settings import LocalOptions
 from pytest_modal.remote.child import Child
+from pytest_modal.remote.children import WORKER
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.remote.supervisor import Supervisor
-from pytest_modal.run.bundle import bundle
+from pytest_modal.run.bundle import unpack
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.isolation import Isolation
 from pytest_modal.run.printed import Lines
@@ -73,13 +74,13 @@ class LocalBackend:
         isolation = Isolation(batch, self._rootdir, self._options)
         supervisors: dict[str, Supervisor] = {}
         with temporary_directory() as scratch:
-            archive = scratch / "worker.zip"
-            archive.write_bytes(bundle())
+            folder = scratch / WORKER
+            unpack(folder)
             try:
                 for call in batch.calls:
                     environment = call.environment
                     if environment.key not in supervisors:
-                        start = functools.partial(self._start, archive, environment, isolation)
+                        start = functools.partial(self._start, folder, environment, isolation)
                         supervisors[environment.key] = Supervisor(start)
                     supervisor = supervisors[environment.key]
                     blocked = dispatch.blocked(call)
@@ -104,13 +105,13 @@ class LocalBackend:
             began, now = self.containers[number].started or 0.0, time.time()
             self.containers[number] = replace(self.containers[number], ended=now, seconds=max(0.0, now - began))
 
-    def _start(self, archive: Path, environment: Environment, isolation: Isolation) -> Child:
+    def _start(self, folder: Path, environment: Environment, isolation: Isolation) -> Child:
         self._started += 1
         name = f"local-{self._started}"
         self._ended(environment)
         self._running[environment.key] = len(self.containers)
         self.containers.append(Used(name, str(environment), "", 0.0, None, time.time()))
-        directory = archive.parent / name
+        directory = folder.parent / name
         work, packages = directory / "work", directory / "packages"
         for each in (work, packages):
             each.mkdir(parents=True)
@@ -119,13 +120,13 @@ class LocalBackend:
             "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.remote.local_worker import main; "
             "main(*sys.argv[2:])"
         )
-        command = [sys.executable, "-P", "-X", "faulthandler", "-c", start, str(archive)]
+        command = [sys.executable, "-P", "-X", "faulthandler", "-c", start, str(folder)]
         # PYTHONPATH usually names local code, which a container does not have.
         own = {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"}
         variables = isolation.variables(environment) | own | dict(environment.env)
         child = Child(name, directory, command, cwd=work, env=variables)
         # What the limits are is found out while the interpreter starts.
-        child.tell(isolation.limits(environment, archive.parent))
+        child.tell(isolation.limits(environment, folder.parent))
         return child
 
     def _run(

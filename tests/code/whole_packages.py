@@ -34,15 +34,15 @@ RENAMED = "project_"  # what the names of copies of standard modules begin with
 
 def tried(packages: Sequence[str], scratch: Path) -> dict[str, dict[str, str]]:
     """Return for each package, and each name in it, why it did not arrive; empty for a name that did."""
-    from pytest_modal.run.bundle import bundle
+    from pytest_modal.run.bundle import unpack
 
     project = scratch / "project"
     project.mkdir()
     local = [_copied(package, project) for package in packages]
     _run("-P", "plan", str(project), str(scratch / "planned"), *local)
-    (scratch / "worker.zip").write_bytes(bundle())
+    unpack(scratch / "worker")
     shutil.rmtree(project)
-    _run("-I", "load", str(scratch / "worker.zip"), str(scratch / "planned"), str(scratch / "loaded.json"))
+    _run("-I", "load", str(scratch / "worker"), str(scratch / "planned"), str(scratch / "loaded.json"))
     found: dict[str, dict[str, str]] = {package: {} for package in packages}
     for name, why in json.loads((scratch / "loaded.json").read_text()).items():
         found[name.partition(":")[0].partition(".")[0].removeprefix(RENAMED)][name] = why

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from pytest_modal.remote.children import WORKER
+
 # The version that runs pytest: what travels by value is bytecode, which another one misreads or crashes on.
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _ANOTHER = re.compile(r"pytest-modal: (the image of .+? has Python [\d.]+, and [\d.]+ runs pytest)")
@@ -52,6 +54,8 @@ def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], 
     """
     import modal
 
+    worker = WORKER
+
     class Entry:
         # The first of the class, so that it is read first.
         python = _RunsWhereItIsRead(_CHECK.format(python=PYTHON, name=name))
@@ -62,10 +66,10 @@ def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], 
             import sys
             import tempfile
             import zipfile
+            from pathlib import Path
 
             try:
-                # As files, Python keeps their bytecode for the processes that run the calls.
-                folder = tempfile.mkdtemp()
+                folder = str(Path(tempfile.mkdtemp(), worker))
                 with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
                     archive.extractall(folder)
                 sys.path.insert(0, folder)

@@ -88,7 +88,7 @@ def _shipped(
 
 def run(box: Path) -> None:
     """Call what travelled."""
-    sys.path.insert(0, str(box / "worker.zip"))
+    sys.path.insert(0, str(box / "pytest-modal-worker"))
     # A container does not have it.
     sys.modules.update(dict.fromkeys(["pytest", "_pytest"]))  # type: ignore[arg-type]
     from pytest_modal.remote.slices import Slices

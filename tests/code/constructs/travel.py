@@ -16,7 +16,8 @@ from typing import TypedDict
 
 from constructs import journey
 from constructs.construct import Construct, Raises, Returns
-from pytest_modal.run.bundle import bundle
+from pytest_modal.remote.children import WORKER
+from pytest_modal.run.bundle import unpack
 
 
 class Planned(TypedDict, total=False):
@@ -77,7 +78,7 @@ def run(construct: Construct, planned: Plan, top: Path) -> dict[str, dict[str, s
     """Call what was planned in a process that has nothing else; return what happened to each function."""
     empty = top / "empty"
     empty.mkdir()
-    (planned.box / "worker.zip").write_bytes(bundle())
+    unpack(planned.box / WORKER)
     script = shutil.copy(journey.__file__, planned.box)
     _run(["-I", str(script), "run", str(planned.box)], empty, construct.env_there)
     there: dict[str, dict[str, str]] = json.loads((planned.box / journey.THERE).read_text())
