@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,7 +62,7 @@ class Environment:
         objects = [self.image, *self.secrets, *(each for _, each in (*self.volumes, *self.modal))]
         return digest_of(*self._settings("seed"), *_identities(objects))
 
-    @property
+    @cached_property
     def declared(self) -> str:
         """Digest of all settings that is the same in every process: objects count by their `repr`."""
         return digest_of(*(_ADDRESS.sub("", setting) for setting in self._settings()))
@@ -71,6 +71,16 @@ class Environment:
     def image_group(self) -> str:
         """Digest of what decides on the image: calls that are alike in it share one, whatever else they declare."""
         return digest_of(*(f"{name}={getattr(self, name)!r}" for name in _IMAGE), *_identities([self.image]))
+
+    def in_round(self, number: int) -> Environment:
+        """Return the same for a round of a gate."""
+        if number not in self._in_rounds:
+            self._in_rounds[number] = replace(self, round=number)
+        return self._in_rounds[number]
+
+    @cached_property
+    def _in_rounds(self) -> dict[int, Environment]:
+        return {}
 
     @property
     def gpus(self) -> int:

@@ -33,6 +33,7 @@ class Environments:
         self._defaults = defaults
         self._location = location
         self._alike: dict[str, list[str]] = {}
+        self._last: dict[RemoteFunction, Environment] = {}
         self._wrong_packages: dict[str, tuple[str, str] | None] = {}
 
     def of(
@@ -82,7 +83,10 @@ class Environments:
         if "volumes" not in settings:
             place = f"the ini, modal_volumes, for {nodeid}"
         _check_volumes(found.volumes, nodeid if "volumes" in marked else place)
-        return found
+        # Nearly all calls of a function have the same one: it is kept once, and digested once.
+        if self._last.get(remote) != found:
+            self._last[remote] = found
+        return self._last[remote]
 
     def _combined(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the project declares together with what is declared nearer, as an App and its Functions do."""

@@ -6,7 +6,7 @@ import enum
 import hashlib
 import pickle
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pytest_modal.code.arguments import digest_of_argument
 
@@ -26,16 +26,20 @@ class Lent:
         The value itself.
     digest : str
         Of its content.
-    users : set of str
-        Node ids of the tests that have yet to look at it.
     """
 
     value: object
     digest: str
-    users: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._first = _fingerprint(self.value)
+        # Node ids of the tests that have yet to look at it, where the last one looks at more.
+        self._users: set[str] | None = set() if self._first is not None and self._first.sampled else None
+
+    def lend(self, nodeid: str) -> None:
+        """Note a test that will look at it."""
+        if self._users is not None:
+            self._users.add(nodeid)
 
     def has_changed(self) -> bool:
         """Whether its content differs; of a long array only a sample is looked at, which takes no time."""
@@ -44,9 +48,11 @@ class Lent:
 
     def has_changed_for(self, nodeid: str) -> bool:
         """Whether its content differs when a test is set up; the last of its tests looks at all of it."""
-        is_last = self.users == {nodeid}
-        self.users.discard(nodeid)
-        return self.has_changed() or (is_last and self._first is not None and self._first.sampled and self._differs())
+        if self._users is None:
+            return self.has_changed()
+        is_last = self._users == {nodeid}
+        self._users.discard(nodeid)
+        return self.has_changed() or (is_last and self._differs())
 
     def _differs(self) -> bool:
         try:

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from pytest_modal.batch.calls import Argument, Batch, Call, Container, FromCall, FromContainer
-from pytest_modal.batch.environment import Environment
 from pytest_modal.declare.settings import GateSettings
 from pytest_modal.plan.order import sort_calls
 from pytest_modal.plan.state import ItemPlan, plan_of
@@ -111,7 +110,7 @@ def _call_in(call: Call, number: int) -> Call:
         key=key_in(call.key, number),
         label=f"{call.label}, round {number + 1}",
         arguments=_arguments_in(call.arguments, number),
-        environment=_environment_in(call.environment, number),
+        environment=call.environment.in_round(number),
         containers=tuple(key_in(key, number) for key in call.containers),
         tests=list(call.tests),
     )
@@ -122,12 +121,8 @@ def _container_in(container: Container, number: int) -> Container:
         container,
         key=key_in(container.key, number),
         arguments=_arguments_in(container.arguments, number),
-        environment=_environment_in(container.environment, number),
+        environment=container.environment.in_round(number),
     )
-
-
-def _environment_in(environment: Environment, number: int) -> Environment:
-    return replace(environment, round=number)
 
 
 def _arguments_in(arguments: Mapping[str, Argument], number: int) -> dict[str, Argument]:

@@ -65,7 +65,7 @@ class ItemPlan:
 
     def lend(self, remote: RemoteFunction, name: str, lent: Lent, nodeid: str, *, by_fixture: bool = False) -> None:
         """Note a local value that goes along for the test."""
-        lent.users.add(nodeid)
+        lent.lend(nodeid)
         self.sent[remote, name] = Sent(lent, by_fixture)
 
 
