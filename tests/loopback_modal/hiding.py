@@ -58,24 +58,15 @@ class Hiding:
         instead : mapping
             Directories that it sees in the place of hidden ones.
         """
-        if not self.directories:
-            return
-        here = Path.cwd()
-        _unshare()
-        _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
-        kept = {each.resolve(): os.open(each, os.O_PATH | os.O_CLOEXEC) for each in (*self._needed, *own)}
-        shown = {path: os.open(each, os.O_PATH | os.O_CLOEXEC) for path, each in (instead or {}).items()}
-        # From the top down: what is kept of a hidden directory comes after it, and what is hidden of that after both.
-        for path in sorted({*kept, *self.directories}):
-            if path in self.directories:
-                if path in shown:
-                    _mount(f"/proc/self/fd/{shown[path]}", str(path), "", _MS_BIND)
-                elif path.is_dir():
-                    _mount("tmpfs", str(path), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
-            elif any(each in self.directories for each in path.parents):
-                path.mkdir(parents=True, exist_ok=True)
-                _mount(f"/proc/self/fd/{kept[path]}", str(path), "", _MS_BIND | _MS_REC)
-        os.chdir(here)  # the old directory is still the one in front of what was mounted
+        hide(**self.places(own, instead))
+
+    def places(self, own: Iterable[Path], instead: Mapping[Path, Path] | None = None) -> dict[str, Any]:
+        """Return the arguments of `hide` for such a process, as they can be sent to it."""
+        return {
+            "hidden": [str(each) for each in self.directories],
+            "kept": [str(each) for each in (*self._needed, *own)],
+            "instead": {str(path): str(each) for path, each in (instead or {}).items()},
+        }
 
     def _refusal(self, python: Path) -> str:
         if not sys.platform.startswith("linux"):
@@ -94,6 +85,29 @@ class Hiding:
         except OSError as error:  # what leads to the interpreter is hidden too, such as a link in the home directory
             return str(error)
         return trial.stderr.strip() or f"exit status {trial.returncode}" if trial.returncode else ""
+
+
+def hide(hidden: Iterable[str], kept: Iterable[str], instead: Mapping[str, str]) -> None:
+    """Have this process, which must have one thread, see of what is hidden only what is kept, and what is instead."""
+    if not hidden:
+        return
+    here = Path.cwd()
+    _unshare()
+    _mount("none", "/", "", _MS_REC | _MS_PRIVATE)
+    back = {Path(each).resolve(): os.open(each, os.O_PATH | os.O_CLOEXEC) for each in kept}
+    shown = {Path(path): os.open(each, os.O_PATH | os.O_CLOEXEC) for path, each in instead.items()}
+    empty = {*map(Path, hidden)}
+    # From the top down: what is kept of a hidden directory comes after it, and what is hidden of that after both.
+    for path in sorted({*back, *empty}):
+        if path in empty:
+            if path in shown:
+                _mount(f"/proc/self/fd/{shown[path]}", str(path), "", _MS_BIND)
+            elif path.is_dir():
+                _mount("tmpfs", str(path), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
+        elif any(each in empty for each in path.parents):
+            path.mkdir(parents=True, exist_ok=True)
+            _mount(f"/proc/self/fd/{back[path]}", str(path), "", _MS_BIND | _MS_REC)
+    os.chdir(here)  # the old directory is still the one in front of what was mounted
 
 
 @cache
