@@ -39,7 +39,8 @@ def write_report(name: str, root: Path | None = None, *, html: Path | None = Non
     directory = found.absolute().parent
     directory = directory.parent if directory.name == RUNS else directory
     path = html or directory / REPORT
-    if not is_written(path, lambda: write_page(record, previous_of(record, directory), directory, path)):
+    previous = previous_of(record["id"], record["selection"], directory)
+    if not is_written(path, lambda: write_page(record, previous, directory, path)):
         return 2
     write(f"{path}\n")
     return 0

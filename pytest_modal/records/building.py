@@ -79,8 +79,8 @@ def build(
     exit_status: int | None,
     seconds: float,
     early: Record | None = None,
-) -> tuple[Record, str]:
-    """Build the record of a run; return it, and as JSON.
+) -> tuple[Record, list[str]]:
+    """Build the record of a run; return it, and as pieces of JSON.
 
     Parameters
     ----------

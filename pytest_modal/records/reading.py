@@ -113,16 +113,16 @@ def find_record(name: str, root: Path) -> Record:
     return read_record(find_run(name, root))
 
 
-def previous_of(record: Record, root: Path) -> Record | None:
-    """Return the newest finished record before this one of the same tests in the same mode; None without one."""
+def previous_of(run: str, selection: str, root: Path) -> Record | None:
+    """Return the newest finished record before a run, by its id, of the same tests in the same mode; None without."""
     for path in runs_in(root):
-        if path.stem >= record["id"]:
+        if path.stem >= run:
             continue
         try:
             with path.open(encoding="utf-8") as stream:
                 head = stream.read(_HEAD)
             found = _SELECTION.search(head)
-            if found is not None and found[1] == record["selection"] and '"ending": "finished"' in head:
+            if found is not None and found[1] == selection and '"ending": "finished"' in head:
                 return read_record(path)
         except (OSError, ValueError):
             continue

@@ -62,7 +62,8 @@ def prepared(config: pytest.Config) -> Iterator[Callable[[Record], None]]:
     timers: list[threading.Timer] = []
 
     def begin(record: Record) -> None:
-        timers.append(threading.Timer(_PREPARE_AFTER, _prepare, (config, record)))
+        # The record itself is not kept for it: of thousands of calls it is large.
+        timers.append(threading.Timer(_PREPARE_AFTER, _prepare, (config, record["id"], record["selection"])))
         timers[-1].daemon = True
         timers[-1].start()
 
@@ -74,14 +75,14 @@ def prepared(config: pytest.Config) -> Iterator[Callable[[Record], None]]:
             timer.join()  # nothing of it happens while tests run
 
 
-def _prepare(config: pytest.Config, record: Record) -> None:
+def _prepare(config: pytest.Config, run: str, selection: str) -> None:
     # What is wrong is raised again when it is needed.
     with contextlib.suppress(Exception):
         if settings_of(config).report is not None:
             from pytest_modal.report.html.page import load_templates
 
             load_templates()
-        config.stash[_PREVIOUS] = previous_of(record, output_root(config))
+        config.stash[_PREVIOUS] = previous_of(run, selection, output_root(config))
 
 
 def last_before(config: pytest.Config, record: Record) -> Record | None:
@@ -89,7 +90,7 @@ def last_before(config: pytest.Config, record: Record) -> Record | None:
     found = config.stash.get(_PREVIOUS, None)
     if found is not None and found["selection"] == record["selection"]:
         return found
-    return previous_of(record, output_root(config))
+    return previous_of(record["id"], record["selection"], output_root(config))
 
 
 RENDERERS: tuple[Renderer, ...] = (

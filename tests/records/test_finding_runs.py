@@ -74,11 +74,11 @@ def test_without_a_history_the_last_run_is_that_of_run_json(pytester: pytest.Pyt
 
 def test_the_previous_run_is_the_last_one_of_the_same_tests(three: Path, pytester: pytest.Pytester) -> None:
     first, _, third = (read_record(path) for path in sorted(runs_in(three)))
-    assert previous_of(third, three) == first
-    assert previous_of(first, three) is None
+    assert previous_of(third["id"], third["selection"], three) == first
+    assert previous_of(first["id"], first["selection"], three) is None
     text = (three / "runs" / f"{first['id']}.json").read_text()
     (three / "runs" / f"{first['id']}.json").write_text(text.replace('"ending": "finished"', '"ending": "interrupted"'))
-    assert previous_of(third, three) is None
+    assert previous_of(third["id"], third["selection"], three) is None
 
 
 def test_pairs_are_tuples_again(three: Path) -> None:

@@ -25,7 +25,7 @@ from pytest_modal.report.html.tests import files_without_test, tests_of
 from pytest_modal.report.html.text import Texts, cut, with_minus
 from pytest_modal.report.html.timeline import timeline_of
 from pytest_modal.report.record import Record
-from pytest_modal.store.files import atomic_path
+from pytest_modal.store.files import write_pieces
 
 
 def load_templates() -> None:
@@ -50,9 +50,7 @@ def write_page(record: Record, previous: Record | None, root: Path, path: Path) 
     OSError
         It can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(render_page(record, previous, root, path.parent))
+    write_pieces(path, render_page(record, previous, root, path.parent))
 
 
 def render_page(
