@@ -9,19 +9,17 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 from pytest_modal.remote.framing import CallRequest, Ended, Missing, Reply, Teardown
 from pytest_modal.remote.keeper import END_TIMEOUT, end
 from pytest_modal.remote.pipes import Pipes
+from pytest_modal.remote.starting import Started
 from pytest_modal.remote.streams import KEPT_OUTPUT, encodable
 
 START_TIMEOUT = 120.0  # seconds for an interpreter to start; far beyond what a loaded machine needs
 TEARDOWN_TIMEOUT = 30.0  # seconds at most for the code after the `yield` of container fixtures
-# File in which the process says what it does: it is there even after a crash, and nobody has to wake up for it.
-PHASE = "phase"
 _START = "start", ""
 _SEND = "send", ""
 _MOST_OUTPUT = 16 << 20  # bytes on disk: what was printed before is forgotten between two calls
@@ -42,12 +40,8 @@ class Child:
 
     Parameters
     ----------
-    name : str
-        Names the process in outcomes.
-    directory : Path
-        Where its output goes: it is there even after a crash. Made here.
-    command : sequence of str
-        Starts the process; its last arguments are added here: the name, and the file of its standard output.
+    started : Started
+        The process.
 
     Attributes
     ----------
@@ -57,38 +51,13 @@ class Child:
         Functions, texts of modules and container fixtures that the process has: their blobs aren't sent again.
     """
 
-    def __init__(
-        self,
-        name: str,
-        directory: Path,
-        command: Sequence[str],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self.name = name
+    def __init__(self, started: Started) -> None:
+        self.name = started.name
         self.used = False
         self.known: set[str] = set()
-        directory.mkdir(parents=True, exist_ok=True)
-        paths = {kind: directory / kind for kind in ("stdout", "stderr")}
-        for path in (*paths.values(), directory / PHASE):
-            path.write_bytes(b"")
-        self._phase_file = os.open(directory / PHASE, os.O_RDWR)
-        self._output = {kind: os.open(path, os.O_RDWR) for kind, path in paths.items()}
-        self._begin = dict.fromkeys(paths, 0)  # of what the running call prints
-        self._seen = dict.fromkeys(paths, 0)
-        with paths["stderr"].open("ab") as stderr:
-            self._popen = subprocess.Popen(
-                [*command, name, str(paths["stdout"])],
-                cwd=cwd,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                stderr=stderr,
-                # The parent handles Ctrl-C: it must not reach the worker first. What the process starts ends with it.
-                start_new_session=True,
-            )
+        self._phase_file, self._output, self._popen = started.phase, started.output, started.process
+        self._begin = dict.fromkeys(self._output, 0)  # of what the running call prints
+        self._seen = dict.fromkeys(self._output, 0)
         self._pipes = Pipes(self._popen)
         self._told = _START
         self._ready = False

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from pytest_modal.remote.child import PHASE, note_phase
+from pytest_modal.remote.child import note_phase
 from pytest_modal.remote.debugger import refuse_breakpoints
 from pytest_modal.remote.described import Notes, no_notes
 from pytest_modal.remote.device import Card
@@ -23,6 +23,7 @@ from pytest_modal.remote.framing import Limits, read_message, write_message
 from pytest_modal.remote.installed import is_installed
 from pytest_modal.remote.isolation import Isolation
 from pytest_modal.remote.keeper import keep
+from pytest_modal.remote.starting import PHASE
 from pytest_modal.remote.worker import Worker
 
 

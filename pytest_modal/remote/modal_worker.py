@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
@@ -33,19 +31,14 @@ from pytest_modal.remote.framing import (
     write_message,
 )
 from pytest_modal.remote.masks import Masks, SecretNames, warning_of
+from pytest_modal.remote.starting import Started, in_container
 from pytest_modal.remote.supervisor import Supervisor
 
-# Where the Hugging Face hub's downloads are kept, for images and secrets that don't say where.
-CACHE = "PYTEST_MODAL_CACHE"
 INTERRUPT_TIMEOUT = 5.0  # seconds for a call to end when Modal ends its container
 STOP_TIMEOUT = 20.0  # seconds for the code after the `yield` of container fixtures: Modal grants 30 for it all
 TEARDOWN_WAIT = 5.0  # seconds that results wait for that code, so that what goes wrong in it can be reported with them
 MOST_RESULTS = 4 << 20  # bytes: with more, the calls that have not begun go back
 _SMALL = 64 << 10  # bytes: larger blobs are kept on disk
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from pytest_modal.remote.local_worker import main_in_container; main_in_container(*sys.argv[2:])"
-)
 
 
 class ModalWorker:
@@ -61,19 +54,20 @@ class ModalWorker:
         Which environment variables are secret.
     mark : str
         Begins each line of the log that is a report. No function knows it.
+    first : Started
+        Its first worker process.
     """
 
-    def __init__(self, environment: str, recycle: Callable[[], None], secret: SecretNames, mark: str) -> None:
+    def __init__(
+        self, environment: str, recycle: Callable[[], None], secret: SecretNames, mark: str, first: Started
+    ) -> None:
         self._masks = Masks(secret.among(os.environ.items()))
         self._environment = environment
         self._recycle = recycle
-        self._name = os.environ.get("MODAL_TASK_ID", "")
-        self._scratch = Path(tempfile.mkdtemp(prefix="pytest-modal-"))
-        self._blobs = _Blobs(self._scratch / "blobs")
-        if cache := os.environ.pop(CACHE, ""):
-            os.environ.setdefault("HF_HOME", cache)
-            os.environ.setdefault("HF_XET_HIGH_PERFORMANCE", "1")
+        self._name, self._output = first.name, first.directory
+        self._blobs = _Blobs(self._output.parent / "blobs")
         self._device = Device()
+        self._first: Started | None = first
         self._started = 0
         self._supervisor = Supervisor(self._start)
         self._supervisor.renew()
@@ -164,9 +158,8 @@ class ModalWorker:
     def _start(self) -> Child:
         self._started += 1
         name = self._name if self._started == 1 else f"{self._name}, process {self._started}"
-        # The same modules are found as here. Connections and signal handlers of Modal's client don't get there.
-        command = [sys.executable, "-P", "-X", "faulthandler", "-c", _START, json.dumps(sys.path)]
-        child = Child(name, self._scratch / "output", command)
+        started, self._first = self._first or in_container(name, self._output), None
+        child = Child(started)
         # What the GPU is is found out while the interpreter starts.
         child.tell({"card": [*self._device.card]})
         return child

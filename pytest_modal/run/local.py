@@ -22,6 +22,7 @@ from pytest_modal.declare.settings import LocalOptions
 from pytest_modal.remote.child import Child
 from pytest_modal.remote.children import WORKER
 from pytest_modal.remote.framing import Teardown
+from pytest_modal.remote.starting import Started
 from pytest_modal.remote.supervisor import Supervisor
 from pytest_modal.run.bundle import unpack
 from pytest_modal.run.dispatch import Dispatch
@@ -124,7 +125,7 @@ class LocalBackend:
         # PYTHONPATH usually names local code, which a container does not have.
         own = {"PYTHONPATH": str(packages), "PYTHONUNBUFFERED": "1"}
         variables = isolation.variables(environment) | own | dict(environment.env)
-        child = Child(name, directory, command, cwd=work, env=variables)
+        child = Child(Started(name, directory, command, cwd=work, env=variables))
         # What the limits are is found out while the interpreter starts.
         child.tell(isolation.limits(environment, folder.parent))
         return child

@@ -19,6 +19,7 @@ from suite_run import section
 
 from pytest_modal.remote.child import Child
 from pytest_modal.remote.framing import CallRequest
+from pytest_modal.remote.starting import Started
 from pytest_modal.remote.supervisor import Supervisor
 
 # On Modal
@@ -265,7 +266,8 @@ class Watched:
 # Stands in for the worker: it does what the label of a call says.
 CHILD = """
 import os, pathlib, signal, sys, time
-from pytest_modal.remote.child import PHASE, note_phase
+from pytest_modal.remote.child import note_phase
+from pytest_modal.remote.starting import PHASE
 from pytest_modal.remote.framing import read_message, write_message
 from pytest_modal.remote.keeper import keep
 keep()
@@ -309,7 +311,7 @@ def started(tmp_path: Path) -> list[Child]:
 def supervisor(tmp_path: Path, started: list[Child]) -> Iterator[Supervisor]:
     def start() -> Child:
         name = f"child-{len(started) + 1}"
-        started.append(Child(name, tmp_path / name, [sys.executable, "-c", CHILD]))
+        started.append(Child(Started(name, tmp_path / name, [sys.executable, "-c", CHILD])))
         return started[-1]
 
     supervisor = Supervisor(start)
@@ -391,7 +393,7 @@ def test_processes_have_no_signal_handlers_and_no_files_of_their_parent(tmp_path
     )
     files = [(tmp_path / str(number)).open("w") for number in range(20)]
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
-    supervisor = Supervisor(lambda: Child("child", tmp_path / "child", [sys.executable, "-c", code]))
+    supervisor = Supervisor(lambda: Child(Started("child", tmp_path / "child", [sys.executable, "-c", code])))
     try:
         assert run(supervisor, "works")[1] == b"True False"
     finally:

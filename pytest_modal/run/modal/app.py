@@ -22,7 +22,7 @@ from pytest_modal.declare.facts import Facts
 from pytest_modal.declare.gpus import as_modal_takes
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.child import START_TIMEOUT, TEARDOWN_TIMEOUT
-from pytest_modal.remote.modal_worker import CACHE
+from pytest_modal.remote.starting import CACHE
 from pytest_modal.run.bundle import bundle
 from pytest_modal.run.modal.entry import PYTHON, entry_class
 from pytest_modal.run.staging import stage

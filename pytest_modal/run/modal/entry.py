@@ -73,6 +73,9 @@ def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], 
                 with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
                     archive.extractall(folder)
                 sys.path.insert(0, folder)
+                from pytest_modal.remote.starting import first_in_container
+
+                first = first_in_container()
                 from pytest_modal.remote.masks import SecretNames
                 from pytest_modal.remote.modal_worker import ModalWorker
             except Exception as error:
@@ -81,7 +84,7 @@ def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], 
             import modal.experimental
 
             secret = SecretNames(patterns, public)
-            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs, secret, mark)
+            self.container = ModalWorker(name, modal.experimental.stop_fetching_inputs, secret, mark, first)
 
         @modal.method()
         def run(self, payload: bytes) -> bytes:
