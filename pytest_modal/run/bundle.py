@@ -1,4 +1,4 @@
-"""What every worker gets: the folder `remote` and cloudpickle."""
+"""The files of a worker: the folder `remote` and cloudpickle."""
 
 from __future__ import annotations
 
