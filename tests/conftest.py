@@ -39,6 +39,12 @@ def plain_environment() -> dict[str, str]:
 OTHER_PLUGINS = ["anyio", "asyncio", "html", "html_fixtures", "hypothesispytest", "metadata", "pytest_cov", "timeout"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Its tests take a minute each: begun last, one worker would be left alone with them.
+    items.sort(key=lambda item: item.path.name != "test_example_suite.py")
+
+
 @pytest.fixture(autouse=True)
 def _unconfigured(monkeypatch: pytest.MonkeyPatch, plain_environment: dict[str, str]) -> None:
     for name in filter(_configures, [*os.environ]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -19,23 +18,12 @@ from pytest_modal.records.renderers import prepared
 from pytest_modal.records.reports import mark
 from pytest_modal.records.writing import write_early, write_record
 from pytest_modal.report.record import Record
+from pytest_modal.run.garbage import without_collections
 from pytest_modal.run.xdist import controller_of, results_of_all
 from pytest_modal.store.results import Results
 
 _STARTED = "pytest_modal_started"  # of the input of a worker: when the whole run was started
 _NAME = "pytest_modal_record"
-
-
-@contextlib.contextmanager
-def _without_collections() -> Generator[None, None, None]:
-    """Have Python's collector wait: of thousands of entries none is in a cycle, and it would look at all of pytest."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 class RecordHooks:
@@ -87,7 +75,7 @@ class RecordHooks:
         with prepared(self._config) as begin:
             yield functools.partial(self._note, begin)
 
-    @_without_collections()
+    @without_collections()
     def _note(self, begin: Callable[[Record], None], results: Results) -> None:
         seconds = time.time() - self._course.started
         built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
@@ -96,7 +84,7 @@ class RecordHooks:
             begin(built[0])
         self._planned = True
 
-    @_without_collections()
+    @without_collections()
     def _finish(self, session: pytest.Session) -> None:
         results = results_of_all(self._config)
         early = self._early() if results is None and controller_of(self._config) is not None else None

@@ -15,6 +15,7 @@ from pytest_modal.local.output_dir import COMMENT, METRICS, output_root
 from pytest_modal.records import forges
 from pytest_modal.records.reading import previous_of
 from pytest_modal.report.record import Record
+from pytest_modal.run.garbage import without_collections
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def prepared(config: pytest.Config) -> Iterator[Callable[[Record], None]]:
             timer.join()  # nothing of it happens while tests run
 
 
+@without_collections()
 def _prepare(config: pytest.Config, run: str, selection: str) -> None:
     # What is wrong is raised again when it is needed.
     with contextlib.suppress(Exception):

@@ -26,7 +26,7 @@ from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal.limits import Limits
-from pytest_modal.run.modal.network import Network
+from pytest_modal.run.modal.network import Network, load_client
 from pytest_modal.run.modal.server_warnings import as_notes
 from pytest_modal.run.modal.session import CLOSE_TIMEOUT, Session
 from pytest_modal.run.protocol import Result
@@ -109,6 +109,7 @@ class ModalBackend:
         self, batch: Batch, results: Callable[[str], bytes], progress: Callable[[Progress], None]
     ) -> Iterator[Result]:
         """Run the calls in their sessions, all at once; see `Backend.run`."""
+        load_client()
         inbox: queue.SimpleQueue[_Stored | Progress | BaseException | None] = queue.SimpleQueue()
 
         async def emit(outcomes: Sequence[tuple[Outcome, bytes]]) -> None:
