@@ -48,7 +48,9 @@ def _compiled() -> dict[str, bytes]:
         files[name] = path.read_bytes()
         code = SourceFileLoader(path.stem, str(path)).get_code(path.stem)
         head = importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(files[name])
-        files[importlib.util.cache_from_source(name)] = head + marshal.dumps(code)
+        # Wherever this process keeps bytecode, a worker looks for it beside the source.
+        cached = Path(importlib.util.cache_from_source(name)).name
+        files[f"{name.rpartition('/')[0]}/__pycache__/{cached}"] = head + marshal.dumps(code)
     return files
 
 

@@ -8,7 +8,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-from pytest_modal.run.bundle import bundle, unpack
+import pytest
+
+from pytest_modal.run.bundle import _compiled, bundle, unpack
 
 IMPORTED = "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modal.remote import local_worker as it; "
 
@@ -19,7 +21,12 @@ def imported(folder: Path, then: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_worker_of_this_machine_compiles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", [None, "elsewhere"])
+def test_a_worker_of_this_machine_compiles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str | None
+) -> None:
+    monkeypatch.setattr(sys, "pycache_prefix", prefix)
+    _compiled.cache_clear()
     unpack(tmp_path)
     for source in {*tmp_path.glob("*/**/*.py")} - {tmp_path / "pytest_modal/__init__.py"}:
         source.write_text("raise SystemExit('compiled')")
