@@ -116,6 +116,7 @@ def test_ctrl_c_leaves_a_screen_that_can_be_used(suite: pytest.Pytester) -> None
 
 
 def test_on_modal_it_shows_containers_and_what_they_cost(suite: pytest.Pytester, modal_server: LoopbackModal) -> None:
+    modal_server.fail("slow_start", times=None, seconds=0.5)
     first = Terminal().run(suite.path, "--modal")
     assert first.was_shown("modal: starting containers  0/8 calls")
     frame = first.shown("2 containers up; about $", "T4  loading model")

@@ -178,6 +178,7 @@ SIZES = {
     "container_limit",
     "scaledown",
     "grace",
+    "restart_delay",
     "backlog",
     "container_env",
     "hide",
