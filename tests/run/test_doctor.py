@@ -92,13 +92,12 @@ def test_ctrl_c_leaves_what_is_known_and_ends_the_apps(modal_server: LoopbackMod
     assert [app["state"] for app in modal_server.facts()["apps"]] == ["stopped", "stopped"]
 
 
-@pytest.mark.parametrize("number", [1, 2], ids=["of the visit", "of a check"])
-def test_ctrl_c_ends_an_app_that_is_being_opened(modal_server: LoopbackModal, number: int) -> None:
+@pytest.mark.parametrize(("number", "when"), [(1, {}), (2, {"once": "AppPublish"})], ids=["of the visit", "of a check"])
+def test_ctrl_c_ends_an_app_that_is_being_opened(
+    modal_server: LoopbackModal, number: int, when: dict[str, str]
+) -> None:
     modal_server.fail("slow_start", times=None, seconds=60)
-    if number == 2:
-        modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3, once="AppPublish")
-    else:
-        modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3)
+    modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3, **when)
     with start() as process:
         modal_server.wait_for(lambda facts: len(facts["apps"]) == number)
         process.send_signal(signal.SIGINT)

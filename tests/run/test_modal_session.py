@@ -415,13 +415,7 @@ def test_ctrl_c_stops_the_session_and_reaches_pytest(
         def test_it(value): pass
         """
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", f"--modal-mode={mode}", "-p", "no:randomly"],
-        cwd=pytester.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = started_pytest(pytester, f"--modal-mode={mode}", "-p", "no:randomly")
     wait_for(started)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -445,18 +439,18 @@ def test_ctrl_c_ends_an_app_that_is_being_opened(pytester: pytest.Pytester, moda
         """
     )
     modal_server.fail("rpc", times=1, rpc="FunctionCreate", delay=3)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--modal"],
-        cwd=pytester.path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = started_pytest(pytester, "--modal")
     modal_server.wait_for(lambda facts: facts["apps"])
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert [app["state"] for app in modal_server.facts()["apps"]] == ["stopped"]
+
+
+def started_pytest(pytester: pytest.Pytester, *options: str) -> subprocess.Popen[str]:
+    """Start pytest in a process of its own."""
+    command = [sys.executable, "-m", "pytest", *options]
+    return subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def wait_for(path: Path) -> None:

@@ -7,10 +7,7 @@ interrupted. Everything from that thread comes through one queue.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import functools
-import gc
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -135,7 +132,6 @@ class ModalBackend:
             )
             self._sessions.append((number, session))
         sessions = [session for _, session in self._sessions]
-        _end_soon()
         thread = _SessionThread(sessions, inbox.put)
         told: set[Progress] = set()
         with self._network.as_before(), as_notes(sessions[0].notes.append):
@@ -157,12 +153,6 @@ class ModalBackend:
                         event.done.set_result(None)
             finally:
                 thread.stop()
-
-
-@functools.cache
-def _end_soon() -> None:
-    """Spare the end of this process a tenth of a second, in which Python looks for cycles in all of Modal's client."""
-    atexit.register(gc.freeze)
 
 
 class _SessionThread(threading.Thread):

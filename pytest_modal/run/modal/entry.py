@@ -69,6 +69,7 @@ def entry_class(name: str, bundle: bytes, mark: str, patterns: tuple[str, ...], 
             from pathlib import Path
 
             try:
+                # As files, Python keeps their bytecode for the processes that run the calls.
                 folder = str(Path(tempfile.mkdtemp(), worker))
                 with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
                     archive.extractall(folder)

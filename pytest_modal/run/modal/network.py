@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import functools
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -16,8 +19,13 @@ _LOOK_TIMEOUT = 5.0  # seconds
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
+@functools.cache
 def load_client() -> None:
-    """Import Modal's client: 70,000 objects, among which the collector would look for cycles again and again."""
+    """Import Modal's client: 70,000 objects, among which Python would look for cycles again and again.
+
+    It would at the end of the process too, for a tenth of a second.
+    """
+    atexit.register(gc.freeze)
     # What is wrong with it, or its configuration, is raised again where that is told.
     with without_collections(), contextlib.suppress(Exception):
         import modal  # noqa: F401

@@ -44,10 +44,7 @@ async def opened(app: Any, unless_failed: Waiting, patience: float, grace: Calla
         failure = error
         raise
     finally:
-        # Modal records why a session ended: after Ctrl-C, that is a KeyboardInterrupt.
-        why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
-        with contextlib.suppress(Exception, KeyboardInterrupt):
-            await _left(app, run.__aexit__(type(why) if why else None, why, None), grace)
+        await _left(app, run, failure, grace)
 
 
 async def _entered(app: Any, unless_failed: Waiting, patience: float, grace: Callable[[], float]) -> Any:
@@ -63,27 +60,27 @@ async def _entered(app: Any, unless_failed: Waiting, patience: float, grace: Cal
         except modal.exception.InternalError as error:
             if not failing.may_pass(error):
                 raise
-        except BaseException:
-            await _given_up(entering, app, run, grace)
+        except BaseException as error:
+            if await _has_opened(app, entering, grace):
+                await _left(app, run, error, grace)
             raise
         await asyncio.sleep(RETRY_DELAY)
 
 
-async def _given_up(entering: asyncio.Task[object], app: Any, run: Any, grace: Callable[[], float]) -> None:
-    """End an app that is still being opened."""
+async def _has_opened(app: Any, entering: asyncio.Task[object], grace: Callable[[], float]) -> bool:
+    """Cancel the opening of an app, which the client then ends; return whether it is open all the same."""
     # Of one that has no name yet, nobody could be told that it is to be ended.
     began = time.monotonic()
     while not entering.done() and app.app_id is None and time.monotonic() - began < _NAMELESS:
         await asyncio.wait([entering], timeout=0.02)
     if not entering.done():
-        entering.cancel()  # the client ends it then
+        entering.cancel()
         await asyncio.wait([entering], timeout=grace())
-    if entering.done() and not entering.cancelled() and entering.exception() is None:
-        with contextlib.suppress(Exception, KeyboardInterrupt):
-            await _left(app, run.__aexit__(KeyboardInterrupt, KeyboardInterrupt(), None), grace)
+    return entering.done() and not entering.cancelled() and entering.exception() is None
 
 
-async def _left(app: Any, leaving: Awaitable[object], grace: Callable[[], float]) -> None:
+async def _left(app: Any, run: Any, failure: BaseException | None, grace: Callable[[], float]) -> None:
+    """End an app, which may be because something failed; that ending it fails is nobody's concern."""
     import modal
 
     async def stopped() -> None:
@@ -94,8 +91,11 @@ async def _left(app: Any, leaving: Awaitable[object], grace: Callable[[], float]
             except modal.exception.InternalError:
                 await asyncio.sleep(RETRY_DELAY)
 
-    try:
-        await within(grace(), leaving)
-    except modal.exception.InternalError:
-        # Modal would let the app run on until it misses its heartbeats.
-        await within(grace(), stopped())
+    # Modal records why a session ended: after Ctrl-C, that is a KeyboardInterrupt.
+    why = KeyboardInterrupt() if isinstance(failure, asyncio.CancelledError) else failure
+    with contextlib.suppress(Exception, KeyboardInterrupt):
+        try:
+            await within(grace(), run.__aexit__(type(why) if why else None, why, None))
+        except modal.exception.InternalError:
+            # Modal would let the app run on until it misses its heartbeats.
+            await within(grace(), stopped())
