@@ -25,6 +25,7 @@ from pytest_modal.declare.remote_function import RemoteFunction, parameters_of, 
 from pytest_modal.plan.bodies import Bodies
 from pytest_modal.plan.collected import Collected
 from pytest_modal.plan.environments import Environments
+from pytest_modal.plan.garbage import without_collections
 from pytest_modal.plan.local_fixtures import AsAtSetup, ends_run
 from pytest_modal.plan.mistakes import did_you_mean, way_out_of_function_scope
 from pytest_modal.plan.order import as_first_test, rank_of, sort_calls
@@ -37,7 +38,7 @@ from pytest_modal.plan.remote_fixtures import (
     wanted,
 )
 from pytest_modal.plan.scopes import shorter_lived
-from pytest_modal.plan.sending import Values, without_collector
+from pytest_modal.plan.sending import Values
 from pytest_modal.plan.state import PLAN, ItemPlan, PlanningError
 from pytest_modal.remote import data
 from pytest_modal.remote.masks import Masks, SecretNames
@@ -110,7 +111,7 @@ class Planner:
     def plan(self, items: Sequence[pytest.Function]) -> Batch:
         """Plan the tests; each gets its `ItemPlan`, with an error where it can't be planned."""
         # Planning makes many objects that stay: looking for garbage among them takes a quarter of its time.
-        with without_collector(), contextlib.closing(AsAtSetup(self._config)) as self._as_at_setup:
+        with without_collections(), contextlib.closing(AsAtSetup(self._config)) as self._as_at_setup:
             for item, following in zip_longest(items, items[1:]):
                 self._plan_item(item, following)
         self._batch.calls = list(self._calls.values())

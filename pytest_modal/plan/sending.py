@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from pytest_modal.batch.calls import Data
 from pytest_modal.batch.environment import Environment
@@ -53,7 +51,7 @@ class Values:
             raise ShippingError(three_parts(what, where, remedy))
         digest = data.digest(buffers)
         # The memory of arrays is copied: what is sent is what the key is of, whatever happens to them until then.
-        return self._copies.setdefault(digest, Data(digest, [_own(buffer) for buffer in buffers]))
+        return self._copies.setdefault(digest, Data(digest, tuple(map(_own, buffers))))
 
     def encoded(
         self,
@@ -91,15 +89,3 @@ class Values:
 
 def _own(buffer: bytes | memoryview) -> bytes | memoryview:
     return buffer if isinstance(buffer, bytes) or isinstance(buffer.obj, bytes) else bytes(buffer)
-
-
-@contextlib.contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep Python from looking for unreachable objects; it frees all others at once, as always."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_modal.local.output_dir import RUN, output_root
+from pytest_modal.plan.garbage import without_collections
 from pytest_modal.records.building import Course, build
 from pytest_modal.records.junit import add_to_junit
 from pytest_modal.records.reading import RecordError, read_record
@@ -18,7 +19,6 @@ from pytest_modal.records.renderers import prepared
 from pytest_modal.records.reports import mark
 from pytest_modal.records.writing import write_early, write_record
 from pytest_modal.report.record import Record
-from pytest_modal.run.garbage import without_collections
 from pytest_modal.run.xdist import controller_of, results_of_all
 from pytest_modal.store.results import Results
 

@@ -12,10 +12,10 @@ import pytest
 
 from pytest_modal.declare.settings import settings_of
 from pytest_modal.local.output_dir import COMMENT, METRICS, output_root
+from pytest_modal.plan.garbage import without_collections
 from pytest_modal.records import forges
 from pytest_modal.records.reading import previous_of
 from pytest_modal.report.record import Record
-from pytest_modal.run.garbage import without_collections
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_modal.run.garbage import without_collections
+from pytest_modal.plan.garbage import without_collections
 
 _LOOK_TIMEOUT = 5.0  # seconds
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
