@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import gc
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -76,7 +75,7 @@ class Device:
         if self._told is not None and not version:
             return None
         name, driver, memory = self.card
-        python = platform.python_version()
+        python = sys.version.partition(" ")[0]
         self._told = Machine(python=python, torch=version, cuda=cuda, driver=driver, gpu=name, memory=memory)
         return self._told
 

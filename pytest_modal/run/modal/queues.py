@@ -175,7 +175,9 @@ class EnvironmentQueue:
             call = self.waiting[0]
             estimate = self._seconds.get(call.function.key, self.pack_seconds)
             seconds, size = seconds + estimate, size + call.payload_bytes + _REQUEST
-            if taken and (seconds > self.pack_seconds or size > MOST_BYTES or call.key in self._starts):
+            # As near to so many seconds as whole calls come.
+            full = seconds - estimate / 2 > self.pack_seconds
+            if taken and (full or size > MOST_BYTES or call.key in self._starts):
                 break
             if call.key in self._in_order:
                 if not settled:
