@@ -144,10 +144,9 @@ def same(scale: float) -> None:
         write_files(root, scale=scale)
         for program in (["script.py"], [*PYTEST, "--modal", "test_same.py"]):  # builds the images
             run(server, root, *program)
-        by_hand = [run(server, root, "script.py")[0] for _ in range(3)]
-        ours = [run(server, root, *PYTEST, "--modal", "test_same.py")[0] for _ in range(3)]
-        start = [run(server, root, *PYTEST, "test_plain.py")[0] for _ in range(3)]
-    hand, whole, alone = (statistics.median(each) for each in (by_hand, ours, start))
+        programs = ["script.py"], [*PYTEST, "--modal", "test_same.py"], [*PYTEST, "test_plain.py"]
+        taken = [[run(server, root, *program)[0] for program in programs] for _ in range(5)]
+    hand, whole, alone = map(statistics.median, zip(*taken, strict=True))
     print(
         f"the same work, {4 * scale:.0f} s: by hand {hand:.2f} s; pytest --modal {whole:.2f} s, pytest's {alone:.2f} s"
     )
