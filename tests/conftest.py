@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pkgutil
 import sys
 from collections.abc import Iterator
 
@@ -13,7 +14,13 @@ import pandas  # noqa: F401
 import pytest
 from loopback_modal import LoopbackModal, places_of_clients
 
+import pytest_modal
+
 pytest_plugins = ["pytester"]
+
+# So that it need not be imported again for each inner run: that would be a quarter of the time of all tests.
+for module in pkgutil.walk_packages(pytest_modal.__path__, "pytest_modal."):
+    importlib.import_module(module.name)
 
 # Now: the first test that asks for the server may have another home.
 PLACES = places_of_clients()
