@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from pytest_modal.batch.environment import Environment
@@ -13,6 +15,7 @@ from pytest_modal.batch.requirements import Requirements
 Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
 # Tags of an encoding, see `pytest_modal.remote.data`.
+NONE: Mapping[str, Any] = MappingProxyType({})
 _NEEDS_NUMPY = re.compile(rb'"\$(?:array|scalars?|str_|bytes_)":')
 
 
@@ -116,7 +119,7 @@ class ShippedFunction:
     words: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Data:
     """An argument that is data, encoded."""
 
@@ -139,7 +142,7 @@ class Data:
         return _NEEDS_NUMPY.search(self.buffers[0]) is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Code(Data):
     """An argument that is code, or holds some: it travels as functions do.
 
@@ -164,14 +167,14 @@ class Code(Data):
         return self.value_digest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FromCall:
     """An argument that is the result of another call."""
 
     key: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FromContainer:
     """An argument that is the value of a container fixture."""
 
@@ -181,7 +184,7 @@ class FromContainer:
 Argument = Data | FromCall | FromContainer
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
     """What calls and container fixtures share: a function with bound arguments.
 
@@ -212,6 +215,10 @@ class Node:
     own_label: str = ""
     apart: str = ""
     rank: Rank = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Return what makes it up, by name."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
 
     def references(self, kind: type[FromCall] | type[FromContainer]) -> list[str]:
         """Keys of the calls, or of the container fixtures, among the arguments."""
@@ -254,14 +261,14 @@ class Node:
         return sum(data.size for data in [*sent, *([self.param] if self.param else [])])
 
 
-@dataclass
+@dataclass(slots=True)
 class Container(Node):
     """A container fixture, bound: built once in each container that needs it."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Call(Node):
-    """One call of a GPU function.
+    """One call of a GPU function; there may be 100,000 of them.
 
     Attributes
     ----------
@@ -269,7 +276,7 @@ class Call(Node):
         Keys of the container fixtures that it needs, each after those that it needs itself.
     tests : list of str
         Node ids of the tests that use its result.
-    declared : dict of str to str
+    declared : mapping of str to str
         Digests of the source of what their markers declare about the environment.
     mocked : bool
         Whether a mock runs, in it or in what it depends on.
@@ -277,7 +284,7 @@ class Call(Node):
 
     containers: tuple[str, ...] = ()
     tests: list[str] = field(default_factory=list)
-    declared: dict[str, str] = field(default_factory=dict)
+    declared: Mapping[str, str] = field(default_factory=lambda: NONE)
     mocked: bool = False
 
 

@@ -61,9 +61,9 @@ class Load:
     started: float | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Outcome:
-    """The outcome of a call.
+    """The outcome of a call; there may be 100,000 of them.
 
     Attributes
     ----------
@@ -83,11 +83,11 @@ class Outcome:
         Size of the encoded result.
     recorded : str
         When a replayed result was recorded.
-    lost_files : list of str
+    lost_files : tuple of str
         Files that the call wrote and that are lost with the container.
-    warnings : list of mapping
+    warnings : tuple of mapping
         Python warnings that it raised (see `pytest_modal.remote.framing.PythonWarning`).
-    fallen : list of str
+    fallen : tuple of str
         The other containers that tried the call: those that ended under it.
     packages : dict of str to str
         Versions of the packages that it was made with.
@@ -109,13 +109,13 @@ class Outcome:
     peak_memory: int | None = None
     stdout: str = ""
     stderr: str = ""
-    loads: list[Load] = field(default_factory=list)
+    loads: tuple[Load, ...] = ()
     value_bytes: int = 0
     attempts: int = 1
     recorded: str = ""
-    lost_files: list[str] = field(default_factory=list)
-    warnings: list[Mapping[str, Any]] = field(default_factory=list)
-    fallen: list[str] = field(default_factory=list)
+    lost_files: tuple[str, ...] = ()
+    warnings: tuple[Mapping[str, Any], ...] = ()
+    fallen: tuple[str, ...] = ()
     packages: dict[str, str] = field(default_factory=dict)
     started: float | None = None
     machine: Mapping[str, Any] | None = None

@@ -15,6 +15,7 @@ from pytest_modal.gate.xdist import leave, left_behind, shared_directory, take
 from pytest_modal.plan.rounds import calls_of, is_gated, repeat
 from pytest_modal.plan.state import RESULTS
 from pytest_modal.run.costs import with_what_is_left
+from pytest_modal.run.entries import call_entries
 from pytest_modal.run.runner import backend_of, compute
 from pytest_modal.run.xdist import ProgressFile, shared_by_workers
 from pytest_modal.store.results import Results
@@ -57,6 +58,7 @@ def confirm(session: pytest.Session) -> None:
         calls = count(len(batch.calls), "call")
         screen.write_line(f"modal: {backend.describe()}: {fresh} for {tests} with suspicious gates: {calls}")
     compute(config, backend, results, None, screen)
+    results.run.calls = call_entries(results)
     before.add(results.run)
     for item in items:
         compat.come_back_to(item)

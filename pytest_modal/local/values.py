@@ -27,7 +27,8 @@ def value_for(request: pytest.FixtureRequest, remote: RemoteFunction, arguments:
     plan = plan_of(item)
     if plan is not None:
         for name, value in arguments.items():
-            _check_sent(item, plan, remote, name, value)
+            if (sent := plan.sent_to(remote, name)) is not None:
+                _check_same(item, sent, value)
     if remote.in_container:
         return ContainerValue(remote.name, remote.where)
     if plan is not None:
@@ -44,9 +45,9 @@ def marked_value(item: pytest.Function, remote: RemoteFunction | None) -> object
     if plan is not None:
         for planned, key in plan.calls.items():
             if remote is not None and planned.function is remote.function:
-                for (owner, name), sent in plan.sent.items():
-                    if owner is planned and name in item.funcargs:
-                        _check_same(item, remote.name, name, sent, item.funcargs[name])
+                for sent in plan.sent:
+                    if sent.remote is planned and sent.name in item.funcargs:
+                        _check_same(item, sent, item.funcargs[sent.name])
                 _check_container_fixtures(item, plan)
                 return _value(item, plan, key, planned)
     if remote is None:
@@ -110,36 +111,29 @@ def _difference(results: Results, key: str) -> str | None:
 _DETERMINISTIC = "make the local fixture deterministic (a fixed seed, no uuid, no clock): every worker computes it"
 
 
-def _check_sent(item: pytest.Item, plan: ItemPlan, remote: RemoteFunction, name: str, value: object) -> None:
-    __tracebackhide__ = True
-    sent = plan.sent.get((remote, name))
-    if sent is not None:
-        _check_same(item, remote.name, name, sent, value)
-
-
 def _check_container_fixtures(item: pytest.Function, plan: ItemPlan) -> None:
     """Check what was sent to container fixtures: pytest sets those up without it."""
     __tracebackhide__ = True
     from pytest_modal._pytest_compat import value_of
 
-    for (owner, name), sent in plan.sent.items():
-        if owner.in_container and sent.by_fixture:
-            _check_same(item, owner.name, name, sent, value_of(item, name))
+    for sent in plan.sent:
+        if sent.remote.in_container and sent.by_fixture:
+            _check_same(item, sent, value_of(item, sent.name))
 
 
-def _check_same(item: pytest.Item, remote: str, name: str, sent: Sent, value: object) -> None:
+def _check_same(item: pytest.Item, sent: Sent, value: object) -> None:
     __tracebackhide__ = True
     from pytest_modal.code.arguments import digest_of_argument
 
     if value is sent.lent.value:
         if sent.lent.has_changed():
-            _fail_changed_in_place(item, remote, name, sent)
-    elif digest_of_argument(value, name) != sent.lent.digest:
+            _fail_changed_in_place(item, sent)
+    elif digest_of_argument(value, sent.name) != sent.lent.digest:
         what = (
-            f"the local fixture {name!r} has changed since the batch was sent: the result of {remote} was computed "
-            "from the old value"
+            f"the local fixture {sent.name!r} has changed since the batch was sent: the result of {sent.remote.name} "
+            "was computed from the old value"
         )
-        remedy = f'make {name!r} return the same value each time (a fixed seed), or set scope="session" on it'
+        remedy = f'make {sent.name!r} return the same value each time (a fixed seed), or set scope="session" on it'
         pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 
@@ -147,16 +141,17 @@ def check_lent(item: pytest.Item) -> None:
     """Fail a test that was set up if something has changed in place what was sent for it."""
     __tracebackhide__ = True
     plan = plan_of(item)
-    for (owner, name), sent in plan.sent.items() if plan is not None else ():
+    for sent in plan.sent if plan is not None else ():
         if sent.lent.has_changed_for(item.nodeid):
-            _fail_changed_in_place(item, owner.name, name, sent)
+            _fail_changed_in_place(item, sent)
 
 
-def _fail_changed_in_place(item: pytest.Item, remote: str, name: str, sent: Sent) -> NoReturn:
+def _fail_changed_in_place(item: pytest.Item, sent: Sent) -> NoReturn:
     __tracebackhide__ = True
-    what = f"the local fixture {name!r}" if sent.by_fixture else f"the argument {name!r} of {remote}"
-    what += f" was changed in place after it was planned: the result of {remote} was computed from the old value"
-    remedy = f"let no test and no fixture change {name!r}: change a copy of it (copy.deepcopy)"
+    function = sent.remote.name
+    what = f"the local fixture {sent.name!r}" if sent.by_fixture else f"the argument {sent.name!r} of {function}"
+    what += f" was changed in place after it was planned: the result of {function} was computed from the old value"
+    remedy = f"let no test and no fixture change {sent.name!r}: change a copy of it (copy.deepcopy)"
     pytest.fail(three_parts(what, item.nodeid, remedy), pytrace=False)
 
 

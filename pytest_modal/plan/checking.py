@@ -32,8 +32,7 @@ def check_batch(config: pytest.Config, tests: Sequence[pytest.Item], batch: Batc
     """
     plans = {item.nodeid: item.stash[PLAN] for item in tests if PLAN in item.stash}
     sent = {
-        nodeid: [(remote.name, name, each.lent.value) for (remote, name), each in plan.sent.items()]
-        for nodeid, plan in plans.items()
+        nodeid: [(each.remote.name, each.name, each.lent.value) for each in plan.sent] for nodeid, plan in plans.items()
     }
     levels = read_levels(settings_of(config).rules)
     autouse = {item.nodeid: list(_local_autouse(item)) for item in tests if isinstance(item, pytest.Function)}
@@ -109,6 +108,8 @@ def message(finding: Finding, nodeid: str) -> str:
 
 def without_tests(batch: Batch, refused: set[str]) -> None:
     """Remove tests from a batch, and the calls and container fixtures that nothing else needs."""
+    if not refused:
+        return
     for call in batch.calls:
         call.tests = [nodeid for nodeid in call.tests if nodeid not in refused]
     by_key = {call.key: call for call in batch.calls}

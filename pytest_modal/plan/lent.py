@@ -6,7 +6,7 @@ import enum
 import hashlib
 import pickle
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pytest_modal.code.arguments import digest_of_argument
 
@@ -16,7 +16,7 @@ _SAMPLE_BYTES = 256
 _FIXED = (str, bytes, bool, int, float, complex, type(None), type, types.FunctionType, enum.Enum)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Lent:
     """A value that was sent, as it was then.
 
@@ -30,11 +30,14 @@ class Lent:
 
     value: object
     digest: str
+    _first: _Fingerprint | None = field(init=False)
+    # Node ids of the tests that have yet to look at it, where the last one looks at more.
+    _users: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._first = _fingerprint(self.value)
-        # Node ids of the tests that have yet to look at it, where the last one looks at more.
-        self._users: set[str] | None = set() if self._first is not None and self._first.sampled else None
+        if self._first is not None and self._first.sampled:
+            self._users = set()
 
     def lend(self, nodeid: str) -> None:
         """Note a test that will look at it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 from collections import defaultdict
 from pathlib import Path
@@ -21,8 +22,12 @@ AnyNode = TypeVar("AnyNode", bound=Node)
 
 def rank_of(item: pytest.Function, rootdir: Path) -> Rank:
     """Return where a test stands: its file, its line, its place among the parametrizations of its function."""
-    path = item.path.relative_to(rootdir) if item.path.is_relative_to(rootdir) else item.path
-    return path.parts, item.location[1] or 0, compat.position_of(item), item.nodeid
+    return _parts(item.path, rootdir), item.location[1] or 0, compat.position_of(item), item.nodeid
+
+
+@functools.lru_cache(1000)
+def _parts(path: Path, rootdir: Path) -> tuple[str, ...]:
+    return (path.relative_to(rootdir) if path.is_relative_to(rootdir) else path).parts
 
 
 def as_first_test(known: dict[str, AnyNode], node: AnyNode) -> AnyNode:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_modal import _pytest_compat as compat
-from pytest_modal.batch.calls import Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node, Rank
+from pytest_modal.batch.calls import NONE, Argument, Batch, Call, Container, Data, FromCall, FromContainer, Node, Rank
 from pytest_modal.batch.digest import digest_of
 from pytest_modal.batch.environment import Environment
 from pytest_modal.code.keys import declared_parts
@@ -156,12 +156,16 @@ class Planner:
         needed = tuple(dict.fromkeys(self._containers_in_order(node)))
         mocked = not self._mocked.isdisjoint({node.key, *needed, *node.references(FromCall)})
         self._mocked |= {node.key} if mocked else set()
-        call = Call(**vars(node), containers=needed, mocked=mocked)
+        call = Call(**node.fields(), containers=needed, mocked=mocked)
         declared = self._declared_by_marker(visit)
         for part in self._split(visit, remote, call):
             planned = as_first_test(self._calls, part)
-            planned.tests.append(visit.item.nodeid)
-            planned.declared.update(declared)
+            if planned is part:
+                planned.tests = [visit.item.nodeid]  # nearly always the only one: no room for more
+            else:
+                planned.tests.append(visit.item.nodeid)
+            if declared:
+                planned.declared = {**planned.declared, **declared}
         visit.plan.calls[remote] = call.key
         return call.key
 
@@ -176,7 +180,7 @@ class Planner:
     def _split(self, visit: _Visit, remote: RemoteFunction, call: Call) -> list[Call]:
         if remote.shard is None or remote.shard not in call.arguments:
             return [call]
-        sent = visit.plan.sent.get((remote, remote.shard))
+        sent = visit.plan.sent_to(remote, remote.shard)
         items = sent.lent.value if sent is not None else None
         if not isinstance(items, list):
             raise PlanningError(
@@ -192,15 +196,13 @@ class Planner:
         for index in range(count):
             piece = self._values.data(items[bounds[index] : bounds[index + 1]], remote.shard, remote.shard)
             parts.append(
-                Call(
-                    **vars(call)
-                    | {
-                        "key": f"{call.key}-{index + 1}of{count}",
-                        "label": f"{call.label} {index + 1}/{count}",
-                        "shown": (*call.shown, f"{index + 1}of{count}"),
-                        "arguments": {**call.arguments, remote.shard: piece},
-                        "tests": [],
-                    }
+                replace(
+                    call,
+                    key=f"{call.key}-{index + 1}of{count}",
+                    label=f"{call.label} {index + 1}/{count}",
+                    shown=(*call.shown, f"{index + 1}of{count}"),
+                    arguments={**call.arguments, remote.shard: piece},
+                    tests=[],
                 )
             )
         self._batch.shards[call.key] = tuple(part.key for part in parts)
@@ -255,16 +257,19 @@ class Planner:
         if body is not remote.function:
             self._mocked.add(key)
         texts = tuple(each.text for each in parameters if each.text)
+        label = remote.name + (f"[{'-'.join(texts)}]" if texts else "")
+        own_label = remote.name + (f"[{', '.join(map(value_text, own))}]" if own else "")
+        # There may be 100,000 of them: what is the same is kept once.
         node = Node(
             key,
-            remote.name + (f"[{'-'.join(texts)}]" if texts else ""),
+            label,
             shipped,
-            arguments,
+            arguments or NONE,
             environment,
             param,
             takes_request,
             texts,
-            remote.name + (f"[{', '.join(map(value_text, own))}]" if own else ""),
+            label if own_label == label else own_label,
             told_apart,
             site.visit.rank,
         )
@@ -337,7 +342,7 @@ class Planner:
         known = visit.containers.get(place)
         if known is None:
             node = self._node(there, environment)
-            as_first_test(self._batch.containers, Container(**vars(node)))
+            as_first_test(self._batch.containers, Container(**node.fields()))
             known = visit.containers[place] = node.key
         return FromContainer(known)
 

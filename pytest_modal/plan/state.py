@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     from pytest_modal.store.results import Results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sent:
     """A local value that was sent as an argument.
 
     Attributes
     ----------
+    remote, name : RemoteFunction, str
+        Who takes it, and its parameter.
     by_fixture : bool
         Whether a local fixture of that name returned it, and may return another when the test is set up.
     """
 
+    remote: RemoteFunction
+    name: str
     lent: Lent
     by_fixture: bool = False
 
@@ -36,7 +40,7 @@ class Unknown:
     hint: str
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class ItemPlan:
     """What a test gets from the batch.
 
@@ -44,8 +48,8 @@ class ItemPlan:
     ----------
     calls : dict
         For each remote fixture that it uses, the key of its call.
-    sent : dict
-        For each remote fixture and parameter, the local value that went along.
+    sent : tuple of Sent
+        The local values that went along.
     error : str or None
         Why the test can't be planned at all.
     unknown : Unknown or None
@@ -57,7 +61,7 @@ class ItemPlan:
     """
 
     calls: dict[RemoteFunction, str] = field(default_factory=dict)
-    sent: dict[tuple[RemoteFunction, str], Sent] = field(default_factory=dict)
+    sent: tuple[Sent, ...] = ()
     error: str | None = None
     unknown: Unknown | None = None
     reason: str | None = None
@@ -66,7 +70,12 @@ class ItemPlan:
     def lend(self, remote: RemoteFunction, name: str, lent: Lent, nodeid: str, *, by_fixture: bool = False) -> None:
         """Note a local value that goes along for the test."""
         lent.lend(nodeid)
-        self.sent[remote, name] = Sent(lent, by_fixture)
+        others = (each for each in self.sent if (each.remote, each.name) != (remote, name))
+        self.sent = (*others, Sent(remote, name, lent, by_fixture))
+
+    def sent_to(self, remote: RemoteFunction, name: str) -> Sent | None:
+        """Return the local value that went along as an argument."""
+        return next((each for each in self.sent if each.remote is remote and each.name == name), None)
 
 
 PLAN = pytest.StashKey[ItemPlan]()

@@ -33,6 +33,7 @@ from pytest_modal.report.record import (
     Spent,
     TestEntry,
 )
+from pytest_modal.run.entries import call_entries
 from pytest_modal.run.secrets import Secrets
 from pytest_modal.store.results import Results, Run
 
@@ -89,7 +90,8 @@ def build(
     """
     run = results.run if results is not None else Run("none")
     ledger = config.stash.get(LEDGER, None) or Ledger()
-    tests = course.tests.entries(calls_of_tests(run.calls or (early["calls"] if early is not None else ())))
+    calls = call_entries(results) if results is not None else []
+    tests = course.tests.entries(calls_of_tests(calls or (early["calls"] if early is not None else ())))
     record = Record(
         schema=SCHEMA,
         id=course.id,
@@ -111,7 +113,7 @@ def build(
         events=[EventEntry(what=each.what, started=each.started, seconds=each.seconds) for each in run.events],
         containers=run.containers,
         loads=run.loads,
-        calls=run.calls,
+        calls=calls,
         outcomes=_outcomes(config, course.tests),
         tests=tests,
         artifacts=_artifacts(config),

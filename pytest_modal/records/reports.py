@@ -33,10 +33,18 @@ class Reported(TypedDict):
     failed_at: tuple[str, int] | None
 
 
+_PASSED = Reported(failed_at=None)
+
+
 def mark(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Have a report say that its test belongs into the record, if it has a part of this plugin in it."""
-    if ARTIFACTS in item.stash or plan_of(item) is not None or is_marked(item):
-        setattr(report, REPORTED, Reported(failed_at=_failed_at(call, item.config.rootpath)))
+    planned = plan_of(item) is not None or is_marked(item)
+    if not (planned or ARTIFACTS in item.stash):
+        return
+    failed_at = _failed_at(call, item.config.rootpath)
+    # Of a test that is planned, that of its setup says it for all: pytest keeps every report.
+    if not planned or call.when == "setup" or failed_at is not None:
+        setattr(report, REPORTED, _PASSED if failed_at is None else Reported(failed_at=failed_at))
 
 
 def _failed_at(call: pytest.CallInfo[None], rootdir: Path) -> tuple[str, int] | None:
@@ -81,7 +89,9 @@ class ReportedTests:
                 entries[test] = _entry(reports, ended=False)
         for test in calls:
             entries.setdefault(test, _unknown(test))
-        return [{**entry, "calls": calls.get(test, [])} for test, entry in entries.items()]
+        for test, entry in entries.items():
+            entry["calls"] = calls.get(test, [])
+        return [*entries.values()]
 
 
 def calls_of_tests(calls: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -157,7 +167,7 @@ def _message(report: pytest.TestReport) -> str:
 def _place(report: pytest.TestReport) -> tuple[str, int] | None:
     if failure := vars(report).get("modal_failure"):
         return failure["path"], failure["line"]
-    reported: Reported = vars(report).get(REPORTED, Reported(failed_at=None))
+    reported: Reported = vars(report).get(REPORTED, _PASSED)
     place = reported["failed_at"]
     return None if place is None else (place[0], place[1])
 

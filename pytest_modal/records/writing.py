@@ -21,13 +21,20 @@ _LONG_RUN = 60.0  # seconds: what is made from the record of a shorter one is so
 _ITEMS_SECONDS = 3600.0  # per-item results are older than this before they are deleted: a run may still name them
 
 
-def write_record(config: pytest.Config, record: Record, pieces: Sequence[str]) -> None:
-    """Write the record of a run and what is made from it; what can't be written is a problem of the run's summary."""
+def write_record(config: pytest.Config, record: Record, pieces: list[str]) -> None:
+    """Write the record of a run and what is made from it; what can't be written is a problem of the run's summary.
+
+    Parameters
+    ----------
+    pieces : list of str
+        The record as JSON; emptied, to make room for what is made from it.
+    """
     root = output_root(config)
     try:
         _write(record, pieces, root, settings_of(config).runs)
     except OSError as error:
         not_written_of(config).append(f"{RUN} was not written: {error}")
+    pieces.clear()
     not_written_of(config).extend(render(config, record, last_before(config, record)))
 
 

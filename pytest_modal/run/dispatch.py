@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pytest_modal.batch.calls import Argument, Batch, Call, Code, Container, Data, FromCall, FromContainer, Node
-from pytest_modal.batch.outcomes import Load, Outcome
+from pytest_modal.batch.outcomes import Load, Outcome, Status
 from pytest_modal.remote.data import CorruptDataError
 from pytest_modal.remote.framing import Bound, CallRequest, Reply
 from pytest_modal.run.endings import ending
@@ -133,24 +134,25 @@ class Dispatch:
         process = reply.get("process", reply["container"])
         return Outcome(
             key=call.key,
-            status=reply["status"],
+            # Those of nearly all calls are the same texts, decoded anew for each.
+            status=cast(Status, sys.intern(reply["status"])),
             seconds=reply["seconds"],
-            phase=reply["phase"],
+            phase=sys.intern(reply["phase"]),
             error=_error(reply),
             container_key=reply.get("container_key"),
-            container=reply["container"],
-            device=reply["device"],
-            given=reply["given"],
+            container=sys.intern(reply["container"]),
+            device=sys.intern(reply["device"]),
+            given=sys.intern(reply["given"]),
             peak_memory=reply.get("peak_memory"),
             stdout=reply["stdout"],
             stderr=reply["stderr"],
-            loads=[
+            loads=tuple(
                 Load(load["key"], load["label"], process, load["seconds"], load["started"]) for load in reply["loads"]
-            ],
+            ),
             attempts=reply.get("attempts", 1),
-            lost_files=reply.get("lost_files", []),
-            warnings=[*reply.get("warnings", [])],
-            fallen=[*reply.get("fallen", [])],
+            lost_files=tuple(reply.get("lost_files", ())),
+            warnings=tuple(reply.get("warnings", ())),
+            fallen=tuple(reply.get("fallen", ())),
             started=reply.get("started"),
             machine=reply.get("machine"),
         )

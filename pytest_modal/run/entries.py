@@ -16,8 +16,8 @@ from pytest_modal.store.results import Results
 def note_entries(results: Results, containers: Sequence[Used]) -> None:
     """Note what the record of the run will hold of its batch; `containers` are those of its backend."""
     run, reused = results.run, set(results.run.reused)
-    names = {each.key: str(each) for each in results.batch.environments}
-    run.calls = [_call(results, call, names[call.environment.key], call.key in reused) for call in results.batch.calls]
+    if results.is_shared:
+        run.calls = _calls(results)
     ran = [outcome for outcome in results.outcomes.values() if outcome.key not in reused and not outcome.recorded]
     run.loads = [*_loads(ran)]
     machines: dict[str, MachineEntry] = {}
@@ -28,6 +28,21 @@ def note_entries(results: Results, containers: Sequence[Used]) -> None:
     others = {outcome.container: outcome.key for outcome in ran if outcome.container and outcome.container not in known}
     environments = [Used(name, str(results.calls[key].environment), "", 0.0, None) for name, key in others.items()]
     run.containers = [_container(each, machines.get(each.container)) for each in (*containers, *environments)]
+
+
+def call_entries(results: Results) -> list[CallEntry]:
+    """Return the entries of all calls of a run, fresh rounds included.
+
+    They are made anew whenever the record is written, and not kept meanwhile: of thousands of calls they are large.
+    """
+    # What other processes read was noted for them.
+    return results.run.calls if results.is_shared else [*_calls(results), *results.run.calls]
+
+
+def _calls(results: Results) -> list[CallEntry]:
+    reused = set(results.run.reused)
+    names = {each.key: str(each) for each in results.batch.environments}
+    return [_call(results, call, names[call.environment.key], call.key in reused) for call in results.batch.calls]
 
 
 def _call(results: Results, call: Call, environment: str, reused: bool) -> CallEntry:

@@ -42,7 +42,7 @@ class Secrets:
         value, found = self._masks.encoded(value)
         warned = [warning_of(self._labels[outcome.key], found)] if found else []
         texts = {name: self._masks.plain(getattr(outcome, name)) for name in _TEXTS}
-        return dataclasses.replace(outcome, **{**texts, "warnings": [*texts["warnings"], *warned]}), value
+        return dataclasses.replace(outcome, **{**texts, "warnings": (*texts["warnings"], *warned)}), value
 
     def plain(self, value: Any) -> Any:
         """Return plain data, such as the description of an exception, without secrets."""

@@ -50,7 +50,7 @@ class ShippedFiles:
         return dataclasses.replace(
             outcome,
             error=None if outcome.error is None else self.localized(outcome.error),
-            warnings=[{**each, "file": self._shown(each["file"], each["line"])} for each in outcome.warnings],
+            warnings=tuple({**each, "file": self._shown(each["file"], each["line"])} for each in outcome.warnings),
         )
 
     def localized(self, error: Mapping[str, Any]) -> dict[str, Any]:

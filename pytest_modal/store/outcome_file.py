@@ -58,7 +58,7 @@ def read_outcome(path: Path) -> Outcome:
     if path.stat().st_size != whole:
         raise data.CorruptDataError(f"{path} is truncated")
     header = check_shape(read_header(path), Outcome, "outcome")
-    return Outcome(**{**header, "loads": [Load(**load) for load in header["loads"]]})
+    return Outcome(**{**header, "loads": tuple(Load(**load) for load in header["loads"])})
 
 
 def read_value(path: Path) -> bytes:

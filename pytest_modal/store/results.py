@@ -32,7 +32,7 @@ class Run:
     labels : dict of str to str
         The label of each call, by key, in order.
     arguments : dict
-        For each call, the digests of its arguments by name.
+        For each call, the digests of its arguments by name; empty where no other process compares its own.
     reused : list of str
         Keys of the calls whose results are from an earlier run.
     warnings, notes : list of str
@@ -51,7 +51,8 @@ class Run:
     events : list of Event
         Steps of the run on this machine.
     calls, loads, containers : list of mapping
-        Entries of the run's record (see `pytest_modal.report.record`), those of fresh rounds included.
+        Entries of the run's record (see `pytest_modal.report.record`), those of fresh rounds included. The other calls
+        are among the first only where other processes read them.
     """
 
     mode: str
@@ -107,7 +108,7 @@ class Results:
         self.run = Run(
             mode,
             {key: call.label for key, call in self.calls.items()},
-            {key: call.argument_digests for key, call in self.calls.items()},
+            {key: call.argument_digests for key, call in self.calls.items()} if shared is not None else {},
             len(batch.environments),
             seed=_seeds(batch),
         )

@@ -43,7 +43,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 def packages(node: Node) -> Requirements:
     """Return what the image of a function installs."""
-    return requirements_of(Batch([Call(**vars(node))]), node.environment)
+    return requirements_of(Batch([Call(**node.fields())]), node.environment)
 
 
 def version(name: str) -> str:

@@ -8,6 +8,7 @@ import pickle
 import random
 import struct
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -214,8 +215,9 @@ class Outcomes:
         }
         load = {"key": "k", "label": "l", "container": "c", "seconds": 1.0}
         warning = {"categories": ["a.B"], "message": "m", "file": "f", "line": 1, "module": "a"}
-        failed = Outcome("key", "raised", error=error, warnings=[warning])
-        self._forger = _Forger([{**vars(Outcome("key", "ok", lost_files=["a"])), "loads": [load]}, vars(failed)])
+        failed = Outcome("key", "raised", error=error, warnings=(warning,))
+        whole = Outcome("key", "ok", lost_files=("a",))
+        self._forger = _Forger([{**asdict(whole), "loads": (load,)}, asdict(failed)])
 
     def once(self, rng: random.Random) -> bool:
         head = self._forger.forged(rng)

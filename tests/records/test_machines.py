@@ -67,7 +67,7 @@ def test_the_driver_is_asked_once_and_torch_is_named_once_a_call_has_it(
 
 
 def test_an_outcome_of_an_earlier_version_can_still_be_read(tmp_path: Path) -> None:
-    outcome = Outcome("key", "ok", seconds=1.5, loads=[Load("k", "model", "c", 2.0)])
+    outcome = Outcome("key", "ok", seconds=1.5, loads=(Load("k", "model", "c", 2.0),))
     fields = dataclasses.asdict(outcome)
     for name in ("started", "machine"):
         del fields[name]

@@ -18,7 +18,7 @@ MOST_CALLS = 100  # of a test in its table; the slowest and those that failed ar
 _NAME, _LINE = 300, 400
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Section:
     """A text with a heading."""
 
@@ -26,7 +26,7 @@ class Section:
     text: Passage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CallRow:
     """A call of a test."""
 
@@ -40,7 +40,7 @@ class CallRow:
     where: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Test:
     """A test.
 

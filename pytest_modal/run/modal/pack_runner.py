@@ -192,7 +192,7 @@ class PackRunner:
     def _tried(self, queue: EnvironmentQueue, outcome: Outcome) -> None:
         fallen = queue.fallen.pop(outcome.key, [])
         outcome.attempts += len(fallen)
-        outcome.fallen = [container for container in fallen if container and container != outcome.container]
+        outcome.fallen = tuple(container for container in fallen if container and container != outcome.container)
 
     async def _fallen(self, queue: EnvironmentQueue, pack: SentPack, error: BaseException) -> Returned:
         """Have the calls of a container that has ended tried again, each alone; a second time it was this one."""

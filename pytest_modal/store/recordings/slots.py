@@ -63,7 +63,7 @@ class _AllKeys:
 
     def of(self, call: Call) -> Keys:
         if call.key not in self._known:
-            function = dict(call.function.parts) | call.declared
+            function = {**call.function.parts, **call.declared}
             arguments = self._arguments(call, "")
             for key in call.containers:
                 container = self._batch.containers[key]
