@@ -61,14 +61,14 @@ async def _entered(app: Any, unless_failed: Waiting, patience: float, grace: Cal
             if not failing.may_pass(error):
                 raise
         except BaseException as error:
-            if await _has_opened(app, entering, grace):
+            if await _may_be_open(app, entering, grace):
                 await _left(app, run, error, grace)
             raise
         await asyncio.sleep(RETRY_DELAY)
 
 
-async def _has_opened(app: Any, entering: asyncio.Task[object], grace: Callable[[], float]) -> bool:
-    """Cancel the opening of an app, which the client then ends; return whether it is open all the same."""
+async def _may_be_open(app: Any, entering: asyncio.Task[object], grace: Callable[[], float]) -> bool:
+    """Cancel the opening of an app, which the client then ends; return whether it may be open all the same."""
     # Of one that has no name yet, nobody could be told that it is to be ended.
     began = time.monotonic()
     while not entering.done() and app.app_id is None and time.monotonic() - began < _NAMELESS:
@@ -76,7 +76,8 @@ async def _has_opened(app: Any, entering: asyncio.Task[object], grace: Callable[
     if not entering.done():
         entering.cancel()
         await asyncio.wait([entering], timeout=grace())
-    return entering.done() and not entering.cancelled() and entering.exception() is None
+    # Where the client's own thread was just done with it, the cancellation is all that arrives here.
+    return entering.cancelled() or (entering.done() and entering.exception() is None)
 
 
 async def _left(app: Any, run: Any, failure: BaseException | None, grace: Callable[[], float]) -> None:
