@@ -36,7 +36,19 @@ def test_waiting_for_a_gpu_begins_with_the_first_call_and_not_with_the_machine()
 
 @pytest.mark.parametrize(
     ("seconds", "calls"),
-    [(0.001, 1_000), (0.25, 4), (0.26, 4), (0.3, 3), (0.38, 3), (0.42, 2), (0.45, 2), (0.6, 2), (0.7, 1), (1.5, 1), (60.0, 1)],
+    [
+        (0.001, 1_000),
+        (0.25, 4),
+        (0.26, 4),
+        (0.3, 3),
+        (0.38, 3),
+        (0.42, 2),
+        (0.45, 2),
+        (0.6, 2),
+        (0.7, 1),
+        (1.5, 1),
+        (60.0, 1),
+    ],
 )
 def test_a_pack_is_as_near_to_a_second_as_its_calls_come(seconds: float, calls: int) -> None:
     function = ShippedFunction("f", "f", "test_it.py:1", b"")
