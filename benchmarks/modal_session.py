@@ -170,8 +170,17 @@ def small(calls: int, latency: float = 0.0) -> None:
     print(f"at most {facts['most_rpcs_of_running_apps']} requests at a time")
 
 
-def memory(calls: int) -> None:
+def memory(few: int, many: int) -> None:
     """Print the peak memory of pytest, for calls with small results, none, and results of 200 KB."""
+    less, more = map(peaks, (few, many))
+    for what, one, other in zip(("calls", "plain tests", "calls of 200 KB each"), less, more, strict=True):
+        scale = 10 if "200 KB" in what else 1
+        print(f"peak memory, {few // scale:,} and {many // scale:,} {what}: {one:.0f} and {other:.0f} MB, ", end="")
+        print(f"{1024 * (other - one) / (many - few) * scale:.1f} KB more for each")
+
+
+def peaks(calls: int) -> tuple[float, float, float]:
+    """Return the peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
         root = Path(folder)
         write_files(root, calls)
@@ -179,15 +188,14 @@ def memory(calls: int) -> None:
         _, many, _ = run(server, root, *PYTEST, "--modal", "test_many.py")
         write_files(root, calls // 10)
         _, large, _ = run(server, root, *PYTEST, "--modal", "test_large.py")
-    print(f"peak memory, {calls:,} calls: {many:.0f} MB; as many plain tests {plain:.0f} MB; ", end="")
-    print(f"{calls // 10:,} calls of 200 KB each {large:.0f} MB")
+    return many, plain, large
 
 
 PARTS = {
     "same": lambda: [same(scale) for scale in (1, 5)],
     "small": lambda: small(10_000),
     "slow": lambda: small(2_000, 0.05),
-    "memory": lambda: [memory(calls) for calls in (5_000, 20_000)],
+    "memory": lambda: memory(5_000, 20_000),
 }
 
 

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,10 @@ from pytest_modal.run.secrets import Secrets
 from pytest_modal.store.results import Results, Run
 
 _MOST_HASHED = 1 << 30  # bytes of a file: reading more takes seconds
+
+
+# Takes what writes pieces of JSON; returns the record.
+Writes = Callable[[Callable[[str], object]], Record]
 
 
 @dataclass
@@ -80,8 +84,8 @@ def build(
     exit_status: int | None,
     seconds: float,
     early: Record | None = None,
-) -> tuple[Record, list[str]]:
-    """Build the record of a run; return it, and as pieces of JSON.
+) -> Writes:
+    """Build the record of a run; return what writes it, and gives it as it may be shown.
 
     Parameters
     ----------
@@ -128,7 +132,7 @@ def build(
         for name in ("mode", "selection", "seed", "sessions", "events", "containers", "loads", "calls", "cost"):
             record[name] = early[name]
     secrets = Secrets(results.batch if results else Batch(), settings_of(config).session.secret_variables)
-    return plain_record(record, secrets)
+    return functools.partial(plain_record, record, secrets)
 
 
 def _selection(mode: str, tests: Sequence[TestEntry]) -> str:

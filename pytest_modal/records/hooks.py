@@ -79,9 +79,9 @@ class RecordHooks:
     def _note(self, begin: Callable[[Record], None], results: Results) -> None:
         seconds = time.time() - self._course.started
         built = build(self._config, self._course, results, ending="unfinished", exit_status=None, seconds=seconds)
-        write_early(self._config, *built, whole=self._planned)
-        if not (self._planned or self._is_worker):
-            begin(built[0])
+        record = write_early(self._config, self._course.id, built, whole=self._planned)
+        if record is not None and not (self._planned or self._is_worker):
+            begin(record)
         self._planned = True
 
     @without_collections()
@@ -99,7 +99,7 @@ class RecordHooks:
             seconds=time.time() - self._course.started,
             early=early,
         )
-        write_record(self._config, *built)
+        write_record(self._config, self._course.id, built)
 
     def _early(self) -> Record | None:
         """Return what a worker of pytest-xdist has recorded of a batch that was cut short."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 from pytest_modal.report.record import Record
 
 LONGEST_TEXT = 200_000  # characters
-_TOGETHER = 1_000  # entries in which secrets are looked for at once
+_TOGETHER = 1_000  # entries in which secrets are looked for at once; their text is in memory meanwhile
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
 
@@ -20,29 +21,29 @@ class Secrets(Protocol):
     def plain(self, value: Any) -> Any: ...
 
 
-def plain_record(record: Record, secrets: Secrets) -> tuple[Record, list[str]]:
-    """Return a record as it may be shown, and as JSON: pieces of text, with a line for each entry."""
-    pieces: list[str] = []
+def plain_record(record: Record, secrets: Secrets, write: Callable[[str], object]) -> Record:
+    """Return a record as it may be shown, and write it as JSON: pieces of text, with a line for each entry."""
     fields: dict[str, Any] = {}
     for name, value in record.items():
-        pieces.append(f'{"," if pieces else "{"}\n"{name}": ')
+        write(f'{"," if fields else "{"}\n"{name}": ')
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            fields[name], texts = _plain_entries(value, secrets)
-            for number, text in enumerate(texts):
-                pieces += (",\n" if number else "[\n", text)
-            pieces.append("\n]")
+            fields[name] = []
+            for at in range(0, len(value), _TOGETHER):
+                entries, texts = _plain_entries(value[at : at + _TOGETHER], secrets)
+                fields[name] += entries
+                write((",\n" if at else "[\n") + ",\n".join(texts))
+            write("\n]")
         else:
             fields[name], text = _plain_entry(value, secrets)
-            pieces.append(text)
-    cleaned: Any = fields
-    return cleaned, [*pieces, "\n}\n"]
+            write(text)
+    write("\n}\n")
+    return cast(Record, fields)
 
 
 def _plain_entries(entries: list[Any], secrets: Secrets) -> tuple[list[Any], list[str]]:
     # Nearly always all are fine as they are, and there may be thousands.
     texts = [text for each in entries if (text := _encoded(each)) is not None]
-    together = ("\n".join(texts[at : at + _TOGETHER]) for at in range(0, len(texts), _TOGETHER))
-    if len(texts) == len(entries) and not any(map(secrets.are_in, together)):
+    if len(texts) == len(entries) and not secrets.are_in("\n".join(texts)):
         return entries, texts
     plain = [_plain_entry(each, secrets) for each in entries]
     return [entry for entry, _ in plain], [text for _, text in plain]

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 __tracebackhide__ = True  # in all of the module: what went wrong is at the line of the test
@@ -54,11 +54,12 @@ def write_text(path: Path, text: str) -> None:
         draft.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def write_pieces(path: Path, pieces: Iterable[str]) -> None:
-    """Write pieces of text one after the other into a file that appears whole; the directory is made."""
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Callable[[str], object]]:
+    """Yield what writes pieces of text, one after the other, into a file that appears whole; the directory is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(pieces)
+        yield stream.write
 
 
 def write_json(path: Path, data: object) -> None:

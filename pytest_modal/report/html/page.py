@@ -25,7 +25,7 @@ from pytest_modal.report.html.tests import files_without_test, tests_of
 from pytest_modal.report.html.text import Texts, cut, with_minus
 from pytest_modal.report.html.timeline import timeline_of
 from pytest_modal.report.record import Record
-from pytest_modal.store.files import write_pieces
+from pytest_modal.store.files import writing
 
 
 def load_templates() -> None:
@@ -50,7 +50,9 @@ def write_page(record: Record, previous: Record | None, root: Path, path: Path) 
     OSError
         It can't be written.
     """
-    write_pieces(path, render_page(record, previous, root, path.parent))
+    with writing(path) as write:
+        for piece in render_page(record, previous, root, path.parent):
+            write(piece)
 
 
 def render_page(
