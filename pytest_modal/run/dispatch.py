@@ -34,7 +34,6 @@ class Dispatch:
         self._results = results
         self._finished: dict[str, Outcome] = {}
         self._failed_containers: dict[str, Outcome] = {}
-        self._labels = {call.key: call.label for call in batch.calls}
         self._positions = {call.key: position for position, call in enumerate(batch.calls)}
         self._last_users = {key: self._positions[call.key] for call in batch.calls for key in call.containers}
 
@@ -54,10 +53,19 @@ class Dispatch:
         for key in self._batch.dependencies(call):
             # A result that could not be stored makes an outcome a failed one later.
             if key in self._finished and not self._finished[key].ok:
-                message = f"{call.label} needs the result of {self._labels[key]}, which failed"
+                message = f"{call.label} needs the result of {self.label(key)}, which failed"
                 error = {"type": "", "message": message, "cause_key": key}
                 return Outcome(call.key, "dependency failed", error=error)
         return None
+
+    def label(self, key: str) -> str:
+        """Return the label of a call; its key, if it is of another batch."""
+        position = self._positions.get(key)
+        return key if position is None else self._batch.calls[position].label
+
+    def is_ready(self, call: Call) -> bool:
+        """Whether all that a call depends on has finished; what is not in the batch has a result of an earlier run."""
+        return all(key in self._finished or key not in self._positions for key in self._batch.dependencies(call))
 
     def labels(self, call: Call) -> dict[str, str]:
         """Return the labels of the container fixtures that a call needs, by key."""

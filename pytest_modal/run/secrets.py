@@ -35,12 +35,13 @@ class Secrets:
             # In local mock mode, variables of this machine are in the place of Modal's Secrets.
             patterns = (*patterns, *variables_of_secrets(environment.secrets))
         self._masks = Masks(SecretNames(patterns).among(variables))
-        self._labels = {call.key: call.label for call in batch.calls}
+        self._batch = batch
 
     def removed(self, outcome: Outcome, value: Buffers) -> tuple[Outcome, Buffers]:
         """Return an outcome and its encoded value without secrets."""
         value, found = self._masks.encoded(value)
-        warned = [warning_of(self._labels[outcome.key], found)] if found else []
+        labels = [call.label for call in self._batch.calls if call.key == outcome.key] if found else []
+        warned = [warning_of(label, found) for label in labels]
         texts = {name: self._masks.plain(getattr(outcome, name)) for name in _TEXTS}
         return dataclasses.replace(outcome, **{**texts, "warnings": (*texts["warnings"], *warned)}), value
 

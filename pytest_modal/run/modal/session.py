@@ -92,10 +92,8 @@ class Session:
         self._news_at = 0.0
         self._printed = PrintedLog(self._sightings.signs) if stream else None
         self._queues: dict[str, EnvironmentQueue] = {}
-        self._labels = {call.key: call.label for call in batch.calls}
         self._containers = {key: container.label for key, container in batch.containers.items()}
         self._reported: set[str] = set()
-        self._done: set[str] = set()
         self._failure: InfrastructureError | None = None
         self._naps = Naps()
         self._failed = asyncio.Event()
@@ -228,11 +226,7 @@ class Session:
             await asyncio.wait([*background, *tasks], timeout=self._grace)
 
     def _can_run(self, call: Call) -> bool:
-        return self._is_ready(call) and self._dispatch.blocked(call) is None
-
-    def _is_ready(self, call: Call) -> bool:
-        # A dependency outside of this batch has a result from an earlier run.
-        return all(key in self._done or key not in self._labels for key in self._batch.dependencies(call))
+        return self._dispatch.is_ready(call) and self._dispatch.blocked(call) is None
 
     def _blocked(self, queue: EnvironmentQueue) -> list[Ended]:
         """Take the first calls in line that need not be sent, because what they need has failed."""
@@ -240,7 +234,7 @@ class Session:
         for line in (queue.suspects, queue.waiting):
             while line:
                 failure = queue.failure.outcome(line[0]) if queue.failure is not None else None
-                outcome = failure or (self._dispatch.blocked(line[0]) if self._is_ready(line[0]) else None)
+                outcome = failure or (self._dispatch.blocked(line[0]) if self._dispatch.is_ready(line[0]) else None)
                 if outcome is None:
                     break
                 found.append((line.popleft(), outcome, b""))
@@ -276,7 +270,6 @@ class Session:
             await asyncio.shield(self._emit([(outcome, value) for _, outcome, value in ended]))
         for call, outcome, _ in ended:
             self._dispatch.finished(call, outcome)
-            self._done.add(call.key)
         return bool(ended)
 
     @property
@@ -356,7 +349,7 @@ class Session:
             label = self._containers.get(sign.rest.strip(), sign.rest)
             self._progress(event("loading", label, kind="load", key=sign.key))
         elif sign.event in ("call", "again"):
-            label, again = self._labels.get(sign.key, sign.key), sign.event == "again"
+            label, again = self._dispatch.label(sign.key), sign.event == "again"
             what = "crashed, trying again:" if again else "running"
             self._progress(event(what, label, stays=again, kind="call", key=sign.key))
 
@@ -365,7 +358,7 @@ class Session:
         self._progress(Progress("", "", kind="down", container=container))
 
     def _show(self, key: str, line: str) -> None:
-        self._progress(Progress("printed", self._labels.get(key, key), line))
+        self._progress(Progress("printed", self._dispatch.label(key), line))
 
     async def _guarded(self, watch: Coroutine[object, object, None]) -> None:
         # Without its watchers a session could wait forever.
