@@ -100,6 +100,23 @@ PLAIN = """
 
     def test_it(doubled): pass
 """
+SESSION = """
+    from pathlib import Path
+
+    import pytest_modal.run.runner as runner
+
+    compute = runner.compute
+
+    def resident():
+        return 4096 * int(Path("/proc/self/statm").read_text().split()[1])
+
+    def measured(*arguments):
+        before = resident()
+        compute(*arguments)
+        Path("session.txt").write_text(str((resident() - before) / 2**20))
+
+    runner.compute = measured
+"""
 PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
 
 
@@ -131,7 +148,7 @@ def session_seconds(printed: str) -> float:
 def write_files(root: Path, calls: int = 12, scale: float = 1.0) -> None:
     """Write the scripts and suites; `scale` times four seconds is the work of the first two."""
     sources = {"script": WORK + SCRIPT, "test_same": WORK + SUITE, "map": MAP}
-    sources |= {"test_many": MANY, "test_large": LARGE, "test_plain": PLAIN}
+    sources |= {"test_many": MANY, "test_large": LARGE, "test_plain": PLAIN, "resident": SESSION}
     for name, source in sources.items():
         text = textwrap.dedent(source).replace("CALLS", str(calls)).replace("SCALE", str(scale))
         (root / f"{name}.py").write_text(text, encoding="utf-8")
@@ -171,24 +188,26 @@ def small(calls: int, latency: float = 0.0) -> None:
 
 
 def memory(few: int, many: int) -> None:
-    """Print the peak memory of pytest, for calls with small results, none, and results of 200 KB."""
-    less, more = map(peaks, (few, many))
-    for what, one, other in zip(("calls", "plain tests", "calls of 200 KB each"), less, more, strict=True):
+    """Print the memory of `Function.map`, and of pytest for calls with small results, none, and results of 200 KB."""
+    less, more = memory_of(few), memory_of(many)
+    for what, one in less.items():
         scale = 10 if "200 KB" in what else 1
-        print(f"peak memory, {few // scale:,} and {many // scale:,} {what}: {one:.0f} and {other:.0f} MB, ", end="")
-        print(f"{1024 * (other - one) / (many - few) * scale:.1f} KB more for each")
+        print(f"MB for {few // scale:,} and {many // scale:,} calls: {what} {one:.0f} and {more[what]:.0f}, ", end="")
+        print(f"{1024 * (more[what] - one) / (many - few) * scale:.1f} KB more for each")
 
 
-def peaks(calls: int) -> tuple[float, float, float]:
-    """Return the peak memory in MB."""
+def memory_of(calls: int) -> dict[str, float]:
+    """Return peaks of processes, and what a session adds to what its process has when it begins, in MB."""
     with tempfile.TemporaryDirectory() as folder, LoopbackModal(grace=0.5) as server:
         root = Path(folder)
         write_files(root, calls)
-        _, plain, _ = run(server, root, *PYTEST, "test_plain.py")
-        _, many, _ = run(server, root, *PYTEST, "--modal", "test_many.py")
+        found = {"Function.map": run(server, root, "map.py")[1]}
+        found["pytest --modal"] = run(server, root, *PYTEST, "-p", "resident", "--modal", "test_many.py")[1]
+        found["the session of that"] = float((root / "session.txt").read_text())
+        found["plain tests"] = run(server, root, *PYTEST, "test_plain.py")[1]
         write_files(root, calls // 10)
-        _, large, _ = run(server, root, *PYTEST, "--modal", "test_large.py")
-    return many, plain, large
+        found["results of 200 KB"] = run(server, root, *PYTEST, "--modal", "test_large.py")[1]
+    return found
 
 
 PARTS = {
