@@ -16,13 +16,15 @@ from pytest_modal.remote.framing import Frame, message_buffers
 from pytest_modal.store.shapes import check_shape
 
 _DIGEST_BYTES = 20
+_LISTS = ("loads", "lost_files", "warnings", "fallen")  # in a file; in memory tuples, which are nearly always empty
 
 
 def write_outcome(path: Path, outcome: Outcome, value: Buffers) -> None:
     """Write an outcome and its encoded value."""
-    hashed = _hash()
+    hashed, header = _hash(), dataclasses.asdict(outcome)
+    header.update((name, [*header[name]]) for name in _LISTS)
     with path.open("wb") as stream:
-        for buffer in message_buffers(dataclasses.asdict(outcome), [*value]):
+        for buffer in message_buffers(header, [*value]):
             stream.write(buffer)
             hashed.update(buffer)
         stream.write(hashed.digest())
@@ -57,7 +59,10 @@ def read_outcome(path: Path) -> Outcome:
         whole = Frame.size + sum(_lengths(stream)) + _DIGEST_BYTES
     if path.stat().st_size != whole:
         raise data.CorruptDataError(f"{path} is truncated")
-    header = check_shape(read_header(path), Outcome, "outcome")
+    header = read_header(path)
+    if isinstance(header, dict):
+        header.update((name, tuple(header[name])) for name in _LISTS if isinstance(header.get(name), list))
+    check_shape(header, Outcome, "outcome")
     return Outcome(**{**header, "loads": tuple(Load(**load) for load in header["loads"])})
 
 

@@ -215,9 +215,10 @@ class Outcomes:
         }
         load = {"key": "k", "label": "l", "container": "c", "seconds": 1.0}
         warning = {"categories": ["a.B"], "message": "m", "file": "f", "line": 1, "module": "a"}
-        failed = Outcome("key", "raised", error=error, warnings=(warning,))
-        whole = Outcome("key", "ok", lost_files=("a",))
-        self._forger = _Forger([{**asdict(whole), "loads": (load,)}, asdict(failed)])
+        lists = {"loads": [], "lost_files": [], "warnings": [], "fallen": []}
+        failed = {**asdict(Outcome("key", "raised", error=error)), **lists, "warnings": [warning]}
+        whole = {**asdict(Outcome("key", "ok")), **lists, "lost_files": ["a"], "loads": [load]}
+        self._forger = _Forger([whole, failed])
 
     def once(self, rng: random.Random) -> bool:
         head = self._forger.forged(rng)

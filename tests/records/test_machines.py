@@ -11,7 +11,7 @@ from recorded import run_json
 
 from pytest_modal.batch.outcomes import Load, Outcome
 from pytest_modal.remote.framing import write_message
-from pytest_modal.store.outcome_file import read_outcome
+from pytest_modal.store.outcome_file import read_header, read_outcome, write_outcome
 
 SUITE = """
     import pytest_modal
@@ -67,12 +67,15 @@ def test_the_driver_is_asked_once_and_torch_is_named_once_a_call_has_it(
 
 
 def test_an_outcome_of_an_earlier_version_can_still_be_read(tmp_path: Path) -> None:
-    outcome = Outcome("key", "ok", seconds=1.5, loads=(Load("k", "model", "c", 2.0),))
-    fields = dataclasses.asdict(outcome)
+    outcome = Outcome("key", "ok", seconds=1.5, loads=(Load("k", "model", "c", 2.0),), lost_files=("a",))
+    fields = dataclasses.asdict(outcome) | {"loads": [dataclasses.asdict(outcome.loads[0])], "lost_files": ["a"]}
+    fields |= {"warnings": [], "fallen": []}
+    path = tmp_path / "key"
+    write_outcome(path, outcome, [])
+    assert read_header(path) == fields
     for name in ("started", "machine"):
         del fields[name]
     del fields["loads"][0]["started"]
-    path = tmp_path / "key"
     with path.open("wb") as stream:
         write_message(stream, fields)
         stream.write(bytes(20))  # the digest
