@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -37,11 +38,14 @@ class Secrets:
         self._masks = Masks(SecretNames(patterns).among(variables))
         self._batch = batch
 
+    @functools.cached_property
+    def _labels(self) -> dict[str, str]:
+        return {call.key: call.label for call in self._batch.calls}
+
     def removed(self, outcome: Outcome, value: Buffers) -> tuple[Outcome, Buffers]:
         """Return an outcome and its encoded value without secrets."""
         value, found = self._masks.encoded(value)
-        labels = [call.label for call in self._batch.calls if call.key == outcome.key] if found else []
-        warned = [warning_of(label, found) for label in labels]
+        warned = [warning_of(self._labels[outcome.key], found)] if found else []
         texts = {name: self._masks.plain(getattr(outcome, name)) for name in _TEXTS}
         return dataclasses.replace(outcome, **{**texts, "warnings": (*texts["warnings"], *warned)}), value
 
