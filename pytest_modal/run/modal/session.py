@@ -18,7 +18,6 @@ from pytest_modal.batch.outcomes import Event, Outcome, Progress
 from pytest_modal.batch.timings import Timings
 from pytest_modal.declare.settings import SessionOptions
 from pytest_modal.remote.framing import Teardown
-from pytest_modal.run.bundle import bundle
 from pytest_modal.run.dispatch import Dispatch
 from pytest_modal.run.modal import errors, steps
 from pytest_modal.run.modal.app import Service, build_app, named, pack_seconds
@@ -108,8 +107,7 @@ class Session:
         try:
             self._limits.check_estimate()
             self._steps.begin(steps.CONNECTING, "connecting", "to Modal")
-            # What containers get is packed meanwhile.
-            (client, url), _ = await asyncio.gather(connected(), asyncio.to_thread(bundle))
+            client, url = await connected()
             cache, payer = await asyncio.gather(usable_cache(self._options.cache_volume, self.notes.append), who_pays())
             self._options = replace(self._options, cache_volume=cache)
             if payer:
