@@ -14,8 +14,8 @@ from pytest_modal.batch.requirements import Requirements
 
 Buffers = Sequence[bytes | memoryview]
 Rank = tuple[Any, ...]
-# Tags of an encoding, see `pytest_modal.remote.data`.
 NONE: Mapping[str, Any] = MappingProxyType({})
+# Tags of an encoding, see `pytest_modal.remote.data`.
 _NEEDS_NUMPY = re.compile(rb'"\$(?:array|scalars?|str_|bytes_)":')
 
 

@@ -38,8 +38,6 @@ from pytest_modal.run.secrets import Secrets
 from pytest_modal.store.results import Results, Run
 
 _MOST_HASHED = 1 << 30  # bytes of a file: reading more takes seconds
-
-
 # Takes what writes pieces of JSON; returns the record.
 Writes = Callable[[Callable[[str], object]], Record]
 
